@@ -1,0 +1,13 @@
+# weir_test(NAME SRCS ... DEPS ... LABELS ... TIMEOUT SECONDS)
+# Registers a GoogleTest binary. LABELS (unit, sim, cluster, e2e, lint) and TIMEOUT must be given.
+function(weir_test NAME)
+  cmake_parse_arguments(T "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT T_LABELS OR NOT T_TIMEOUT)
+    message(FATAL_ERROR "weir_test(${NAME}): LABELS and TIMEOUT are required")
+  endif()
+  add_executable(${NAME} ${T_SRCS})
+  target_compile_options(${NAME} PRIVATE ${WEIR_WARNINGS})
+  target_link_libraries(${NAME} PRIVATE ${T_DEPS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${NAME} COMMAND ${NAME})
+  set_tests_properties(${NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+endfunction()

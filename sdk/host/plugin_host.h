@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "weir/graph.h"
+#include "weir/plugin.h"
+
+namespace weir {
+
+namespace proto {
+class JobGraph;
+}
+
+// A loaded plugin. Never unloaded: the process exits instead.
+class Plugin {
+ public:
+  virtual ~Plugin() = default;
+  // Runs the user's `define`; what it throws becomes kInvalidArgument with the text. Errors collected in the definition
+  // (two operators with one uid, a window of size 0, ...) are returned as one status, a line each.
+  virtual absl::StatusOr<std::unique_ptr<JobDefinition>> Define(const DefineInput& input) const = 0;
+};
+
+// Finds plugins. The real one reads files; the simulator's knows functions by name.
+class PluginLoader {
+ public:
+  virtual ~PluginLoader() = default;
+  virtual absl::StatusOr<std::unique_ptr<Plugin>> Load(const std::string& path) = 0;
+};
+
+// Reads the ABI stamp from the file before anything in it runs, refuses another ABI, then dlopen(RTLD_NOW | RTLD_LOCAL).
+// kInvalidArgument: no ELF shared library, no stamp, another fingerprint (both are shown), the symbol is missing.
+std::unique_ptr<PluginLoader> MakeFilePluginLoader();
+
+// Number and text that a plugin must carry to be loaded by this build.
+std::string HostFingerprint();
+
+struct GraphOptions {
+  std::string job_name;          // empty: the definition's
+  uint32_t parallelism = 1;      // for nodes that set none
+  uint32_t max_parallelism = 128;
+};
+
+// Resolves parallelism, forms chains (vertices) and checks the graph. Deterministic: the same definition and options give the
+// same bytes. Errors name operators by uid and their place in the user's source.
+absl::StatusOr<proto::JobGraph> BuildJobGraph(const JobDefinition& definition, const GraphOptions& options);
+// Checks an untrusted graph (the job manager does, before it accepts one): limits, references, cycles, chains.
+absl::Status ValidateJobGraph(const proto::JobGraph& graph);
+// sha256 of the canonical bytes, 64 hex digits.
+std::string GraphHash(const proto::JobGraph& graph);
+
+// Runs `call`; an exception becomes kInternal "operator 'uid' threw std::runtime_error: text".
+absl::Status GuardUserCode(std::string_view uid, const std::function<absl::Status()>& call);
+
+}  // namespace weir

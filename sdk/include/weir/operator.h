@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "weir/batch.h"
+#include "weir/metrics.h"
+#include "weir/time.h"
+
+namespace weir {
+
+// Where an operator's results go: another operator of the chain, or a partitioner and its channels.
+class Output {
+ public:
+  virtual ~Output() = default;
+  // Takes the batch's records and leaves it empty. One virtual call a batch. Accepts the batch even when Blocked, so the
+  // bound that a consumer sets is exceeded by at most what one call into an operator produces.
+  virtual absl::Status Push(BatchBase& batch) = 0;
+  // True while some consumer downstream takes no more. An operator that can stop (between timers, between windows of a
+  // firing) does so and returns "not done".
+  virtual bool Blocked() const = 0;
+};
+
+// A range of key groups, both ends inclusive (semantics rule 48).
+struct KeyGroupRange {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+  bool Contains(std::uint32_t key_group) const { return key_group >= first && key_group <= last; }
+  std::uint32_t size() const { return last - first + 1; }
+};
+
+// What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the task's thread.
+class OperatorContext {
+ public:
+  virtual ~OperatorContext() = default;
+
+  virtual const std::string& uid() const = 0;
+  virtual std::uint32_t subtask() const = 0;
+  virtual std::uint32_t parallelism() const = 0;
+  virtual std::uint32_t max_parallelism() const = 0;
+  virtual KeyGroupRange key_groups() const = 0;
+
+  // Port 0 is the main output, port i + 1 the side output with index i.
+  virtual Output& output(std::size_t port) = 0;
+
+  // The wall clock in ticks; the same value within one call into the operator.
+  virtual Ticks ProcessingTime() const = 0;
+  // Has OnProcessingTime called once the clock is past `at`; the earliest of several requests counts, kMaxTicks withdraws.
+  virtual void WakeAt(Ticks at) = 0;
+  // Has OnWake called soon. The only call here that any thread may make.
+  virtual void WakeNow() = 0;
+
+  virtual MetricGroup& metrics() = 0;
+  // numLateRecordsDropped of this operator.
+  virtual Counter& late_records_dropped() = 0;
+  // One line in the log of the job. Level: "info", "warning", "error".
+  virtual void Log(std::string_view level, std::string_view text) = 0;
+};
+
+// Keyed state of one operator as the runtime and the snapshots see it: by key group, never by record.
+class KeyedStateTable {
+ public:
+  virtual ~KeyedStateTable() = default;
+  // Unique within the operator.
+  virtual const std::string& name() const = 0;
+  // Key, value and layout, in the notation of docs/FORMATS.md.
+  virtual const std::string& type() const = 0;
+  // Appends everything held for `key_group`; nothing if there is none. Deterministic: sorted by serialized key.
+  virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) const = 0;
+  // Adds what WriteKeyGroup wrote. kDataLoss if malformed.
+  virtual absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) = 0;
+  virtual void DropKeyGroup(std::uint32_t key_group) = 0;
+  virtual std::size_t entries() const = 0;
+  // Of the table itself, without what keys and values point to.
+  virtual std::size_t memory_bytes() const = 0;
+};
+
+// One subtask of an operator. Every call comes from the task's thread, never two at once. Between two calls it is
+// consistent: that is where a snapshot is taken. Calls that return StatusOr<bool> return false when they stopped because an
+// output is Blocked; they are then called again with the same argument before anything else.
+// Exceptions of user code pass through; the runtime turns them into the failure of the task.
+class Operator {
+ public:
+  virtual ~Operator() = default;
+
+  // Once, before all others but the state's restore hooks. `context` outlives the operator.
+  virtual absl::Status Open(OperatorContext& context) = 0;
+  // Records of one input; may move from the batch, which the caller then clears. No more than kBatchRecords on the regular
+  // path.
+  virtual absl::Status ProcessBatch(std::size_t input, BatchBase& batch) = 0;
+  // The combined watermark of all inputs has grown to `watermark`. The watermark goes downstream after this has returned
+  // true (semantics rule 8).
+  virtual absl::StatusOr<bool> OnWatermark(Ticks watermark) {
+    (void)watermark;
+    return true;
+  }
+  // The clock is past what WakeAt asked for.
+  virtual absl::StatusOr<bool> OnProcessingTime(Ticks now) {
+    (void)now;
+    return true;
+  }
+  virtual absl::StatusOr<bool> OnWake() { return true; }
+  // After the last input and its watermark MAX. Rule 22.
+  virtual absl::StatusOr<bool> Finish() { return true; }
+  // Last call, also after a failure or a cancel; releases what Open took.
+  virtual void Close() {}
+
+  // The keyed state, after Open; for snapshots and restore.
+  virtual std::vector<KeyedStateTable*> keyed_state() { return {}; }
+};
+
+}  // namespace weir

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "weir/batch.h"
+#include "weir/operator.h"
+#include "weir/record_type.h"
+
+namespace weir {
+
+// A value of a connector's setting. Lists and nested settings are not needed.
+using SettingValue = std::variant<std::string, std::int64_t, double, bool>;
+
+// Which connector of the host to use and how: what Files{...}, Print{} and the like turn into. The host refuses unknown
+// connectors and settings by name.
+struct ConnectorSpec {
+  std::string connector;  // "files", "print", "blackhole", "kafka"
+  std::map<std::string, SettingValue> settings;
+};
+
+// What a source subtask may use. Thread safe where said.
+class SourceContext {
+ public:
+  virtual ~SourceContext() = default;
+  virtual std::uint32_t subtask() const = 0;
+  virtual std::uint32_t parallelism() const = 0;
+  virtual Ticks ProcessingTime() const = 0;
+  virtual MetricGroup& metrics() = 0;
+  virtual const std::string& uid() const = 0;
+  // Has Poll called again soon. From any thread.
+  virtual void Wake() = 0;
+  // Output for records that could not be decoded, or null if the job has none: Batch<MalformedRecord>.
+  virtual Output* malformed_output() = 0;
+};
+
+enum class PollState {
+  kMore,   // call again at once
+  kWait,   // nothing now: call again after Wake, or at `wake_at`
+  kEnd,    // bounded and done; Poll is not called again
+};
+
+struct PollResult {
+  PollState state = PollState::kMore;
+  // Which split the records came from: 0 ... ; watermarks are made per split (semantics rule 26).
+  std::uint32_t split = 0;
+  // The split has no more records after these.
+  bool split_ended = false;
+  // With kWait: wall-clock ticks at which to call again by itself; kMaxTicks: only after Wake.
+  Ticks wake_at = kMaxTicks;
+};
+
+// Reads records in one subtask. Owned by the task's thread; blocking work is done elsewhere and announced by Wake.
+class SourceReader {
+ public:
+  virtual ~SourceReader() = default;
+  virtual absl::Status Open(SourceContext& context) = 0;
+  // Splits known to this subtask so far, each with a number below this; the watermark of one that has had no record holds
+  // at MIN. Zero is possible (this subtask has nothing to read).
+  virtual std::uint32_t splits() const = 0;
+  // Never blocks. Appends at most `max_records` records of one split to `batch` (timestamps only if the source itself gives
+  // them). An error fails the job and names the place.
+  virtual absl::StatusOr<PollResult> Poll(BatchBase& batch, std::size_t max_records) = 0;
+  // The position, for a checkpoint, in the reader's own format; Restore is called before Open.
+  virtual std::string SnapshotPosition() const = 0;
+  virtual absl::Status RestorePosition(std::string_view position) = 0;
+  virtual void Close() {}
+};
+
+// Writes records in one subtask. Owned by the task's thread.
+class SinkWriter {
+ public:
+  virtual ~SinkWriter() = default;
+  virtual absl::Status Open(OperatorContext& context) = 0;
+  // Takes the records. An error that a background write met is returned by the next call.
+  virtual absl::Status Write(BatchBase& batch) = 0;
+  // True while too much is waiting to be written; context.WakeNow() is called when that ends.
+  virtual bool Blocked() const = 0;
+  // Hands over what is buffered, so that readers see it; called when the input runs dry and on the latency bound.
+  virtual absl::Status Flush() = 0;
+  // No more records: true once all is durable and visible; false: call again after WakeNow.
+  virtual absl::StatusOr<bool> Finish() = 0;
+  virtual void Close() {}
+};
+
+// Reads the timestamp of each record of a batch into its timestamps column. Instantiated in the plugin.
+class TimestampAssigner {
+ public:
+  virtual ~TimestampAssigner() = default;
+  virtual void Assign(BatchBase& batch) const = 0;
+};
+
+// How a source makes watermarks (semantics rules 23, 26, 28).
+struct WatermarkSettings {
+  // Null: records keep the timestamps that the source gave them, or have none.
+  std::shared_ptr<const TimestampAssigner> timestamps;
+  // B of bounded out-of-orderness; 0 for monotonous.
+  Ticks max_delay = 0;
+  // 0: never idle.
+  Ticks idle_after = 0;
+  // No watermark but MAX at the end.
+  bool none = true;
+  // A watermark after every record instead of periodically.
+  bool every_record = false;
+};
+
+// A record that could not be decoded, on the side output that a source was given for them.
+struct MalformedRecord {
+  std::string source;  // file or topic
+  std::int64_t position = 0;  // line number from 1, or offset
+  std::string reason;
+  std::string text;  // the raw input, at most 64 KiB of it
+};
+
+}  // namespace weir
