@@ -1,0 +1,220 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "weir/batch.h"
+#include "weir/graph.h"
+#include "weir/metrics.h"
+#include "weir/operator.h"
+#include "weir/time.h"
+
+namespace weir::testing {
+
+// A record and its timestamp; kMinTicks stands for none.
+template <class T>
+struct Timed {
+  T value{};
+  Ticks timestamp = kMinTicks;
+
+  friend bool operator==(const Timed&, const Timed&) = default;
+};
+
+// How an operator is driven. What it puts out must not depend on it.
+struct HarnessMode {
+  std::string name = "as given";
+  // Records a call of ProcessBatch; 0: all that one call of OperatorHarness::Process was given.
+  std::size_t batch_size = 0;
+  // Not 0: batches of 1 to 7 records, drawn from this seed.
+  std::uint64_t random_batches_seed = 0;
+  // Outputs say that they are blocked every other time they are asked.
+  bool refuse_outputs = false;
+  // Before each input the keyed state is written and read into a new instance, which goes on.
+  bool restore_between_inputs = false;
+};
+
+// Every combination that is worth a run: one by one, all at once, random batches, refusing,
+// restoring.
+std::vector<HarnessMode> AllHarnessModes();
+
+// The keyed state of one subtask as bytes: by table, then key group.
+struct HarnessSnapshot {
+  struct Table {
+    std::string type;
+    std::map<std::uint32_t, std::string> key_groups;
+  };
+  std::map<std::string, Table> tables;
+  // What the operator had been told; a new instance is told it before its state is read.
+  Ticks watermark = kMinTicks;
+};
+
+struct HarnessOptions {
+  std::string uid = "operator";
+  std::uint32_t subtask = 0;
+  std::uint32_t parallelism = 1;
+  std::uint32_t max_parallelism = 128;
+  Ticks processing_time = 0;
+  HarnessMode mode;
+  // By input: fills the hashes of its batches; null or absent for an input that is not keyed.
+  std::vector<std::shared_ptr<const KeyHasher>> hashers;
+};
+
+namespace internal {
+
+// Collects the batches pushed to one port.
+class CollectingOutput : public Output {
+ public:
+  bool Blocked() const override {
+    if (!refuse_) return false;
+    refused_last_ = !refused_last_;
+    return refused_last_;
+  }
+  void set_refuse(bool refuse) { refuse_ = refuse; }
+
+ private:
+  bool refuse_ = false;
+  mutable bool refused_last_ = false;
+};
+
+template <class T>
+class TypedCollectingOutput final : public CollectingOutput {
+ public:
+  absl::Status Push(BatchBase& batch) override {
+    auto* typed = dynamic_cast<Batch<T>*>(&batch);
+    if (typed == nullptr) {
+      return absl::InternalError("a batch of another type than AddOutput was given was pushed");
+    }
+    if (!typed->timestamps.empty() && typed->timestamps.size() != typed->records.size()) {
+      return absl::InternalError(
+          "a batch was pushed whose timestamps are fewer or more than its records");
+    }
+    for (std::size_t i = 0; i < typed->records.size(); ++i) {
+      collected.push_back({std::move(typed->records[i]), typed->TimestampAt(i)});
+    }
+    typed->Clear();
+    return absl::OkStatus();
+  }
+  std::vector<Timed<T>> collected;
+};
+
+}  // namespace internal
+
+// Runs one subtask of any operator by itself, on the caller's thread, under a clock that the caller
+// moves. It keeps the rules that the runtime keeps: a call that stopped for a blocked output is
+// made again before anything else, the watermark only grows, a processing-time wakeup for T comes
+// once the clock is past T (semantics rule 20), and what user code throws becomes a status that
+// names the operator.
+//
+//   OperatorHarness harness([] { return std::make_unique<MyOperator>(); }, options);
+//   harness.AddOutput<Result>();                       // port 0, then the side outputs
+//   ASSERT_TRUE(harness.Open().ok());
+//   ASSERT_TRUE(harness.Process<Click>({{{"ann", "/"}, 10}}).ok());
+//   ASSERT_TRUE(harness.Watermark(20).ok());
+//   EXPECT_THAT(harness.Take<Result>(), ElementsAre(...));
+class OperatorHarness {
+ public:
+  using Factory = std::function<std::unique_ptr<Operator>()>;
+
+  explicit OperatorHarness(Factory make, HarnessOptions options = {});
+  // Closes the operator.
+  ~OperatorHarness();
+  OperatorHarness(const OperatorHarness&) = delete;
+  OperatorHarness& operator=(const OperatorHarness&) = delete;
+
+  // The next output port, before Open.
+  template <class T>
+  void AddOutput() {
+    AddPort(std::make_unique<internal::TypedCollectingOutput<T>>());
+  }
+  absl::Status Open();
+
+  // Gives records to an input, in batches as the mode says. Wakeups that the operator asked for a
+  // time already past come after each batch.
+  template <class T>
+  absl::Status Process(std::vector<Timed<T>> records, std::size_t input = 0) {
+    std::size_t begin = 0;
+    while (begin < records.size()) {
+      const std::size_t end = begin + NextBatchSize(records.size() - begin);
+      Batch<T> batch;
+      bool timed = false;
+      for (std::size_t i = begin; i < end; ++i) timed = timed || records[i].timestamp != kMinTicks;
+      for (std::size_t i = begin; i < end; ++i) {
+        batch.records.emplace_back(std::move(records[i].value));
+        if (timed) batch.timestamps.emplace_back(records[i].timestamp);
+      }
+      absl::Status status = ProcessBatch(input, batch);
+      if (!status.ok()) return status;
+      begin = end;
+    }
+    return absl::OkStatus();
+  }
+  // One ProcessBatch with exactly this batch.
+  absl::Status ProcessBatch(std::size_t input, BatchBase& batch);
+  // The combined watermark of all inputs. One that is not above the last is ignored (semantics rule
+  // 23).
+  absl::Status Watermark(Ticks watermark);
+  // Moves the clock, and wakes the operator if that was due.
+  absl::Status SetProcessingTime(Ticks now);
+  // End of all inputs: watermark MAX, then Finish (semantics rule 22).
+  absl::Status Finish();
+
+  // What port `port` has put out since the last Take, in order.
+  template <class T>
+  std::vector<Timed<T>> Take(std::size_t port = 0) {
+    auto* output = dynamic_cast<internal::TypedCollectingOutput<T>*>(ports_.at(port).get());
+    std::vector<Timed<T>> taken;
+    if (output != nullptr) taken.swap(output->collected);
+    return taken;
+  }
+
+  HarnessSnapshot Snapshot() const;
+  // Replaces the operator by a new one with this state: of each table, the key groups that this
+  // subtask owns. Processing time wakeups that are overdue come at once. Fails if the new instance
+  // does not write the same bytes again.
+  absl::Status Restore(const HarnessSnapshot& snapshot);
+  // The two above: the operator goes on in a new instance.
+  absl::Status SnapshotAndRestore();
+
+  Operator& op() { return *operator_; }
+  Ticks watermark() const { return watermark_; }
+  // What the operator last asked for with WakeAt; kMaxTicks: nothing.
+  Ticks wake_at() const;
+  // Counters live on when the operator is restored.
+  std::uint64_t late_records_dropped() const;
+  std::uint64_t counter(std::string_view name) const;
+  std::int64_t gauge(std::string_view name) const;
+  // Lines that the operator logged, "level: text".
+  const std::vector<std::string>& log() const;
+
+ private:
+  class Context;
+
+  void AddPort(std::unique_ptr<internal::CollectingOutput> port);
+  std::size_t NextBatchSize(std::size_t left);
+  absl::Status Guard(std::string_view call, const std::function<absl::Status()>& body);
+  // Makes `call` until it returns true.
+  absl::Status RunToEnd(std::string_view name, const std::function<absl::StatusOr<bool>()>& call);
+  absl::Status RestoreIfAsked();
+  absl::Status FireDue();
+  absl::Status OpenNew(Ticks watermark);
+
+  const Factory make_;
+  const HarnessOptions options_;
+  std::unique_ptr<Context> context_;
+  std::vector<std::unique_ptr<internal::CollectingOutput>> ports_;
+  std::unique_ptr<Operator> operator_;
+  Ticks watermark_ = kMinTicks;
+  std::uint64_t random_state_ = 0;
+  bool opened_ = false;
+};
+
+}  // namespace weir::testing
