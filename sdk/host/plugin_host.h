@@ -48,10 +48,7 @@ struct GraphOptions {
 // Resolves parallelism, forms chains (vertices) and checks the graph. Deterministic: the same definition and options give the
 // same bytes. Errors name operators by uid and their place in the user's source.
 absl::StatusOr<proto::JobGraph> BuildJobGraph(const JobDefinition& definition, const GraphOptions& options);
-// Checks an untrusted graph (the job manager does, before it accepts one): limits, references, cycles, chains.
-absl::Status ValidateJobGraph(const proto::JobGraph& graph);
-// sha256 of the canonical bytes, 64 hex digits.
-std::string GraphHash(const proto::JobGraph& graph);
+// Its checks and its hash: proto/validate/job_graph.h.
 
 // Runs `call`; an exception becomes kInternal "operator 'uid' threw std::runtime_error: text".
 absl::Status GuardUserCode(std::string_view uid, const std::function<absl::Status()>& call);
