@@ -174,7 +174,10 @@ class Validator {
         case proto::HASH:
         case proto::REBALANCE:
         case proto::BROADCAST:
-          if (edge.chained()) return Invalid(ends, " are chained, but not joined one to one");
+          // With one subtask on each side every partitioning is one to one.
+          if (edge.chained() && (from.parallelism() != 1 || to.parallelism() != 1)) {
+            return Invalid(ends, " are chained, but not joined one to one");
+          }
           break;
         default:
           return Invalid("the edge between ", ends, " has an unknown partitioning (",
