@@ -30,7 +30,8 @@ struct MessageBytes {
 };
 
 // One side of a bidirectional stream of messages. Order is kept; a message arrives whole or the stream ends with an error.
-// The callbacks given at opening run one at a time, on the executor given there. Thread safe.
+// The callbacks given at opening run one at a time, on the executor given there; where that is null, on a thread of the
+// network's own, which saves a change of thread per message and where they must not block. Thread safe.
 class MessageStream {
  public:
   virtual ~MessageStream() = default;
@@ -70,7 +71,7 @@ struct ServerMethods {
   };
   struct Stream {
     std::string method;
-    Executor* executor;
+    Executor* executor;  // null: the network's own threads, for the handler and the stream's callbacks
     StreamHandler handler;
   };
   std::vector<Unary> unary;
@@ -95,7 +96,7 @@ class RemotePeer {
   // while waiting: the outcome is unknown), or the handler's error with its message.
   virtual void Call(std::string method, std::string request, absl::Duration timeout, Executor* executor,
                     Responder done) = 0;
-  // Opens a stream. Errors come by on_close. Callbacks run on `executor`.
+  // Opens a stream. Errors come by on_close. Callbacks run on `executor`, or on the network's own threads if it is null.
   virtual std::shared_ptr<MessageStream> OpenStream(std::string method, Executor* executor,
                                                     StreamCallbacks callbacks) = 0;
 };
