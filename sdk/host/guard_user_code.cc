@@ -7,6 +7,7 @@
 
 #include "common/base/strings.h"
 #include "sdk/host/plugin_host.h"
+#include "sdk/host/user_exception.h"
 
 namespace weir {
 namespace {
@@ -21,19 +22,25 @@ std::string TypeName(const std::type_info& type) {
 
 }  // namespace
 
+std::string DescribeCurrentException() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  std::string name = type == nullptr ? "something unknown" : TypeName(*type);
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    return StrCat(name, ": ", e.what());
+  } catch (...) {
+    return name;
+  }
+}
+
 absl::Status GuardUserCode(std::string_view uid, const std::function<absl::Status()>& call) {
   try {
     return call();
   } catch (const abi::__forced_unwind&) {
-    throw;  // The thread is being ended by the system: it must not be swallowed.
-  } catch (const std::exception& e) {
-    return absl::InternalError(
-        StrCat("operator '", uid, "' threw ", TypeName(typeid(e)), ": ", e.what()));
+    throw;  // The thread is being ended by the system: that must not be swallowed.
   } catch (...) {
-    const std::type_info* type = abi::__cxa_current_exception_type();
-    return absl::InternalError(
-        StrCat("operator '", uid, "' threw ",
-               type == nullptr ? std::string("something unknown") : TypeName(*type)));
+    return absl::InternalError(StrCat("operator '", uid, "' threw ", DescribeCurrentException()));
   }
 }
 
