@@ -1,0 +1,380 @@
+#include "taskmanager/worker/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/lifetime.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+#include "proto/validate/job_graph.h"
+#include "taskmanager/worker/runtime_settings.h"
+#include "transport/rpc/typed_call.h"
+
+namespace weir {
+namespace {
+
+constexpr absl::Duration kFirstRetry = absl::Milliseconds(100);
+constexpr absl::Duration kLastRetry = absl::Seconds(1);
+
+bool IsTerminal(proto::TaskState state) {
+  return state == proto::TASK_FINISHED || state == proto::TASK_CANCELED ||
+         state == proto::TASK_FAILED;
+}
+
+bool MayBeRetried(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kDeadlineExceeded;
+}
+
+// A plugin, and the graph that it made here.
+struct LoadedJob {
+  std::unique_ptr<Plugin> plugin;
+  std::unique_ptr<JobDefinition> definition;
+  proto::JobGraph graph;
+};
+
+// Blocks: reads a file and runs user code.
+absl::StatusOr<std::shared_ptr<LoadedJob>> LoadJob(PluginLoader& loader, const WorkerSpec& spec) {
+  auto job = std::make_shared<LoadedJob>();
+  WEIR_ASSIGN_OR_RETURN(job->plugin, loader.Load(spec.plugin_path));
+  WEIR_ASSIGN_OR_RETURN(job->definition, job->plugin->Define({.arguments = spec.arguments}));
+  WEIR_ASSIGN_OR_RETURN(job->graph,
+                        BuildJobGraph(*job->definition, {.job_name = spec.job_name,
+                                                         .parallelism = spec.parallelism,
+                                                         .max_parallelism = spec.max_parallelism}));
+  const std::string hash = GraphHash(job->graph);
+  if (hash != spec.graph_hash) {
+    return absl::FailedPreconditionError(
+        StrCat("the plugin made another graph here (", hash.substr(0, 12),
+               ") than where it was submitted (", spec.graph_hash.substr(0, 12),
+               "): what define makes must depend on its arguments only, not on the time, the "
+               "machine, files or the environment"));
+  }
+  return job;
+}
+
+class RuntimeWorker final : public Worker {
+ public:
+  RuntimeWorker(Surroundings surroundings, WorkerSpec spec, OnEnd on_end)
+      : surroundings_(std::move(surroundings)),
+        env_(surroundings_.env),
+        control_(surroundings_.control),
+        spec_(std::move(spec)),
+        on_end_(std::move(on_end)),
+        leader_epoch_(spec_.leader_epoch) {}
+
+  ~RuntimeWorker() override {
+    lifetime_.End();
+    listener_.reset();
+    if (runtime_ != nullptr) runtime_->Cancel();
+    if (exchange_ != nullptr) exchange_->Shutdown();
+    runtime_.reset();
+  }
+
+  void Start() override {
+    control_.Post(lifetime_.GuardConst([this] {
+      env_.RunBlocking(
+          [&control = control_, &loader = surroundings_.loader, spec = spec_,
+           loaded = lifetime_.Guard([this](auto job) { OnLoaded(std::move(job)); })]() mutable {
+            control.Post([loaded = std::move(loaded), job = LoadJob(loader, spec)]() mutable {
+              loaded(std::move(job));
+            });
+          });
+    }));
+  }
+
+  void Stop(absl::Duration patience) override {
+    control_.Post(lifetime_.GuardConst([this, patience] {
+      if (ended_ || stopping_) return;
+      stopping_ = true;
+      if (runtime_ == nullptr || AllTerminal()) return End(WorkerExitCode::kStopped, {});
+      runtime_->Cancel();
+      control_.PostAfter(patience,
+                         lifetime_.GuardConst([this] { End(WorkerExitCode::kStopped, {}); }));
+    }));
+  }
+
+ private:
+  void End(WorkerExitCode code, const absl::Status& why) {
+    if (ended_) return;
+    ended_ = true;
+    WorkerEnd end;
+    end.code = code;
+    if (!why.ok()) {
+      end.report.code = static_cast<int>(why.code());
+      end.report.message = std::string(why.message());
+      surroundings_.log("error", end.report.message);
+    }
+    if (runtime_ != nullptr) runtime_->Cancel();
+    on_end_(std::move(end));
+  }
+
+  // --- Coming up: load, listen, register ---
+
+  void OnLoaded(absl::StatusOr<std::shared_ptr<LoadedJob>> job) {
+    if (ended_) return;
+    if (!job.ok()) {
+      return End(WorkerExitCode::kStartFailed,
+                 absl::Status(job.status().code(),
+                              StrCat("starting a worker of the job: ", job.status().message())));
+    }
+    job_ = *std::move(job);
+    if (absl::Status listening = Listen(); !listening.ok()) {
+      return End(WorkerExitCode::kStartFailed, listening);
+    }
+    job_manager_ = env_.network().Connect(spec_.job_manager_address);
+    last_contact_nanos_ = env_.clock().MonotonicNanos();
+    WatchForOrphaning();
+    Register(kFirstRetry);
+  }
+
+  absl::Status Listen() {
+    WEIR_ASSIGN_OR_RETURN(runtime_options_, RuntimeOptionsFromSettings(spec_.settings));
+    runtime_options_.worker_index = spec_.key.index;
+    runtime_options_.task_threads = spec_.slots;
+    runtime_options_.log = [log = surroundings_.log](std::string_view uid, std::string_view level,
+                                                     std::string_view text) {
+      log(level, StrCat("operator=", uid, " ", text));
+    };
+    ExchangeOptions exchange;
+    exchange.job = spec_.key.job;
+    exchange.leader_epoch = spec_.leader_epoch;
+    exchange.attempt = spec_.key.attempt;
+    exchange.worker_index = spec_.key.index;
+    WEIR_ASSIGN_OR_RETURN(exchange_, MakeExchange(env_, StrCat(spec_.listen_host, ":0"), exchange));
+    ServerMethods methods;
+    methods.unary.push_back(TypedUnary<proto::DeployRequest, proto::DeployResponse>(
+        "/weir.Worker/Deploy", &control_,
+        lifetime_.GuardConst([this](auto request, auto respond) { respond(Deploy(request)); })));
+    methods.unary.push_back(TypedUnary<proto::StartTasksRequest, proto::StartTasksResponse>(
+        "/weir.Worker/StartTasks", &control_,
+        lifetime_.GuardConst(
+            [this](auto request, auto respond) { respond(StartTasks(request)); })));
+    methods.unary.push_back(TypedUnary<proto::CancelTasksRequest, proto::CancelTasksResponse>(
+        "/weir.Worker/CancelTasks", &control_,
+        lifetime_.GuardConst(
+            [this](auto request, auto respond) { respond(CancelTasks(request)); })));
+    WEIR_ASSIGN_OR_RETURN(
+        listener_, env_.network().Listen(StrCat(spec_.listen_host, ":0"), std::move(methods)));
+    return absl::OkStatus();
+  }
+
+  void Register(absl::Duration retry) {
+    if (ended_) return;
+    proto::RegisterWorkerRequest request;
+    request.set_job_id(JobIdToBytes(spec_.key.job));
+    request.set_attempt(spec_.key.attempt);
+    request.set_worker_index(spec_.key.index);
+    request.set_leader_epoch(leader_epoch_);
+    request.set_control_address(listener_->address());
+    request.set_exchange_address(exchange_->address());
+    request.set_pid(spec_.pid);
+    request.set_graph_hash(spec_.graph_hash);
+    TypedCall<proto::RegisterWorkerRequest, proto::RegisterWorkerResponse>(
+        *job_manager_, "/weir.JobManager/RegisterWorker", request, CallTimeout(), &control_,
+        lifetime_.GuardConst([this, retry](absl::StatusOr<proto::RegisterWorkerResponse> response) {
+          OnRegistered(std::move(response), retry);
+        }));
+  }
+
+  void OnRegistered(absl::StatusOr<proto::RegisterWorkerResponse> response, absl::Duration retry) {
+    if (ended_) return;
+    if (!response.ok()) {
+      if (!MayBeRetried(response.status())) return EndRefused(response.status());
+      control_.PostAfter(retry, lifetime_.GuardConst(
+                                    [this, retry] { Register(std::min(2 * retry, kLastRetry)); }));
+      return;
+    }
+    if (!AcceptEpoch(response->leader_epoch()).ok()) return;  // of an old leader: no contact
+    last_contact_nanos_ = env_.clock().MonotonicNanos();
+    heartbeat_interval_ =
+        absl::Milliseconds(std::clamp(response->heartbeat_interval_ms(), 10u, 60'000u));
+    registered_ = true;
+    surroundings_.log("info", "registered at the job manager");
+    HeartbeatLoop();
+  }
+
+  void EndRefused(const absl::Status& status) {
+    End(WorkerExitCode::kFenced,
+        absl::Status(status.code(),
+                     StrCat("the job manager refused this worker: ", status.message())));
+  }
+
+  // --- Contact with the job manager ---
+
+  absl::Duration CallTimeout() const {
+    return std::max(absl::Milliseconds(100), spec_.orphan_timeout / 3);
+  }
+
+  // Keeps the highest epoch that was seen; a lower one is an old leader's.
+  absl::Status AcceptEpoch(uint64_t epoch) {
+    if (epoch < leader_epoch_) {
+      return absl::FailedPreconditionError(StrCat("leader epoch ", epoch,
+                                                  " is over: this worker knows of ", leader_epoch_,
+                                                  "; a newer job manager has taken over"));
+    }
+    leader_epoch_ = epoch;
+    return absl::OkStatus();
+  }
+
+  void WatchForOrphaning() {
+    const absl::Duration silence =
+        absl::Nanoseconds(env_.clock().MonotonicNanos() - last_contact_nanos_);
+    if (silence >= spec_.orphan_timeout) {
+      return End(WorkerExitCode::kOrphaned,
+                 absl::UnavailableError(
+                     StrCat("the job manager at ", spec_.job_manager_address, " was silent for ",
+                            absl::FormatDuration(spec_.orphan_timeout),
+                            " (taskmanager.worker.orphan-timeout): the worker ends, so that two "
+                            "attempts of a job never run at once")));
+    }
+    control_.PostAfter(spec_.orphan_timeout - silence, lifetime_.GuardConst([this] {
+      if (!ended_) WatchForOrphaning();
+    }));
+  }
+
+  void HeartbeatLoop() {
+    if (ended_) return;
+    SendHeartbeat();
+    control_.PostAfter(heartbeat_interval_, lifetime_.GuardConst([this] { HeartbeatLoop(); }));
+  }
+
+  // One is under way at most; what changes meanwhile goes with the next, at once.
+  void SendHeartbeat() {
+    if (ended_ || !registered_) return;
+    if (heartbeat_under_way_) {
+      heartbeat_wanted_ = true;
+      return;
+    }
+    heartbeat_under_way_ = true;
+    heartbeat_wanted_ = false;
+    proto::WorkerHeartbeatRequest request;
+    request.set_job_id(JobIdToBytes(spec_.key.job));
+    request.set_attempt(spec_.key.attempt);
+    request.set_worker_index(spec_.key.index);
+    request.set_leader_epoch(leader_epoch_);
+    if (runtime_ != nullptr) {
+      for (proto::TaskReport& task : runtime_->Report()) {
+        Complete(task);
+        *request.add_tasks() = std::move(task);
+      }
+    }
+    TypedCall<proto::WorkerHeartbeatRequest, proto::WorkerHeartbeatResponse>(
+        *job_manager_, "/weir.JobManager/WorkerHeartbeat", request, CallTimeout(), &control_,
+        lifetime_.GuardConst([this](absl::StatusOr<proto::WorkerHeartbeatResponse> response) {
+          heartbeat_under_way_ = false;
+          if (ended_) return;
+          if (!response.ok()) {
+            if (!MayBeRetried(response.status())) return EndRefused(response.status());
+            return;  // the next interval tries again
+          }
+          if (!AcceptEpoch(response->leader_epoch()).ok()) return;
+          last_contact_nanos_ = env_.clock().MonotonicNanos();
+          if (heartbeat_wanted_) SendHeartbeat();
+        }));
+  }
+
+  // Adds what the runtime does not know.
+  void Complete(proto::TaskReport& task) const {
+    task.set_worker(spec_.key.index);
+    if (!task.has_failure()) return;
+    proto::Failure& failure = *task.mutable_failure();
+    failure.set_task_manager(spec_.task_manager);
+    if (spec_.memory_limit_bytes != 0 && failure.message().find("bad_alloc") != std::string::npos) {
+      failure.set_message(StrCat(failure.message(), ": out of memory; a worker's is limited to ",
+                                 spec_.memory_limit_bytes >> 20,
+                                 " MiB by taskmanager.memory.worker.size"));
+    }
+  }
+
+  // --- What the job manager orders ---
+
+  template <class Request>
+  absl::Status CheckOrder(const Request& request) {
+    WEIR_RETURN_IF_ERROR(AcceptEpoch(request.leader_epoch()));
+    if (request.job_id() != JobIdToBytes(spec_.key.job) || request.attempt() != spec_.key.attempt) {
+      return absl::FailedPreconditionError(StrCat("this worker runs attempt ", spec_.key.attempt,
+                                                  " of job ", spec_.key.job.ToString(),
+                                                  ", not attempt ", request.attempt()));
+    }
+    if (ended_ || stopping_) return absl::UnavailableError("this worker is ending");
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<proto::DeployResponse> Deploy(const proto::DeployRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    if (cancelled_) return absl::CancelledError("the job was cancelled before it was deployed");
+    if (runtime_ == nullptr) {
+      WEIR_ASSIGN_OR_RETURN(
+          runtime_, JobRuntime::Make(env_, control_, *job_->definition, job_->graph, request.plan(),
+                                     surroundings_.connectors, exchange_.get(), runtime_options_,
+                                     lifetime_.GuardConst([this] { OnTaskChange(); })));
+      SendHeartbeat();
+    }
+    return proto::DeployResponse();
+  }
+
+  absl::StatusOr<proto::StartTasksResponse> StartTasks(const proto::StartTasksRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    if (runtime_ == nullptr) return absl::FailedPreconditionError("no tasks are deployed here");
+    if (!started_) {
+      started_ = true;
+      runtime_->Start();
+    }
+    return proto::StartTasksResponse();
+  }
+
+  absl::StatusOr<proto::CancelTasksResponse> CancelTasks(const proto::CancelTasksRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    cancelled_ = true;
+    if (runtime_ != nullptr) runtime_->Cancel();
+    return proto::CancelTasksResponse();
+  }
+
+  void OnTaskChange() {
+    SendHeartbeat();
+    if (stopping_ && AllTerminal()) End(WorkerExitCode::kStopped, {});
+  }
+
+  bool AllTerminal() const {
+    const auto reports = runtime_->Report();
+    return std::all_of(reports.begin(), reports.end(),
+                       [](const auto& task) { return IsTerminal(task.state()); });
+  }
+
+  Surroundings surroundings_;
+  Env& env_;
+  Executor& control_;
+  const WorkerSpec spec_;
+  OnEnd on_end_;
+  RuntimeOptions runtime_options_;
+  uint64_t leader_epoch_;
+  std::shared_ptr<LoadedJob> job_;
+  std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<JobRuntime> runtime_;
+  std::unique_ptr<Listener> listener_;
+  std::shared_ptr<RemotePeer> job_manager_;
+  absl::Duration heartbeat_interval_ = absl::Seconds(1);
+  int64_t last_contact_nanos_ = 0;
+  bool registered_ = false;
+  bool heartbeat_under_way_ = false;
+  bool heartbeat_wanted_ = false;
+  bool started_ = false;
+  bool cancelled_ = false;
+  bool stopping_ = false;
+  bool ended_ = false;
+  Lifetime lifetime_;
+};
+
+}  // namespace
+
+std::unique_ptr<Worker> Worker::Make(Surroundings surroundings, WorkerSpec spec, OnEnd on_end) {
+  WEIR_CHECK(surroundings.log != nullptr);
+  return std::make_unique<RuntimeWorker>(std::move(surroundings), std::move(spec),
+                                         std::move(on_end));
+}
+
+}  // namespace weir
