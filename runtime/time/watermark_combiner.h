@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <vector>
+
+#include "runtime/time/time_event.h"
+
+namespace weir {
+
+// The least watermark over parts of which some are idle, as the splits of a source and the inputs
+// of an operator are combined (semantics rule 26): a part that comes back from idle counts at once,
+// a new one holds from MIN, and when all are idle nothing is flushed. A part at MAX is finished and
+// holds nothing back. Owned by the task's thread.
+class CombinedWatermark {
+ public:
+  // `key` is not there yet.
+  void Add(uint32_t key) { parts_[key] = Part{}; }
+  // Shows at the next Update.
+  void Remove(uint32_t key) { parts_.erase(key); }
+
+  // Returns whether the part's watermark has grown. Marks the part active.
+  bool SetWatermark(uint32_t key, Ticks watermark);
+  void SetIdle(uint32_t key, bool idle) { parts_[key].idle = idle; }
+
+  // Takes what was set into account; returns true if the combined watermark has grown.
+  bool Update();
+
+  Ticks watermark() const { return watermark_; }
+  // As of the last Update.
+  bool idle() const { return idle_; }
+
+ private:
+  struct Part {
+    Ticks watermark = kMinTicks;
+    bool idle = false;
+  };
+  std::map<uint32_t, Part> parts_;
+  Ticks watermark_ = kMinTicks;
+  bool idle_ = false;
+};
+
+// The watermark over the inputs of one operator. Owned by the task's thread.
+class InputWatermarks {
+ public:
+  explicit InputWatermarks(size_t inputs);
+
+  // Appends to `out` what the operator is to be told, in order.
+  void OnEvent(size_t input, const TimeEvent& event, TimeEvents& out);
+
+ private:
+  CombinedWatermark combined_;
+};
+
+}  // namespace weir
