@@ -56,13 +56,17 @@ class FileSystem {
   // Atomic replacement within one file system; SyncDirectory makes it durable.
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
+  // A file or an empty folder; kFailedPrecondition if the folder is not empty.
   virtual absl::Status Delete(const std::string& path) = 0;
+  // Follows no symbolic links; succeeds if there is nothing.
   virtual absl::Status DeleteRecursively(const std::string& path) = 0;
 };
 
 // Whole-file conveniences, on any FileSystem.
+// kOutOfRange if it is larger than `max_bytes`.
 absl::StatusOr<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t max_bytes);
-// Writes to a temporary name, syncs, renames, syncs the folder: a reader sees the old or the whole new content.
+// Writes to a temporary name, syncs, renames, syncs the folder: a reader sees the old or the whole new content. The temporary
+// name is `path` and ".tmp", so one writer at a time for one path.
 absl::Status WriteFileAtomically(FileSystem& fs, const std::string& path, std::string_view data);
 
 }  // namespace weir

@@ -42,7 +42,7 @@ class MessageStream {
   virtual size_t queued_bytes() const = 0;
   // No more Send from this side; the peer's on_close comes with OK once it has read everything.
   virtual void Finish() = 0;
-  // Ends the stream now; the peer's on_close comes with `why`.
+  // Ends the stream now; the peer's on_close comes with `why`, and so does this side's. What is on its way may be lost.
   virtual void Cancel(absl::Status why) = 0;
 };
 
@@ -79,7 +79,8 @@ struct ServerMethods {
 };
 
 // A listening server. Destruction stops it: calls in progress end with kUnavailable. The destructor blocks until no
-// handler runs (in the real implementation), so it is not called from a handler.
+// handler runs (in the real implementation), so it is not called from a handler; once it returns, neither handlers nor callbacks
+// of this server's streams run.
 class Listener {
  public:
   virtual ~Listener() = default;

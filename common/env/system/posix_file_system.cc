@@ -1,0 +1,261 @@
+#include "common/env/system/posix_file_system.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+
+namespace weir {
+namespace {
+
+absl::StatusCode CodeOf(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::StatusCode::kNotFound;
+    case EEXIST:
+      return absl::StatusCode::kAlreadyExists;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::StatusCode::kPermissionDenied;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return absl::StatusCode::kResourceExhausted;
+    case ENOTEMPTY:
+    case EISDIR:
+    case EXDEV:
+    case EBUSY:
+    case ETXTBSY:
+      return absl::StatusCode::kFailedPrecondition;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ELOOP:
+      return absl::StatusCode::kInvalidArgument;
+    default:
+      return absl::StatusCode::kUnavailable;
+  }
+}
+
+absl::Status ErrorOf(int error, std::string_view doing, const std::string& path) {
+  return absl::Status(CodeOf(error),
+                      StrCat(doing, " '", path, "': ", std::generic_category().message(error)));
+}
+
+// Calls `f` again while a signal interrupts it.
+template <class F>
+auto Uninterrupted(F f) {
+  decltype(f()) result;
+  do {
+    result = f();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+absl::Time ModifiedAt(const struct stat& info) { return absl::TimeFromTimespec(info.st_mtim); }
+
+FileInfo InfoOf(const std::string& path, const struct stat& info) {
+  return FileInfo{.path = path,
+                  .size_bytes = static_cast<uint64_t>(info.st_size),
+                  .is_directory = S_ISDIR(info.st_mode),
+                  .modified = ModifiedAt(info)};
+}
+
+class PosixRandomAccessFile final : public RandomAccessFile {
+ public:
+  PosixRandomAccessFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixRandomAccessFile() override { close(fd_); }
+
+  absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) override {
+    size_t done = 0;
+    while (done < size) {
+      const ssize_t got = Uninterrupted([&] {
+        return pread(fd_, buffer + done, size - done, static_cast<off_t>(offset + done));
+      });
+      if (got < 0) return ErrorOf(errno, "reading", path_);
+      if (got == 0) break;
+      done += static_cast<size_t>(got);
+    }
+    return done;
+  }
+
+  absl::StatusOr<uint64_t> Size() override {
+    struct stat info;
+    if (fstat(fd_, &info) != 0) return ErrorOf(errno, "reading the size of", path_);
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+ private:
+  const int fd_;
+  const std::string path_;
+};
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixWritableFile() override {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  absl::Status Append(std::string_view data) override {
+    WEIR_RETURN_IF_ERROR(CheckOpen());
+    while (!data.empty()) {
+      const ssize_t written = Uninterrupted([&] { return write(fd_, data.data(), data.size()); });
+      if (written < 0) return ErrorOf(errno, "writing", path_);
+      data.remove_prefix(static_cast<size_t>(written));
+    }
+    return absl::OkStatus();
+  }
+
+  // After a failed fsync the kernel may have dropped the data, so a later one proves nothing: the
+  // file stays failed.
+  absl::Status Sync() override {
+    WEIR_RETURN_IF_ERROR(CheckOpen());
+    WEIR_RETURN_IF_ERROR(sync_status_);
+    if (Uninterrupted([&] { return fsync(fd_); }) != 0) {
+      sync_status_ = ErrorOf(errno, "syncing", path_);
+    }
+    return sync_status_;
+  }
+
+  absl::Status Close() override {
+    WEIR_RETURN_IF_ERROR(CheckOpen());
+    // Linux frees the descriptor whatever close returns; it must not be tried again.
+    const int result = close(fd_);
+    const int error = errno;
+    fd_ = -1;
+    if (result != 0 && error != EINTR) return ErrorOf(error, "closing", path_);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status CheckOpen() const {
+    if (fd_ >= 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(StrCat("writing '", path_, "': it has been closed"));
+  }
+
+  int fd_;
+  const std::string path_;
+  absl::Status sync_status_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> PosixFileSystem::OpenForRead(
+    const std::string& path) {
+  const int fd = Uninterrupted([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+  if (fd < 0) return ErrorOf(errno, "opening", path);
+  auto file = std::make_unique<PosixRandomAccessFile>(fd, path);
+  struct stat info;
+  if (fstat(fd, &info) != 0) return ErrorOf(errno, "opening", path);
+  if (S_ISDIR(info.st_mode)) return ErrorOf(EISDIR, "opening", path);
+  return file;
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::OpenForWrite(const std::string& path,
+                                                                            WriteMode mode) {
+  int flags = O_WRONLY | O_CLOEXEC | O_CREAT | O_APPEND;
+  switch (mode) {
+    case WriteMode::kCreateNew:
+      flags |= O_EXCL;
+      break;
+    case WriteMode::kTruncate:
+      flags |= O_TRUNC;
+      break;
+    case WriteMode::kAppend:
+      break;
+  }
+  const int fd = Uninterrupted([&] { return open(path.c_str(), flags, 0644); });
+  if (fd < 0) return ErrorOf(errno, "opening for writing", path);
+  return std::make_unique<PosixWritableFile>(fd, path);
+}
+
+absl::StatusOr<FileInfo> PosixFileSystem::Stat(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return ErrorOf(errno, "looking at", path);
+  return InfoOf(path, info);
+}
+
+absl::StatusOr<std::vector<FileInfo>> PosixFileSystem::List(const std::string& directory) {
+  DIR* dir = opendir(directory.c_str());
+  if (dir == nullptr) return ErrorOf(errno, "listing", directory);
+  const std::unique_ptr<DIR, int (*)(DIR*)> closer(dir, &closedir);
+  std::vector<FileInfo> entries;
+  const std::string prefix = directory.back() == '/' ? directory : directory + "/";
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(dir);
+    if (entry == nullptr) {
+      if (errno != 0) return ErrorOf(errno, "listing", directory);
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    const std::string path = StrCat(prefix, name);
+    struct stat info;
+    // A link that leads nowhere is listed as it is; what has vanished since is left out.
+    if (stat(path.c_str(), &info) != 0 && lstat(path.c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;
+      return ErrorOf(errno, "listing", path);
+    }
+    entries.push_back(InfoOf(path, info));
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const FileInfo& a, const FileInfo& b) { return a.path < b.path; });
+  return entries;
+}
+
+absl::Status PosixFileSystem::CreateDirectories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return ErrorOf(error.value(), "making the folder", path);
+  if (!std::filesystem::is_directory(path, error)) {
+    return ErrorOf(EEXIST, "making the folder (a file has its name)", path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PosixFileSystem::Rename(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) {
+    return ErrorOf(errno, StrCat("renaming '", from, "' to"), to);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PosixFileSystem::SyncDirectory(const std::string& path) {
+  const int fd =
+      Uninterrupted([&] { return open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (fd < 0) return ErrorOf(errno, "syncing the folder", path);
+  const int result = Uninterrupted([&] { return fsync(fd); });
+  const int error = errno;
+  close(fd);
+  if (result != 0) return ErrorOf(error, "syncing the folder", path);
+  return absl::OkStatus();
+}
+
+absl::Status PosixFileSystem::Delete(const std::string& path) {
+  if (remove(path.c_str()) != 0) return ErrorOf(errno, "deleting", path);
+  return absl::OkStatus();
+}
+
+absl::Status PosixFileSystem::DeleteRecursively(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) return ErrorOf(error.value(), "deleting", path);
+  return absl::OkStatus();
+}
+
+}  // namespace weir
