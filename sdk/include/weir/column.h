@@ -65,6 +65,8 @@ class Column {
     reserve(size);
     size_ = size;
   }
+  // Counts the first `size` elements as existing: the caller has reserved the space and constructed them at data().
+  void set_size(std::size_t size) { size_ = size; }
   // Destroys the elements from `size` on.
   void truncate(std::size_t size) {
     if constexpr (!std::is_trivially_destructible_v<T>) {

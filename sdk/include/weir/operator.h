@@ -12,6 +12,14 @@
 #include "weir/metrics.h"
 #include "weir/time.h"
 
+// Returns from the enclosing function with the status of `expr` if it is not OK. For the SDK's own headers.
+#define WEIR_SDK_RETURN_IF_ERROR(expr)                                          \
+  do {                                                                          \
+    ::absl::Status weir_sdk_status = (expr);                                    \
+    if (!weir_sdk_status.ok()) [[unlikely]]                                     \
+      return weir_sdk_status;                                                   \
+  } while (false)
+
 namespace weir {
 
 // Where an operator's results go: another operator of the chain, or a partitioner and its channels.

@@ -1,0 +1,167 @@
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "weir/arguments.h"
+#include "weir/graph_builder.h"
+#include "weir/keyed_stream.h"
+#include "weir/plugin.h"
+#include "weir/stream.h"
+
+namespace weir {
+
+namespace internal {
+
+template <class T, class F>
+class FunctionTimestamps final : public TimestampAssigner {
+ public:
+  explicit FunctionTimestamps(F f) : f_(std::move(f)) {}
+  void Assign(BatchBase& base) const override {
+    auto& batch = static_cast<Batch<T>&>(base);
+    const std::size_t n = batch.records.size();
+    batch.timestamps.resize_uninitialized(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      batch.timestamps[i] = std::invoke(f_, std::as_const(batch.records[i])).ticks();
+    }
+  }
+
+ private:
+  F f_;
+};
+
+}  // namespace internal
+
+// The event time of a record: a member of type EventTime, or a function of the record.
+template <class T>
+class TimestampOf {
+ public:
+  TimestampOf() = default;
+  template <class F>
+    requires std::is_invocable_r_v<EventTime, const F&, const T&>
+  TimestampOf(F f)  // NOLINT: meant to convert
+      : assigner_(std::make_shared<internal::FunctionTimestamps<T, F>>(std::move(f))) {}
+  const std::shared_ptr<const TimestampAssigner>& assigner() const { return assigner_; }
+
+ private:
+  std::shared_ptr<const TimestampAssigner> assigner_;
+};
+
+// Event time of a source (semantics rules 23 to 28).
+template <class T>
+struct Watermarks {
+  // Without one, records have no timestamp unless the source gives them one, and there are no
+  // watermarks.
+  TimestampOf<T> timestamp{};
+  // How far a record may lie behind the newest one before it counts as late; 0: timestamps never go
+  // back.
+  Duration max_delay{};
+  // A source (or split) without records for so long does not hold others back; 0: never.
+  Duration idle_after{};
+  // A watermark after every record instead of periodically. Slower; what is late is then determined
+  // by the input alone.
+  bool every_record = false;
+};
+
+// What the user's WEIR_JOB function describes the job with. `define` must depend on its arguments
+// only: it is run again in each worker and must give the same graph.
+class Job {
+ public:
+  explicit Job(internal::GraphBuilder& graph) : graph_(graph) {}
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  // The job's name where people see it; the plugin's file name unless given.
+  void Name(std::string name) { graph_.job().name = std::move(name); }
+
+  // Declares an argument, given as `-- --name=value`, and returns its value. T: std::string, an
+  // integer, double, bool or Duration ("90s", "1h30m").
+  template <class T>
+  T Arg(std::string name, std::string help,
+        std::source_location where = std::source_location::current()) {
+    return Argument<T>(std::move(name), std::move(help), std::nullopt, where);
+  }
+  template <class T>
+  T Arg(std::string name, std::string help, std::type_identity_t<T> default_value,
+        std::source_location where = std::source_location::current()) {
+    return Argument<T>(std::move(name), std::move(help), std::move(default_value), where);
+  }
+
+  // A stream of records of type T read from `connector`.
+  template <class T, class Connector>
+  Stream<T> From(std::string uid, Connector connector, Watermarks<T> watermarks = {},
+                 std::source_location where = std::source_location::current()) {
+    NodeDefinition node;
+    node.uid = std::move(uid);
+    node.kind = NodeKind::kSource;
+    node.inputs = 0;
+    node.record_type = &RecordTypeOf<T>();
+    node.watermarks.timestamps = watermarks.timestamp.assigner();
+    node.watermarks.none = node.watermarks.timestamps == nullptr;
+    node.watermarks.max_delay = watermarks.max_delay.count();
+    node.watermarks.idle_after = watermarks.idle_after.count();
+    node.watermarks.every_record = watermarks.every_record;
+    if (watermarks.max_delay.count() < 0)
+      graph_.Error(where, "source '" + node.uid + "': max_delay is negative");
+    if (watermarks.idle_after.count() < 0)
+      graph_.Error(where, "source '" + node.uid + "': idle_after is negative");
+    if constexpr (requires { connector.ToSpec(); }) {
+      node.connector = connector.ToSpec();
+      node.description = "Source(" + node.connector.connector + ")";
+    } else {
+      static_assert(std::same_as<typename Connector::Record, T>,
+                    "From<T>(uid, connector): the connector makes records of another type than T");
+      node.make_source = connector.MakeFactory();
+      node.description = "Source(plugin)";
+    }
+    const std::uint32_t id = graph_.AddNode(std::move(node), &RecordTypeOf<T>(), where);
+    return Stream<T>(&graph_, internal::Upstream{{{id, 0}}, Partitioning::kForward});
+  }
+
+ private:
+  template <class T>
+  T Argument(std::string name, std::string help, std::optional<T> default_value,
+             const std::source_location& where) {
+    ArgumentDefinition argument;
+    argument.name = name;
+    argument.help = std::move(help);
+    argument.type = internal::ArgumentTypeName<T>();
+    argument.required = !default_value.has_value();
+    if (default_value.has_value()) argument.default_text = internal::FormatArgument(*default_value);
+    T value = default_value.value_or(T{});
+    const auto given = graph_.input().arguments.find(name);
+    if (given != graph_.input().arguments.end()) {
+      if (!internal::ParseArgument(given->second, value)) {
+        graph_.Error(where, "argument --" + name + ": '" + given->second + "' is not a valid " +
+                                argument.type);
+      }
+      argument.value_text = given->second;
+    } else if (argument.required && !graph_.input().describe_only) {
+      graph_.Error(where, "argument --" + name + " is missing: " + argument.help);
+    } else {
+      argument.value_text = argument.default_text;
+    }
+    for (const ArgumentDefinition& other : graph_.job().arguments) {
+      if (other.name == name) graph_.Error(where, "argument --" + name + " is declared twice");
+    }
+    graph_.job().arguments.push_back(std::move(argument));
+    return value;
+  }
+
+  internal::GraphBuilder& graph_;
+};
+
+// Runs a job's function and returns the graph it describes, with the errors found.
+inline void DefineJob(void (*function)(Job&), const DefineInput& input, JobDefinition& definition) {
+  internal::GraphBuilder graph(input, definition);
+  Job job(graph);
+  function(job);
+  internal::CheckArguments(input, definition);
+}
+
+}  // namespace weir

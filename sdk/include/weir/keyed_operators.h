@@ -1,0 +1,92 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/results.h"
+#include "weir/state_codec.h"
+
+namespace weir::internal {
+
+template <class T>
+struct Reduced {
+  T value{};
+  bool set = false;
+};
+
+// Reduce as an aggregation whose partial result is the reduced record.
+template <class T, class F>
+struct ReduceAggregator {
+  F f;
+  using Accumulator = Reduced<T>;
+  void Add(Accumulator& acc, const T& record) const {
+    if (acc.set) {
+      acc.value = std::invoke(f, std::as_const(acc.value), record);
+    } else {
+      acc.value = record;
+      acc.set = true;
+    }
+  }
+  void Merge(Accumulator& into, const Accumulator& later) const {
+    if (later.set) Add(into, later.value);
+  }
+  T Result(const Accumulator& acc) const { return acc.value; }
+};
+
+// An aggregation over all records of a key so far, with a result for each record.
+template <class K, class T, class Out, class Key, class Aggregator, class MakeResult>
+class RunningOperator final : public Operator {
+ public:
+  using Accumulator = typename Aggregator::Accumulator;
+
+  RunningOperator(Key key, Aggregator aggregator, MakeResult make_result,
+                  std::shared_ptr<const SidePorts> ports)
+      : key_(std::move(key)),
+        aggregator_(std::move(aggregator)),
+        make_result_(std::move(make_result)),
+        ports_(std::move(ports)) {}
+
+  static std::string StateTypeText() { return NamedTable<K, Accumulator>::TypeText(); }
+
+  absl::Status Open(OperatorContext& context) override {
+    results_.Open(context, ports_);
+    state_ = std::make_unique<NamedTable<K, Accumulator>>("accumulators", context.key_groups(),
+                                                          context.max_parallelism());
+    return absl::OkStatus();
+  }
+
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<T>&>(base);
+    const std::size_t n = batch.records.size();
+    if (batch.hashes.empty()) {
+      batch.hashes.resize_uninitialized(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        batch.hashes[i] = KeyHash(std::invoke(key_, std::as_const(batch.records[i])));
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) state_->table.Prefetch(batch.hashes[i]);
+    for (std::size_t i = 0; i < n; ++i) {
+      const T& record = batch.records[i];
+      const K& key = std::invoke(key_, record);
+      Accumulator& acc = *state_->table.FindOrInsert(key, batch.hashes[i]).first;
+      aggregator_.Add(acc, record);
+      results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
+    }
+    return results_.Flush();
+  }
+
+  std::vector<KeyedStateTable*> keyed_state() override { return {state_.get()}; }
+
+ private:
+  Key key_;
+  Aggregator aggregator_;
+  MakeResult make_result_;
+  std::shared_ptr<const SidePorts> ports_;
+  Results<Out> results_;
+  std::unique_ptr<NamedTable<K, Accumulator>> state_;
+};
+
+}  // namespace weir::internal

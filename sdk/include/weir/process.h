@@ -1,0 +1,350 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "weir/functions.h"
+#include "weir/results.h"
+#include "weir/state.h"
+#include "weir/timers.h"
+
+namespace weir {
+
+// What a process function may ask and do while it is called.
+template <class Out>
+class ProcessContext {
+ public:
+  ProcessContext(OperatorContext& context, internal::Results<Out>& results)
+      : context_(context), results_(results) {}
+
+  // Event time of the record or timer; EventTime::Min() if it has none.
+  EventTime timestamp() const { return EventTime::FromTicks(timestamp_); }
+  bool has_timestamp() const { return timestamp_ != kMinTicks; }
+  EventTime watermark() const { return EventTime::FromTicks(watermark_); }
+  // The wall clock.
+  EventTime now() const { return EventTime::FromTicks(context_.ProcessingTime()); }
+
+  // Puts out a record with the timestamp of what the function is called for (semantics rule 21).
+  void Emit(Out record) { results_.Emit(std::move(record), timestamp_); }
+  template <class U>
+  void Emit(const SideOutput<U>& tag, std::type_identity_t<U> record) {
+    results_.template EmitSide<U>(tag, std::move(record), timestamp_);
+  }
+  Counter& counter(std::string_view name) { return context_.metrics().counter(name); }
+  Gauge& gauge(std::string_view name) { return context_.metrics().gauge(name); }
+
+  // For the operator that owns this.
+  void set_timestamp(Ticks timestamp) { timestamp_ = timestamp; }
+  void set_watermark(Ticks watermark) { watermark_ = watermark; }
+  Ticks watermark_ticks() const { return watermark_; }
+
+ private:
+  OperatorContext& context_;
+  internal::Results<Out>& results_;
+  Ticks timestamp_ = kMinTicks;
+  Ticks watermark_ = kMinTicks;
+};
+
+// A function over single records that may put out any number, also to side outputs. Derive and
+// override Process.
+template <class I, class O>
+class ProcessFunction {
+ public:
+  using In = I;
+  using Out = O;
+  using Context = ProcessContext<O>;
+
+  virtual ~ProcessFunction() = default;
+  virtual void Open(FunctionContext&) {}
+  virtual void Process(const I& record, Context& context) = 0;
+  virtual void Close() {}
+};
+
+// A function over the records of one key at a time, with state and timers of that key as members
+// (ValueState, EventTimer, ProcessingTimer). One object a subtask serves all keys of it; plain
+// members are shared by them and not part of a snapshot.
+template <class K, class I, class O>
+class KeyedProcess {
+ public:
+  using Key = K;
+  using In = I;
+  using Out = O;
+
+  class Context : public ProcessContext<O> {
+   public:
+    Context(OperatorContext& context, internal::Results<O>& results,
+            const internal::CurrentKey<K>& current)
+        : ProcessContext<O>(context, results), current_(current) {}
+    const K& key() const { return *current_.key; }
+
+   private:
+    const internal::CurrentKey<K>& current_;
+  };
+
+  KeyedProcess() = default;
+  KeyedProcess(const KeyedProcess&) = delete;
+  KeyedProcess& operator=(const KeyedProcess&) = delete;
+  virtual ~KeyedProcess() = default;
+
+  virtual void Open(FunctionContext&) {}
+  virtual void Process(const I& record, Context& context) = 0;
+  virtual void OnTimer(const EventTimer&, Context&) {}
+  virtual void OnTimer(const ProcessingTimer&, Context&) {}
+  virtual void Close() {}
+
+  // For the members that register themselves.
+  template <class Member>
+  Member* AddState(std::string name) {
+    auto member = std::make_unique<Member>(current_, std::move(name));
+    Member* added = member.get();
+    members_.push_back(std::move(member));
+    return added;
+  }
+  template <bool kEventTime>
+  internal::TimerAccess* AddTimer(const internal::NamedTimer<kEventTime>* handle,
+                                  std::string name) {
+    auto& domain = timers<kEventTime>();
+    auto member = std::make_unique<internal::KeyedTimer<K>>(
+        current_, domain.heap, static_cast<std::uint32_t>(domain.members.size()), std::move(name),
+        &domain.closed, &domain.dropped);
+    internal::KeyedTimer<K>* added = member.get();
+    domain.members.push_back({added, handle});
+    members_.push_back(std::move(member));
+    return added;
+  }
+
+  // For the operator that owns the function.
+  template <bool kEventTime>
+  struct TimerDomain {
+    struct Member {
+      internal::KeyedTimer<K>* timer;
+      const internal::NamedTimer<kEventTime>* handle;
+    };
+    internal::TimerHeap<K> heap;
+    std::vector<Member> members;
+    bool closed = false;
+    std::uint64_t dropped = 0;
+  };
+  template <bool kEventTime>
+  auto& timers() {
+    if constexpr (kEventTime) {
+      return event_timers_;
+    } else {
+      return processing_timers_;
+    }
+  }
+  internal::CurrentKey<K>& current() { return current_; }
+  const std::vector<std::unique_ptr<internal::StateMember>>& members() const { return members_; }
+
+ private:
+  internal::CurrentKey<K> current_;
+  TimerDomain<true> event_timers_;
+  TimerDomain<false> processing_timers_;
+  std::vector<std::unique_ptr<internal::StateMember>> members_;
+};
+
+namespace internal {
+
+template <class F>
+class ProcessOperator final : public Operator {
+ public:
+  ProcessOperator(std::unique_ptr<F> function, std::shared_ptr<const SidePorts> ports)
+      : function_(std::move(function)), ports_(std::move(ports)) {}
+
+  absl::Status Open(OperatorContext& context) override {
+    results_.Open(context, ports_);
+    context_ = std::make_unique<typename F::Context>(context, results_);
+    FunctionContext function_context(context);
+    function_->Open(function_context);
+    opened_ = true;
+    return absl::OkStatus();
+  }
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<typename F::In>&>(base);
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      context_->set_timestamp(batch.TimestampAt(i));
+      function_->Process(std::as_const(batch.records[i]), *context_);
+    }
+    return results_.Flush();
+  }
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    context_->set_watermark(watermark);
+    return true;
+  }
+  void Close() override {
+    if (opened_) function_->Close();
+    opened_ = false;
+  }
+
+ private:
+  std::unique_ptr<F> function_;
+  std::shared_ptr<const SidePorts> ports_;
+  Results<typename F::Out> results_;
+  std::unique_ptr<typename F::Context> context_;
+  bool opened_ = false;
+};
+
+// Runs a KeyedProcess: sets the current key before each call, fires timers (semantics rules 18 to
+// 22).
+template <class F, class KeyFunction>
+class KeyedProcessOperator final : public Operator {
+ public:
+  using K = typename F::Key;
+
+  KeyedProcessOperator(std::unique_ptr<F> function, KeyFunction key,
+                       std::shared_ptr<const SidePorts> ports)
+      : function_(std::move(function)), key_(std::move(key)), ports_(std::move(ports)) {}
+
+  absl::Status Open(OperatorContext& context) override {
+    operator_context_ = &context;
+    results_.Open(context, ports_);
+    context_ = std::make_unique<typename F::Context>(context, results_, function_->current());
+    for (const auto& member : function_->members()) member->Open(context);
+    FunctionContext function_context(context);
+    function_->Open(function_context);
+    opened_ = true;
+    return absl::OkStatus();
+  }
+
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<typename F::In>&>(base);
+    const bool hashed = !batch.hashes.empty();
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      const auto& record = std::as_const(batch.records[i]);
+      const K& key = std::invoke(key_, record);
+      SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
+      context_->set_timestamp(batch.TimestampAt(i));
+      function_->Process(record, *context_);
+      if (const auto* top = processing().heap.Top();
+          top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
+        FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
+      }
+    }
+    return EndCall();
+  }
+
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    context_->set_watermark(watermark);
+    const bool done = FireEvent(watermark);
+    WEIR_SDK_RETURN_IF_ERROR(EndCall());
+    return done;
+  }
+
+  absl::StatusOr<bool> OnProcessingTime(Ticks now) override {
+    const bool done = FireProcessing(now, /*may_stop=*/true);
+    WEIR_SDK_RETURN_IF_ERROR(EndCall());
+    return done;
+  }
+
+  // Rule 22: what stands of processing time fires now; what is set meanwhile is dropped, in event
+  // time fires at once.
+  absl::StatusOr<bool> Finish() override {
+    processing().closed = true;
+    bool done = true;
+    while (processing().heap.Top() != nullptr) {
+      if (results_.Blocked()) {
+        done = false;
+        break;
+      }
+      const auto entry = processing().heap.Pop();
+      Fire<false>(entry, kMinTicks);
+      FireEvent(kMaxTicks, /*may_stop=*/false);
+    }
+    if (done && processing().dropped > 0) {
+      operator_context_->metrics()
+          .counter("processingTimersDroppedAtEnd")
+          .Add(std::exchange(processing().dropped, 0));
+    }
+    WEIR_SDK_RETURN_IF_ERROR(EndCall());
+    return done;
+  }
+
+  void Close() override {
+    if (opened_) function_->Close();
+    opened_ = false;
+  }
+
+  std::vector<KeyedStateTable*> keyed_state() override {
+    std::vector<KeyedStateTable*> tables;
+    for (const auto& member : function_->members()) tables.push_back(member->table());
+    return tables;
+  }
+
+ private:
+  auto& event() { return function_->template timers<true>(); }
+  auto& processing() { return function_->template timers<false>(); }
+
+  void SetKey(const K& key, std::uint64_t hash) {
+    CurrentKey<K>& current = function_->current();
+    current.key = &key;
+    current.hash = hash;
+    ++current.generation;
+  }
+
+  template <bool kEventTime>
+  void Fire(const typename TimerHeap<K>::Entry& entry, Ticks timestamp) {
+    auto& member = function_->template timers<kEventTime>().members[entry.member];
+    if (!member.timer->Take(entry)) return;
+    SetKey(entry.key, entry.hash);
+    context_->set_timestamp(timestamp);
+    // Through the base: the user's class may override one of the two overloads and so hide the
+    // other.
+    static_cast<KeyedProcess<K, typename F::In, typename F::Out>&>(*function_)
+        .OnTimer(*member.handle, *context_);
+  }
+
+  // Rule 19. Returns false if it stopped because an output is blocked.
+  bool FireEvent(Ticks watermark, bool may_stop = true) {
+    while (const auto* top = event().heap.Top()) {
+      if (top->time > watermark) break;
+      if (may_stop && results_.Blocked()) return false;
+      const auto entry = event().heap.Pop();
+      Fire<true>(entry, entry.time);
+    }
+    return true;
+  }
+  // Rule 20.
+  bool FireProcessing(Ticks now, bool may_stop) {
+    while (const auto* top = processing().heap.Top()) {
+      if (top->time >= now) break;
+      if (may_stop && results_.Blocked()) return false;
+      const auto entry = processing().heap.Pop();
+      Fire<false>(entry, kMinTicks);
+    }
+    return true;
+  }
+
+  template <class Domain>
+  void Compact(Domain& domain) {
+    constexpr std::size_t kSlackEntries = 1024;
+    if (domain.heap.size() <= kSlackEntries) return;
+    std::size_t live = 0;
+    for (const auto& member : domain.members) live += member.timer->size();
+    if (domain.heap.size() <= 2 * live + kSlackEntries) return;
+    domain.heap.Retain(
+        [&](const auto& entry) { return !domain.members[entry.member].timer->Stale(entry); });
+  }
+
+  absl::Status EndCall() {
+    Compact(event());
+    Compact(processing());
+    const auto* top = processing().heap.Top();
+    operator_context_->WakeAt(top != nullptr ? top->time : kMaxTicks);
+    function_->current().key = nullptr;
+    return results_.Flush();
+  }
+
+  std::unique_ptr<F> function_;
+  KeyFunction key_;
+  std::shared_ptr<const SidePorts> ports_;
+  OperatorContext* operator_context_ = nullptr;
+  Results<typename F::Out> results_;
+  std::unique_ptr<typename F::Context> context_;
+  bool opened_ = false;
+};
+
+}  // namespace internal
+}  // namespace weir

@@ -1,0 +1,26 @@
+#pragma once
+
+// Everything a job needs: #include <weir/sdk.h>.
+
+#include "weir/aggregates.h"
+#include "weir/connectors.h"
+#include "weir/job.h"
+#include "weir/keyed_stream.h"
+#include "weir/plugin_export.h"
+#include "weir/process.h"
+#include "weir/side_output.h"
+#include "weir/state.h"
+#include "weir/stream.h"
+#include "weir/time.h"
+#include "weir/timers.h"
+#include "weir/window.h"
+
+// Begins the one function of a plugin that describes its job:
+//   WEIR_JOB(job) { job.From<Click>(...)...; }
+#define WEIR_JOB(job)                                                                           \
+  static void WeirDescribeJob(::weir::Job& job);                                                \
+  static void WeirDefine(const ::weir::DefineInput& input, ::weir::JobDefinition& definition) { \
+    ::weir::DefineJob(&WeirDescribeJob, input, definition);                                     \
+  }                                                                                             \
+  WEIR_EXPORT_PLUGIN(WeirDefine)                                                                \
+  static void WeirDescribeJob([[maybe_unused]] ::weir::Job& job)

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weir/binary_codec.h"
+#include "weir/operator.h"
+#include "weir/record_traits.h"
+#include "weir/state_table.h"
+
+namespace weir::internal {
+
+// A type in the notation of docs/FORMATS.md.
+template <class T>
+std::string TypeNotation() {
+  std::string text;
+  AppendTypeNotation<T>(text);
+  return text;
+}
+
+// Gathers entries of one key group and writes them in the order of the serialized keys, so that
+// equal state has equal bytes: a varint count, then of each entry the encoded key and the encoded
+// value.
+template <class K, class V>
+class EntryWriter {
+ public:
+  void Add(const K& key, const V& value) {
+    Entry& entry = entries_.emplace_back();
+    SerializeKey(key, entry.order);
+    EncodeValue(key, entry.bytes);
+    EncodeValue(value, entry.bytes);
+  }
+  bool empty() const { return entries_.empty(); }
+  void WriteTo(std::string& out) {
+    std::sort(entries_.begin(), entries_.end(),
+              [](const Entry& a, const Entry& b) { return a.order < b.order; });
+    Encoder encoder(out);
+    encoder.Varint(entries_.size());
+    for (const Entry& entry : entries_) encoder.Bytes(entry.bytes.data(), entry.bytes.size());
+  }
+
+ private:
+  struct Entry {
+    std::string order;
+    std::string bytes;
+  };
+  std::vector<Entry> entries_;
+};
+
+// Reads what an EntryWriter wrote and calls use(key, value, hash) for each entry; refuses a key
+// that is not of `key_group`.
+template <class K, class V, class Use>
+absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
+                         std::string_view state, Use&& use) {
+  const auto damaged = [&](std::string_view why) {
+    return absl::DataLossError("state '" + std::string(state) + "', key group " +
+                               std::to_string(key_group) + ": " + std::string(why));
+  };
+  std::uint64_t count = 0;
+  if (!in.Varint(count)) return damaged("no count of entries");
+  for (std::uint64_t i = 0; i < count; ++i) {
+    K key{};
+    V value{};
+    if (!DecodeValue(in, key) || !DecodeValue(in, value)) {
+      return damaged(std::string(in.status().message().data(), in.status().message().size()));
+    }
+    const std::uint64_t hash = KeyHash(key);
+    if (KeyGroupOf(hash, max_parallelism) != key_group)
+      return damaged("holds a key of another key group");
+    use(key, std::move(value), hash);
+  }
+  return absl::OkStatus();
+}
+
+// A KeyedTable with a name, as snapshots see it: the entries of EntryWriter.
+template <class K, class V>
+class NamedTable final : public KeyedStateTable {
+ public:
+  NamedTable(std::string name, KeyGroupRange range, std::uint32_t max_parallelism)
+      : table(range, max_parallelism),
+        max_parallelism_(max_parallelism),
+        name_(std::move(name)),
+        type_(TypeText()) {}
+
+  static std::string TypeText() {
+    return "map<" + TypeNotation<K>() + "," + TypeNotation<V>() + ">";
+  }
+
+  const std::string& name() const override { return name_; }
+  const std::string& type() const override { return type_; }
+
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
+    EntryWriter<K, V> writer;
+    table.ForEachInKeyGroup(key_group,
+                            [&](const K& key, const V& value) { writer.Add(key, value); });
+    if (!writer.empty()) writer.WriteTo(out);
+  }
+
+  absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+    if (bytes.empty()) return absl::OkStatus();
+    Decoder in(bytes);
+    WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
+        in, key_group, max_parallelism_, name_, [&](const K& key, V value, std::uint64_t hash) {
+          *table.FindOrInsert(key, hash).first = std::move(value);
+        })));
+    if (in.remaining() > 0)
+      return absl::DataLossError("state '" + name_ + "': bytes are left over after the last entry");
+    return absl::OkStatus();
+  }
+
+  void DropKeyGroup(std::uint32_t key_group) override { table.DropKeyGroup(key_group); }
+  std::size_t entries() const override { return table.size(); }
+  std::size_t memory_bytes() const override { return table.memory_bytes(); }
+
+  KeyedTable<K, V> table;
+
+ private:
+  std::uint32_t max_parallelism_;
+  std::string name_;
+  std::string type_;
+};
+
+}  // namespace weir::internal

@@ -1,0 +1,219 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weir/codec.h"
+#include "weir/hash.h"
+#include "weir/state.h"
+#include "weir/state_codec.h"
+#include "weir/time.h"
+
+namespace weir::internal {
+
+// The due times of named timers of one domain (event or processing time), typed by key. Each timer
+// member has a table from key to time, which is the truth and what is snapshotted; a heap orders
+// what may be due. A moved timer leaves its old entry in the heap, which is pushed again with the
+// new time when it comes up, so moving a timer later costs no heap operation.
+//
+// Order among equal times: serialized key, then the order of declaration (semantics rule 19).
+template <class K>
+class TimerHeap {
+ public:
+  struct Entry {
+    Ticks time;
+    std::uint32_t member;
+    std::uint64_t hash;
+    K key;
+  };
+
+  void Push(Ticks time, std::uint32_t member, std::uint64_t hash, const K& key) {
+    heap_.push_back({time, member, hash, key});
+    std::push_heap(heap_.begin(), heap_.end(), Later);
+  }
+  const Entry* Top() const { return heap_.empty() ? nullptr : &heap_.front(); }
+  Entry Pop() {
+    std::pop_heap(heap_.begin(), heap_.end(), Later);
+    Entry entry = std::move(heap_.back());
+    heap_.pop_back();
+    return entry;
+  }
+  std::size_t size() const { return heap_.size(); }
+  template <class Keep>
+  void Retain(Keep&& keep) {
+    std::erase_if(heap_, [&](const Entry& entry) { return !keep(entry); });
+    std::make_heap(heap_.begin(), heap_.end(), Later);
+  }
+
+ private:
+  static bool Later(const Entry& a, const Entry& b) {
+    if (a.time != b.time) return a.time > b.time;
+    if (!(a.key == b.key)) return SerializedKeyCompare(b.key, a.key) < 0;
+    return a.member > b.member;
+  }
+  std::vector<Entry> heap_;
+};
+
+// What a timer member does. `heap` and `current` of the typed one belong to the function.
+class TimerAccess : public StateMember {
+ public:
+  virtual void Set(Ticks time) = 0;
+  virtual void Clear() = 0;
+  virtual std::optional<Ticks> Get() = 0;
+};
+
+// A timer's due time and the earliest entry that the heap holds for it.
+struct TimerCell {
+  Ticks due = 0;
+  Ticks queued = 0;
+};
+
+template <class K>
+class KeyedTimer final : public TimerAccess {
+ public:
+  KeyedTimer(const CurrentKey<K>& current, TimerHeap<K>& heap, std::uint32_t member,
+             std::string name, const bool* closed, std::uint64_t* dropped)
+      : current_(current),
+        heap_(heap),
+        member_(member),
+        name_(std::move(name)),
+        closed_(closed),
+        dropped_(dropped) {}
+
+  StateDefinition Describe() const override { return {name_, "timer<" + TypeNotation<K>() + ">"}; }
+  void Open(OperatorContext& context) override {
+    table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+  }
+  KeyedStateTable* table() override { return table_.get(); }
+
+  void Set(Ticks time) override {
+    // At the end of input a timer of processing time can no longer come due (semantics rule 22).
+    if (*closed_) {
+      ++*dropped_;
+      return;
+    }
+    SetFor(*current_.key, current_.hash, time);
+  }
+  void Clear() override { table_->cells.Erase(*current_.key, current_.hash); }
+  std::optional<Ticks> Get() override {
+    const TimerCell* cell = table_->cells.Find(*current_.key, current_.hash);
+    return cell != nullptr ? std::optional<Ticks>(cell->due) : std::nullopt;
+  }
+
+  // Whether the heap's entry is a timer that is due at its time; if so it is taken out. An entry of
+  // a timer that has been moved later is queued again; one of a deleted timer is dropped.
+  bool Take(const typename TimerHeap<K>::Entry& entry) {
+    TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
+    if (cell == nullptr || cell->queued != entry.time) return false;
+    if (cell->due > entry.time) {
+      cell->queued = cell->due;
+      heap_.Push(cell->due, member_, entry.hash, entry.key);
+      return false;
+    }
+    table_->cells.Erase(entry.key, entry.hash);
+    return true;
+  }
+  bool Stale(const typename TimerHeap<K>::Entry& entry) {
+    const TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
+    return cell == nullptr || cell->queued != entry.time;
+  }
+  std::size_t size() const { return table_->cells.size(); }
+  void DropAll() { table_->cells.Clear(); }
+
+ private:
+  // The snapshot's view: key and due time.
+  class Table final : public KeyedStateTable {
+   public:
+    Table(KeyedTimer& timer, KeyGroupRange range, std::uint32_t max_parallelism)
+        : cells(range, max_parallelism),
+          timer_(timer),
+          max_parallelism_(max_parallelism),
+          type_("timer<" + TypeNotation<K>() + ">") {}
+    const std::string& name() const override { return timer_.name_; }
+    const std::string& type() const override { return type_; }
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
+      EntryWriter<K, Ticks> writer;
+      cells.ForEachInKeyGroup(
+          key_group, [&](const K& key, const TimerCell& cell) { writer.Add(key, cell.due); });
+      if (!writer.empty()) writer.WriteTo(out);
+    }
+    absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+      if (bytes.empty()) return absl::OkStatus();
+      Decoder in(bytes);
+      WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, Ticks>(
+          in, key_group, max_parallelism_, timer_.name_,
+          [&](const K& key, Ticks due, std::uint64_t hash) { timer_.SetFor(key, hash, due); })));
+      if (in.remaining() > 0)
+        return absl::DataLossError("timer '" + timer_.name_ + "': bytes are left over");
+      return absl::OkStatus();
+    }
+    void DropKeyGroup(std::uint32_t key_group) override { cells.DropKeyGroup(key_group); }
+    std::size_t entries() const override { return cells.size(); }
+    std::size_t memory_bytes() const override { return cells.memory_bytes(); }
+
+    KeyedTable<K, TimerCell> cells;
+
+   private:
+    KeyedTimer& timer_;
+    std::uint32_t max_parallelism_;
+    std::string type_;
+  };
+
+  void SetFor(const K& key, std::uint64_t hash, Ticks time) {
+    auto [cell, inserted] = table_->cells.FindOrInsert(key, hash);
+    cell->due = time;
+    if (inserted || time < cell->queued) {
+      cell->queued = time;
+      heap_.Push(time, member_, hash, key);
+    }
+  }
+
+ private:
+  const CurrentKey<K>& current_;
+  TimerHeap<K>& heap_;
+  std::uint32_t member_;
+  std::string name_;
+  const bool* closed_;
+  std::uint64_t* dropped_;
+  std::unique_ptr<Table> table_;
+};
+
+}  // namespace weir::internal
+
+namespace weir {
+
+namespace internal {
+template <bool kEventTime>
+class NamedTimer {
+ public:
+  template <class Function>
+  NamedTimer(Function* function, std::string_view name)
+      : access_(function->template AddTimer<kEventTime>(this, std::string(name))) {}
+  NamedTimer(const NamedTimer&) = delete;
+  NamedTimer& operator=(const NamedTimer&) = delete;
+
+  // Sets the timer of the current key, or moves it if it is set.
+  void Set(EventTime time) { access_->Set(time.ticks()); }
+  // Does nothing if it is not set.
+  void Clear() { access_->Clear(); }
+  bool IsSet() const { return access_->Get().has_value(); }
+
+  friend bool operator==(const NamedTimer& a, const NamedTimer& b) { return &a == &b; }
+
+ private:
+  internal::TimerAccess* access_;
+};
+}  // namespace internal
+
+// A timer of the current key in event time, a member of a KeyedProcess: it fires when the watermark
+// reaches its time. One timer a name and key; setting it again moves it.
+using EventTimer = internal::NamedTimer<true>;
+// The same on the wall clock: fires once the clock is past its time.
+using ProcessingTimer = internal::NamedTimer<false>;
+
+}  // namespace weir

@@ -1,0 +1,375 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/results.h"
+#include "weir/side_output.h"
+#include "weir/state_codec.h"
+#include "weir/state_table.h"
+#include "weir/window.h"
+
+namespace weir::internal {
+
+// What is the same for all event-time window operators of one job step, made once and shared by its
+// subtasks.
+template <class T, class Key, class Aggregator, class MakeResult>
+struct WindowPlan {
+  WindowShape shape;
+  Key key;
+  Aggregator aggregator;
+  // (const K&, const TimeWindow&, AggregateResult) -> the record put out.
+  MakeResult make_result;
+  // Tag of the late side output, or empty.
+  std::string late_tag;
+};
+
+// Tumbling windows, and sliding ones whose aggregation must see the records of each window in their
+// order of arrival: a table from key to accumulator for each open window. One timer a window end,
+// not a key: what is due is found by comparing the watermark with the earliest window that has
+// something to do (semantics rules 1-8).
+template <class K, class T, class Out, class Plan>
+class WindowOperator final : public Operator {
+ public:
+  using Accumulator = typename decltype(Plan::aggregator)::Accumulator;
+
+  WindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
+      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+
+  absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
+    results_.Open(context, ports_);
+    late_to_side_ = !plan_->late_tag.empty() && results_.HasSide(plan_->late_tag);
+    skipped_windows_ = &context.metrics().counter("numLateWindowsSkipped");
+    return absl::OkStatus();
+  }
+
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<T>&>(base);
+    if (batch.timestamps.empty() && !batch.records.empty()) return NoTimestamp();
+    if (shape_.slide == shape_.size) {
+      WEIR_SDK_RETURN_IF_ERROR(ProcessTumbling(batch));
+    } else {
+      WEIR_SDK_RETURN_IF_ERROR(ProcessSliding(batch));
+    }
+    return results_.Flush();
+  }
+
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    watermark_ = watermark;
+    if (watermark < next_due_) return true;
+    const bool done = FireDue();
+    if (done) {
+      CleanUp();
+      FindNextDue();
+    }
+    WEIR_SDK_RETURN_IF_ERROR(results_.Flush());
+    return done;
+  }
+
+  std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+
+ private:
+  using Table = KeyedTable<K, Accumulator>;
+
+  // One open window.
+  struct Pane {
+    Ticks start = 0;
+    // Inclusive.
+    Ticks max_timestamp = 0;
+    std::unique_ptr<Table> table;
+    // Which key groups have fired at the end of the window: all of them or none, but after a
+    // rescale of subtasks whose watermarks differed.
+    std::vector<bool> fired;
+    bool any_fired = false;
+    bool all_fired = false;
+  };
+
+  absl::Status NoTimestamp() const {
+    return absl::InvalidArgumentError(
+        "operator '" + context_->uid() +
+        "': a record without a timestamp cannot be put into an event-time window; give the "
+        "source a timestamp ({.timestamp = &Record::field})");
+  }
+
+  Ticks CleanupTime(Ticks max_timestamp) const {
+    return SaturatingAdd(max_timestamp, shape_.lateness);
+  }
+  bool WindowIsLate(Ticks max_timestamp) const { return CleanupTime(max_timestamp) <= watermark_; }
+
+  // ---- Records.
+
+  absl::Status ProcessTumbling(Batch<T>& batch) {
+    const std::size_t n = batch.records.size();
+    const bool hashed = !batch.hashes.empty();
+    panes_of_.resize(n);
+    if (!hashed) batch.hashes.resize_uninitialized(n);
+    // First the windows and hashes, so that the slots are on their way from memory when the second
+    // pass wants them.
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!hashed)
+        batch.hashes[i] = KeyHash(std::invoke(plan_->key, std::as_const(batch.records[i])));
+      const Ticks ts = batch.timestamps[i];
+      Pane* pane = last_;
+      if (pane == nullptr || ts < pane->start || ts > pane->max_timestamp) {
+        if (ts == kMinTicks) [[unlikely]] {
+          return NoTimestamp();
+        }
+        pane = FindPane(WindowStart(ts, shape_.offset, shape_.size));
+        if (pane != nullptr) last_ = pane;
+      }
+      panes_of_[i] = pane;
+      if (pane != nullptr) pane->table->Prefetch(batch.hashes[i]);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      if (panes_of_[i] == nullptr) [[unlikely]] {
+        Late(batch.records[i], batch.timestamps[i]);
+        continue;
+      }
+      AddTo(*panes_of_[i], batch.records[i], batch.hashes[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ProcessSliding(Batch<T>& batch) {
+    const bool hashed = !batch.hashes.empty();
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      const T& record = batch.records[i];
+      const Ticks ts = batch.timestamps[i];
+      if (ts == kMinTicks) [[unlikely]] {
+        return NoTimestamp();
+      }
+      const std::uint64_t hash =
+          hashed ? batch.hashes[i] : KeyHash(std::invoke(plan_->key, record));
+      std::uint64_t skipped = 0;
+      std::uint64_t added = 0;
+      for (Ticks start = WindowStart(ts, shape_.offset, shape_.slide); start > ts - shape_.size;
+           start -= shape_.slide) {
+        if (Pane* pane = FindPane(start); pane != nullptr) {
+          AddTo(*pane, record, hash);
+          ++added;
+        } else {
+          ++skipped;
+        }
+      }
+      // Rules 3 and 7.
+      if (added == 0) {
+        if (SaturatingAdd(ts, shape_.lateness) <= watermark_) Late(batch.records[i], ts);
+      } else if (skipped > 0) {
+        skipped_windows_->Add(skipped);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  void AddTo(Pane& pane, const T& record, std::uint64_t hash) {
+    const K& key = std::invoke(plan_->key, record);
+    Accumulator& acc = *pane.table->FindOrInsert(key, hash).first;
+    plan_->aggregator.Add(acc, record);
+    // Rule 5: the window's end has passed, so each further record fires it.
+    if (pane.any_fired && (pane.all_fired || pane.fired[GroupIndex(hash)])) [[unlikely]] {
+      EmitResult(pane, key, acc);
+    }
+  }
+
+  std::size_t GroupIndex(std::uint64_t hash) const {
+    return KeyGroupOf(hash, context_->max_parallelism()) - context_->key_groups().first;
+  }
+
+  void Late(T& record, Ticks ts) {
+    if (late_to_side_) {
+      results_.EmitSide(SideOutput<T>{plan_->late_tag.c_str()}, std::move(record), ts);
+    } else {
+      context_->late_records_dropped().Add();
+    }
+  }
+
+  // The window that starts at `start`, made if it is not open yet; null if it is late.
+  Pane* FindPane(Ticks start) {
+    const Ticks max_timestamp = start + (shape_.size - 1);
+    Pane*& recent = recent_[static_cast<std::uint64_t>(start / shape_.slide) % recent_.size()];
+    if (recent != nullptr && recent->start == start) return recent;
+    if (WindowIsLate(max_timestamp)) return nullptr;
+    auto [it, inserted] = panes_.try_emplace(start);
+    if (inserted) InitPane(it->second, start, max_timestamp, max_timestamp <= watermark_);
+    recent = &it->second;
+    return recent;
+  }
+
+  void InitPane(Pane& pane, Ticks start, Ticks max_timestamp, bool fired) {
+    pane.start = start;
+    pane.max_timestamp = max_timestamp;
+    pane.any_fired = pane.all_fired = fired;
+    if (!spare_tables_.empty()) {
+      pane.table = std::move(spare_tables_.back());
+      spare_tables_.pop_back();
+    } else {
+      pane.table = std::make_unique<Table>(context_->key_groups(), context_->max_parallelism());
+    }
+    next_due_ = std::min(next_due_, fired ? CleanupTime(max_timestamp) : max_timestamp);
+  }
+
+  // ---- Firing and cleaning.
+
+  void EmitResult(const Pane& pane, const K& key, const Accumulator& acc) {
+    const TimeWindow window{EventTime::FromTicks(pane.start),
+                            EventTime::FromTicks(SaturatingAdd(pane.max_timestamp, 1))};
+    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
+                  pane.max_timestamp);
+  }
+
+  // Fires the windows whose end the watermark has passed, in order of time. False: stopped because
+  // an output is blocked.
+  bool FireDue() {
+    for (auto& [start, pane] : panes_) {
+      if (pane.max_timestamp > watermark_) break;
+      if (pane.all_fired) continue;
+      if (results_.Blocked()) return false;
+      std::uint32_t since_check = 0;
+      const bool done =
+          pane.table->ForEachFrom(cursor_, [&, &fired_pane = pane](const K& key, Accumulator& acc) {
+            if (!fired_pane.any_fired || !fired_pane.fired[cursor_.group])
+              EmitResult(fired_pane, key, acc);
+            return ++since_check % kBatchRecords != 0 || !results_.Blocked();
+          });
+      if (!done) return false;
+      cursor_ = {};
+      pane.any_fired = pane.all_fired = true;
+      pane.fired.clear();
+    }
+    return true;
+  }
+
+  void CleanUp() {
+    while (!panes_.empty() && WindowIsLate(panes_.begin()->second.max_timestamp)) {
+      Pane& pane = panes_.begin()->second;
+      if (spare_tables_.size() < kSpareTables) {
+        pane.table->Clear();
+        spare_tables_.push_back(std::move(pane.table));
+      }
+      panes_.erase(panes_.begin());
+    }
+    last_ = nullptr;
+    recent_.fill(nullptr);
+  }
+
+  void FindNextDue() {
+    next_due_ = kMaxTicks;
+    if (panes_.empty()) return;
+    next_due_ = CleanupTime(panes_.begin()->second.max_timestamp);
+    for (const auto& [start, pane] : panes_) {
+      if (pane.all_fired) continue;
+      next_due_ = std::min(next_due_, pane.max_timestamp);
+      break;
+    }
+  }
+
+  // ---- Snapshots: of a key group, for each window with entries: start, whether it has fired,
+  // count, then key and accumulator sorted by serialized key.
+  class Snapshot final : public KeyedStateTable {
+   public:
+    explicit Snapshot(WindowOperator& owner) : owner_(owner) {}
+    const std::string& name() const override { return name_; }
+    const std::string& type() const override { return type_; }
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
+      const std::size_t index = key_group - owner_.context_->key_groups().first;
+      for (const auto& [start, pane] : owner_.panes_) {
+        EntryWriter<K, Accumulator> writer;
+        pane.table->ForEachInKeyGroup(
+            key_group, [&](const K& key, const Accumulator& acc) { writer.Add(key, acc); });
+        if (writer.empty()) continue;
+        EncodeValue(start, out);
+        EncodeValue(pane.all_fired || (pane.any_fired && pane.fired[index]), out);
+        writer.WriteTo(out);
+      }
+    }
+    absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+      Decoder in(bytes);
+      while (in.remaining() > 0) WEIR_SDK_RETURN_IF_ERROR(owner_.ReadPane(key_group, in));
+      return absl::OkStatus();
+    }
+    void DropKeyGroup(std::uint32_t key_group) override {
+      for (auto& [start, pane] : owner_.panes_) pane.table->DropKeyGroup(key_group);
+    }
+    std::size_t entries() const override {
+      std::size_t total = 0;
+      for (const auto& [start, pane] : owner_.panes_) total += pane.table->size();
+      return total;
+    }
+    std::size_t memory_bytes() const override {
+      std::size_t total = 0;
+      for (const auto& [start, pane] : owner_.panes_) total += pane.table->memory_bytes();
+      for (const auto& table : owner_.spare_tables_) total += table->memory_bytes();
+      return total;
+    }
+
+   private:
+    WindowOperator& owner_;
+    std::string name_ = "windows";
+    std::string type_ = StateTypeText();
+  };
+
+  absl::Status ReadPane(std::uint32_t key_group, Decoder& in) {
+    Ticks start = 0;
+    bool fired = false;
+    if (!DecodeValue(in, start) || !DecodeValue(in, fired))
+      return absl::DataLossError("state 'windows': no window");
+    const std::size_t group = key_group - context_->key_groups().first;
+    if (group >= context_->key_groups().size()) {
+      return absl::DataLossError("state 'windows': a key group that this subtask does not own");
+    }
+    auto [it, inserted] = panes_.try_emplace(start);
+    Pane& pane = it->second;
+    if (inserted) InitPane(pane, start, SaturatingAdd(start, shape_.size - 1), false);
+    // Key groups without entries have nothing to fire; what comes for them later is judged by the
+    // watermark.
+    if (pane.fired.empty())
+      pane.fired.assign(context_->key_groups().size(), pane.max_timestamp <= watermark_);
+    pane.fired[group] = fired;
+    pane.any_fired =
+        pane.any_fired || std::find(pane.fired.begin(), pane.fired.end(), true) != pane.fired.end();
+    pane.all_fired = false;
+    return ReadEntries<K, Accumulator>(in, key_group, context_->max_parallelism(), "windows",
+                                       [&](const K& key, Accumulator acc, std::uint64_t hash) {
+                                         *pane.table->FindOrInsert(key, hash).first =
+                                             std::move(acc);
+                                       });
+  }
+
+ public:
+  static std::string StateTypeText() {
+    return "windows<" + TypeNotation<K>() + "," + TypeNotation<Accumulator>() + ">";
+  }
+
+ private:
+  static constexpr std::size_t kSpareTables = 1;
+
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const SidePorts> ports_;
+  const WindowShape shape_;
+  OperatorContext* context_ = nullptr;
+  Results<Out> results_;
+  bool late_to_side_ = false;
+  Counter* skipped_windows_ = nullptr;
+
+  Ticks watermark_ = kMinTicks;
+  // Nothing is to be fired or cleaned before the watermark reaches this.
+  Ticks next_due_ = kMaxTicks;
+  // Open windows by start, which is also the order of their ends.
+  std::map<Ticks, Pane> panes_;
+  Pane* last_ = nullptr;
+  std::array<Pane*, 16> recent_{};
+  std::vector<std::unique_ptr<Table>> spare_tables_;
+  std::vector<Pane*> panes_of_;
+  // Where a firing that met a blocked output goes on.
+  typename Table::Cursor cursor_;
+  Snapshot snapshot_;
+};
+
+}  // namespace weir::internal

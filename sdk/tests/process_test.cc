@@ -1,0 +1,256 @@
+#include "weir/process.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "weir/connectors.h"
+#include "weir/job.h"
+#include "weir/testing.h"
+
+namespace weir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::OperatorHarness;
+using testing::Timed;
+
+// A record is a list of commands: "E+T" sets the event timer for T, "E-" deletes it, "P+T" and "P-"
+// likewise.
+struct Command {
+  std::string key;
+  std::string text;
+};
+constexpr SideOutput<std::string> kEcho{"echo"};
+
+std::string OrNone(EventTime t) {
+  return t == EventTime::Min() ? "none" : std::to_string(t.ticks());
+}
+
+struct Timers : KeyedProcess<std::string, Command, std::string> {
+  ValueState<std::int64_t> calls{this, "calls"};
+  EventTimer event{this, "event"};
+  ProcessingTimer processing{this, "processing"};
+  // What a timer's callback does, as a command.
+  std::string on_timer;
+
+  explicit Timers(std::string command = "") : on_timer(std::move(command)) {}
+
+  void Run(std::string_view text) {
+    if (text.empty()) return;
+    const Ticks time = text.size() > 2 ? std::stoll(std::string(text.substr(2))) : 0;
+    if (text.substr(0, 2) == "E+") event.Set(EventTime::FromTicks(time));
+    if (text.substr(0, 2) == "E-") event.Clear();
+    if (text.substr(0, 2) == "P+") processing.Set(EventTime::FromTicks(time));
+    if (text.substr(0, 2) == "P-") processing.Clear();
+  }
+  void Process(const Command& command, Context& ctx) override {
+    calls.Set(calls.Get() + 1);
+    ctx.Emit(kEcho, ctx.key() + command.text);
+    Run(command.text);
+  }
+  void OnTimer(const EventTimer&, Context& ctx) override {
+    ctx.Emit(ctx.key() + "|event|" + OrNone(ctx.timestamp()) + "|wm=" + OrNone(ctx.watermark()) +
+             "|n=" + std::to_string(calls.Get()));
+    Run(on_timer);
+  }
+  void OnTimer(const ProcessingTimer&, Context& ctx) override {
+    ctx.Emit(ctx.key() + "|processing|" + OrNone(ctx.timestamp()) + "|pt=" + OrNone(ctx.now()));
+    Run(on_timer);
+  }
+};
+
+class ProcessTest : public ::testing::TestWithParam<testing::HarnessMode> {
+ protected:
+  void Make(std::string on_timer = "") {
+    const DefineInput input;
+    internal::GraphBuilder graph(input, job_);
+    Job job(graph);
+    const auto out = job.From<Command>("in", Files{.path = "x"})
+                         .KeyBy(&Command::key)
+                         .Process<Timers>("t", on_timer);
+    out.Side(kEcho).To("echo", Print{});
+    testing::HarnessOptions options;
+    options.mode = GetParam();
+    harness_ = std::make_unique<OperatorHarness>(job_.nodes[1].make_operator, options);
+    harness_->AddOutput<std::string>();
+    harness_->AddOutput<std::string>();
+    ASSERT_TRUE(harness_->Open().ok());
+  }
+  void Add(std::string key, std::string text, Ticks ts = kMinTicks) {
+    ASSERT_TRUE(harness_->Process<Command>({{{std::move(key), std::move(text)}, ts}}).ok());
+  }
+  std::vector<std::string> Out() {
+    std::vector<std::string> texts;
+    for (const auto& result : harness_->Take<std::string>()) {
+      texts.push_back(result.value + "@" + OrNone(EventTime::FromTicks(result.timestamp)));
+    }
+    return texts;
+  }
+  JobDefinition job_;
+  std::unique_ptr<OperatorHarness> harness_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, ProcessTest, ::testing::ValuesIn(testing::AllHarnessModes()),
+                         [](const auto& param) { return "mode" + std::to_string(param.index); });
+
+// Rules 18, 19 and 21.
+TEST_P(ProcessTest, AnEventTimerFiresWhenTheWatermarkReachesItsTime) {
+  Make();
+  Add("a", "E+10", 1);
+  ASSERT_TRUE(harness_->Watermark(9).ok());
+  EXPECT_THAT(Out(), IsEmpty());
+  ASSERT_TRUE(harness_->Watermark(12).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|event|10|wm=12|n=1@10"));
+  ASSERT_TRUE(harness_->Watermark(20).ok());
+  EXPECT_THAT(Out(), IsEmpty());
+}
+
+TEST_P(ProcessTest, SettingANamedTimerAgainMovesItBothWays) {
+  Make();
+  Add("a", "E+10", 1);
+  Add("a", "E+20", 1);
+  Add("b", "E+30", 1);
+  Add("b", "E+5", 1);
+  ASSERT_TRUE(harness_->Watermark(15).ok());
+  EXPECT_THAT(Out(), ElementsAre("b|event|5|wm=15|n=2@5"));
+  ASSERT_TRUE(harness_->Watermark(40).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|event|20|wm=40|n=2@20"));
+}
+
+// Rule 18.
+TEST_P(ProcessTest, ADeletedTimerDoesNotFireAndDeletingAnAbsentOneDoesNothing) {
+  Make();
+  Add("a", "E-", 1);
+  Add("a", "E+10", 1);
+  Add("a", "E-", 1);
+  Add("b", "E+11", 1);
+  Add("b", "E-", 1);
+  Add("b", "E+11", 1);
+  ASSERT_TRUE(harness_->Watermark(40).ok());
+  EXPECT_THAT(Out(), ElementsAre("b|event|11|wm=40|n=3@11"));
+}
+
+// Rule 19, where it differs from Flink.
+TEST_P(ProcessTest, TimersOfOneTimeFireInTheOrderOfTheirKeys) {
+  Make();
+  for (const char* key : {"c", "a", "bb", "b"}) Add(key, "E+10", 1);
+  ASSERT_TRUE(harness_->Watermark(10).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|event|10|wm=10|n=1@10", "b|event|10|wm=10|n=1@10",
+                                 "bb|event|10|wm=10|n=1@10", "c|event|10|wm=10|n=1@10"));
+}
+
+// Rule 19.
+TEST_P(ProcessTest, ATimerSetInACallbackForATimeReachedFiresInTheSameSweep) {
+  Make("E+12");
+  Add("a", "E+10", 1);
+  ASSERT_TRUE(harness_->Watermark(11).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|event|10|wm=11|n=1@10"));
+  Make("E-");
+  Add("a", "E+10", 1);
+  Add("b", "E+5", 1);
+  ASSERT_TRUE(harness_->Watermark(11).ok());
+  EXPECT_THAT(Out(), ElementsAre("b|event|5|wm=11|n=1@5", "a|event|10|wm=11|n=1@10"));
+}
+
+// Rule 19: set by a record for a time that has been reached.
+TEST_P(ProcessTest, ATimerSetByARecordForThePastFiresAtTheNextWatermark) {
+  Make();
+  ASSERT_TRUE(harness_->Watermark(50).ok());
+  Add("a", "E+10", 60);
+  EXPECT_THAT(Out(), IsEmpty());
+  ASSERT_TRUE(harness_->Watermark(51).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|event|10|wm=51|n=1@10"));
+}
+
+// Rules 20 and 21.
+TEST_P(ProcessTest, AProcessingTimerFiresOnceTheClockIsPastItsTime) {
+  Make();
+  Add("a", "P+10");
+  ASSERT_TRUE(harness_->SetProcessingTime(10).ok());
+  EXPECT_THAT(Out(), IsEmpty());
+  ASSERT_TRUE(harness_->SetProcessingTime(11).ok());
+  EXPECT_THAT(Out(), ElementsAre("a|processing|none|pt=11@none"));
+}
+
+// Rule 20.
+TEST_P(ProcessTest, AProcessingTimerForThePastFiresAfterTheRecordThatSetIt) {
+  Make();
+  ASSERT_TRUE(harness_->SetProcessingTime(100).ok());
+  Add("a", "P+10");
+  EXPECT_THAT(Out(), ElementsAre("a|processing|none|pt=100@none"));
+}
+
+// Rule 22, where it differs from Flink.
+TEST_P(ProcessTest, AtTheEndStandingProcessingTimersFireOnceAndNewOnesAreDropped) {
+  Make("P+500");
+  Add("b", "P+300");
+  Add("a", "P+200");
+  ASSERT_TRUE(harness_->Finish().ok());
+  EXPECT_THAT(Out(), ElementsAre("a|processing|none|pt=0@none", "b|processing|none|pt=0@none"));
+  EXPECT_EQ(harness_->counter("processingTimersDroppedAtEnd"), 2U);
+  Make("E+500");
+  Add("a", "P+200");
+  Add("b", "P+200");
+  ASSERT_TRUE(harness_->Watermark(kMaxTicks - 1).ok());
+}
+
+TEST_P(ProcessTest, ASideOutputHasARecordForEachEmit) {
+  Make();
+  Add("a", "x", 3);
+  Add("b", "y", 4);
+  EXPECT_THAT(harness_->Take<std::string>(1),
+              ElementsAre(Timed<std::string>{"ax", 3}, Timed<std::string>{"by", 4}));
+}
+
+struct Repeat : ProcessFunction<std::int64_t, std::int64_t> {
+  void Process(const std::int64_t& n, Context& ctx) override {
+    for (std::int64_t i = 0; i < n; ++i) ctx.Emit(n);
+  }
+};
+
+TEST(ProcessFunctionTest, EmitsWithTheTimestampOfTheRecord) {
+  JobDefinition definition;
+  const auto define = [](Job& job) {
+    job.From<std::int64_t>("in", Files{.path = "x"}).Process<Repeat>("repeat").To("out", Print{});
+  };
+  DefineJob(define, {}, definition);
+  OperatorHarness harness(definition.nodes[1].make_operator);
+  harness.AddOutput<std::int64_t>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(harness.Process<std::int64_t>({{2, 7}, {0, 8}, {1, kMinTicks}}).ok());
+  EXPECT_THAT(harness.Take<std::int64_t>(),
+              ElementsAre(Timed<std::int64_t>{2, 7}, Timed<std::int64_t>{2, 7},
+                          Timed<std::int64_t>{1, kMinTicks}));
+}
+
+struct Mover : KeyedProcess<std::int64_t, std::int64_t, std::int64_t> {
+  EventTimer timer{this, "timer"};
+  void Process(const std::int64_t& n, Context& ctx) override {
+    timer.Set(ctx.timestamp() + Duration(n % 3 == 0 ? 1000 : 5));
+  }
+  void OnTimer(const EventTimer&, Context& ctx) override { ctx.Emit(ctx.key()); }
+};
+
+TEST(ProcessFunctionTest, ATimerThatIsMovedAllTheTimeFiresOnceAtTheEnd) {
+  JobDefinition definition;
+  const auto define = [](Job& job) {
+    job.From<std::int64_t>("in", Files{.path = "x"})
+        .KeyBy([](const std::int64_t& n) { return n % 10; })
+        .Process<Mover>("m")
+        .To("out", Print{});
+  };
+  DefineJob(define, {}, definition);
+  OperatorHarness harness(definition.nodes[1].make_operator);
+  harness.AddOutput<std::int64_t>();
+  ASSERT_TRUE(harness.Open().ok());
+  for (std::int64_t i = 0; i < 20'000; ++i)
+    ASSERT_TRUE(harness.Process<std::int64_t>({{i, i}}).ok());
+  ASSERT_TRUE(harness.Watermark(kMaxTicks).ok());
+  EXPECT_EQ(harness.Take<std::int64_t>().size(), 10U);
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,128 @@
+#include "weir/state_table.h"
+
+#include <map>
+#include <random>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "weir/codec.h"
+#include "weir/hash.h"
+#include "weir/state_codec.h"
+
+namespace weir::internal {
+namespace {
+
+TEST(KeyedTableTest, BehavesAsAMapUnderRandomInsertsAndErases) {
+  KeyedTable<std::string, std::int64_t> table({0, 127}, 128);
+  std::map<std::string, std::int64_t> model;
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 200'000; ++i) {
+    const std::string key = "key-" + std::to_string(random() % 3000);
+    const std::uint64_t hash = KeyHash(key);
+    if (random() % 3 == 0) {
+      EXPECT_EQ(table.Erase(key, hash), model.erase(key) == 1);
+    } else {
+      const auto [value, inserted] = table.FindOrInsert(key, hash);
+      EXPECT_EQ(inserted, !model.contains(key));
+      *value += i;
+      model[key] += i;
+    }
+  }
+  EXPECT_EQ(table.size(), model.size());
+  std::map<std::string, std::int64_t> got;
+  table.ForEach([&](const std::string& key, std::int64_t& value) { got[key] = value; });
+  EXPECT_EQ(got, model);
+}
+
+// All keys in one slot run: erasing must close gaps across the wrap-around.
+TEST(KeyedTableTest, KeysWithOneHashStayApart) {
+  KeyedTable<std::int64_t, std::int64_t> table({0, 127}, 128);
+  const std::uint64_t hash = 0x0000'0005'ffff'ffffULL;
+  for (std::int64_t key = 0; key < 20; ++key) *table.FindOrInsert(key, hash).first = key * 10;
+  for (std::int64_t key = 0; key < 20; key += 2) EXPECT_TRUE(table.Erase(key, hash));
+  for (std::int64_t key = 0; key < 20; ++key) {
+    const std::int64_t* value = table.Find(key, hash);
+    if (key % 2 == 0) {
+      EXPECT_EQ(value, nullptr);
+    } else {
+      ASSERT_NE(value, nullptr);
+      EXPECT_EQ(*value, key * 10);
+    }
+  }
+}
+
+TEST(KeyedTableTest, AnIterationThatStopsGoesOnWhereItWas) {
+  KeyedTable<std::int64_t, int> table({0, 127}, 128);
+  for (std::int64_t key = 0; key < 1000; ++key) table.FindOrInsert(key, KeyHash(key));
+  KeyedTable<std::int64_t, int>::Cursor cursor;
+  std::map<std::int64_t, int> visits;
+  int calls = 0;
+  while (!table.ForEachFrom(cursor, [&](std::int64_t key, int&) {
+    ++visits[key];
+    return visits.size() % 7 != 0;
+  })) {
+    ASSERT_LT(++calls, 1000);
+  }
+  EXPECT_EQ(visits.size(), 1000U);
+  for (const auto& [key, count] : visits) EXPECT_EQ(count, 1) << key;
+}
+
+TEST(KeyedTableTest, MemoryStaysBelow64BytesAKeyBesidesKeyAndValue) {
+  KeyedTable<std::int64_t, std::int64_t> table({0, 127}, 128);
+  for (std::int64_t key = 0; key < 1'000'000; ++key) {
+    table.FindOrInsert(key, KeyHash(key));
+    if (key < 10'000) continue;  // the directory and the smallest sub-tables dominate before
+    ASSERT_LE(table.memory_bytes(), static_cast<std::size_t>(key + 1) * (64 + 16)) << key;
+  }
+}
+
+TEST(KeyedTableDeathTest, AKeyOutsideTheOwnedKeyGroupsEndsTheProcess) {
+  KeyedTable<std::int64_t, int> table({0, 63}, 128);
+  std::int64_t key = 0;
+  while (KeyGroupOf(KeyHash(key), 128) < 64) ++key;
+  EXPECT_FALSE(table.Owns(KeyHash(key)));
+  EXPECT_DEATH(table.FindOrInsert(key, KeyHash(key)), "");
+}
+
+TEST(NamedTableTest, AKeyGroupIsWrittenAndReadAlone) {
+  NamedTable<std::string, std::int64_t> table("t", {0, 127}, 128);
+  for (int i = 0; i < 500; ++i) {
+    const std::string key = std::to_string(i);
+    *table.table.FindOrInsert(key, KeyHash(key)).first = i;
+  }
+  NamedTable<std::string, std::int64_t> upper("t", {64, 127}, 128);
+  for (std::uint32_t group = 64; group < 128; ++group) {
+    std::string bytes;
+    table.WriteKeyGroup(group, bytes);
+    ASSERT_TRUE(upper.ReadKeyGroup(group, bytes).ok());
+    std::string again;
+    upper.WriteKeyGroup(group, again);
+    EXPECT_EQ(again, bytes);
+  }
+  EXPECT_GT(upper.entries(), 200U);
+  upper.table.ForEach(
+      [](const std::string& key, std::int64_t& value) { EXPECT_EQ(key, std::to_string(value)); });
+}
+
+TEST(NamedTableTest, DamagedBytesAreRefusedWithTheStatesName) {
+  NamedTable<std::string, std::int64_t> table("clicks", {0, 127}, 128);
+  const std::string key = "ann";
+  *table.table.FindOrInsert(key, KeyHash(key)).first = 1;
+  const std::uint32_t group = KeyGroupOf(KeyHash(key), 128);
+  std::string bytes;
+  table.WriteKeyGroup(group, bytes);
+  for (std::size_t length = 1; length < bytes.size(); ++length) {
+    NamedTable<std::string, std::int64_t> other("clicks", {0, 127}, 128);
+    const absl::Status status =
+        other.ReadKeyGroup(group, std::string_view(bytes).substr(0, length));
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << length;
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("clicks"));
+  }
+  NamedTable<std::string, std::int64_t> other("clicks", {0, 127}, 128);
+  EXPECT_EQ(other.ReadKeyGroup((group + 1) % 128, bytes).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(other.ReadKeyGroup(group, bytes + "x").code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace weir::internal

@@ -1,0 +1,301 @@
+#include "weir/stream.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "weir/connectors.h"
+#include "weir/job.h"
+#include "weir/testing.h"
+
+namespace weir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::OperatorHarness;
+using ::testing::SizeIs;
+using testing::Timed;
+using namespace std::chrono_literals;
+
+struct Click {
+  std::string user;
+  std::int64_t page = 0;
+  EventTime at;
+};
+
+constexpr SideOutput<Click> kLate{"late"};
+
+JobDefinition Define(void (*function)(Job&), DefineInput input = {}) {
+  JobDefinition definition;
+  DefineJob(function, input, definition);
+  return definition;
+}
+
+const NodeDefinition& NodeNamed(const JobDefinition& job, std::string_view uid) {
+  for (const NodeDefinition& node : job.nodes) {
+    if (node.uid == uid) return node;
+  }
+  ADD_FAILURE() << "no node " << uid;
+  static const NodeDefinition none;
+  return none;
+}
+
+TEST(StreamTest, AChainOfStatelessStepsIsOneOperator) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("clicks", Files{.path = "in"})
+        .Map("parse", [](const Click& click) { return click.page; })
+        .Filter([](std::int64_t page) { return page > 0; })
+        .FlatMap("twice", [](std::int64_t page) { return std::vector<std::int64_t>{page, page}; })
+        .To("out", Print{});
+  });
+  EXPECT_THAT(job.errors, IsEmpty());
+  ASSERT_THAT(job.nodes, SizeIs(3));
+  EXPECT_EQ(job.nodes[1].uid, "parse+twice");
+  EXPECT_EQ(job.nodes[1].description, "Map-Filter-FlatMap");
+  EXPECT_THAT(job.edges, SizeIs(2));
+}
+
+TEST(StreamTest, AFusedChainKeepsTheTimestampOfTheRecordThatAResultComesFrom) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("clicks", Files{.path = "in"})
+        .Filter([](const Click& click) { return click.page > 1; })
+        .FlatMap("pages",
+                 [](const Click& click) { return std::vector<std::int64_t>(2, click.page); })
+        .Map([](std::int64_t page) { return page * 10; })
+        .To("out", Print{});
+  });
+  OperatorHarness harness(job.nodes[1].make_operator);
+  harness.AddOutput<std::int64_t>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(
+      harness.Process<Click>({{{"a", 1, {}}, 10}, {{"b", 2, {}}, 20}, {{"c", 3, {}}, 30}}).ok());
+  EXPECT_THAT(harness.Take<std::int64_t>(),
+              ElementsAre(Timed<std::int64_t>{20, 20}, Timed<std::int64_t>{20, 20},
+                          Timed<std::int64_t>{30, 30}, Timed<std::int64_t>{30, 30}));
+}
+
+TEST(StreamTest, ACollectorEmitsAnyNumberOfRecords) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<std::string>("lines", Files{.path = "in"})
+        .FlatMap<std::string>([](const std::string& line, Collector<std::string>& out) {
+          for (char c : line) out.Emit(std::string(1, c));
+        })
+        .To("out", Print{});
+  });
+  OperatorHarness harness(job.nodes[1].make_operator);
+  harness.AddOutput<std::string>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(harness.Process<std::string>({{"ab", 1}, {"", 2}, {"c", kMinTicks}}).ok());
+  EXPECT_THAT(harness.Take<std::string>(),
+              ElementsAre(Timed<std::string>{"a", 1}, Timed<std::string>{"b", 1},
+                          Timed<std::string>{"c", kMinTicks}));
+}
+
+TEST(StreamTest, ANamedStreamIsComputedOnceForAllWhoReadIt) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto pages = j.From<Click>("clicks", Files{.path = "in"}).Map("page", [](const Click& c) {
+      return c.page;
+    });
+    pages.To("all", Print{});
+    pages.Filter("big", [](std::int64_t page) { return page > 9; }).To("some", Print{});
+  });
+  EXPECT_THAT(job.nodes, SizeIs(5));
+  std::vector<std::uint32_t> readers_of_map;
+  for (const EdgeDefinition& edge : job.edges) {
+    if (job.nodes[edge.from_node].uid == "page") readers_of_map.push_back(edge.to_node);
+  }
+  EXPECT_THAT(readers_of_map, SizeIs(2));
+}
+
+TEST(StreamTest, StepsWithoutAUidGetDifferentStableOnes) {
+  const auto function = [](Job& j) {
+    const auto clicks = j.From<Click>("clicks", Files{.path = "in"});
+    clicks.Map([](const Click& c) { return c.page; }).To("a", Print{});
+    clicks.Map([](const Click& c) { return c.page; }).To("b", Print{});
+  };
+  const JobDefinition job = Define(function);
+  EXPECT_EQ(job.nodes[1].uid, "clicks/Map");
+  EXPECT_EQ(job.nodes[3].uid, "clicks/Map-2");
+}
+
+TEST(StreamTest, AUnionHasAnEdgeFromEachOfItsStreams) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto a = j.From<Click>("a", Files{.path = "a"});
+    const auto b = j.From<Click>("b", Files{.path = "b"});
+    a.Union(b).Rebalance().Map("m", [](const Click& c) { return c.page; }).To("out", Print{});
+  });
+  int edges = 0;
+  for (const EdgeDefinition& edge : job.edges) {
+    if (job.nodes[edge.to_node].uid != "m") continue;
+    ++edges;
+    EXPECT_EQ(edge.to_input, 0U);
+  }
+  EXPECT_EQ(edges, 2);
+}
+
+TEST(StreamTest, TheLateSideOutputIsASecondPortOfTheWindow) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto counts =
+        j.From<Click>("clicks", Files{.path = "in"}, {.timestamp = &Click::at, .max_delay = 5s})
+            .KeyBy(&Click::page)
+            .Window(Tumbling{1min})
+            .SideOutputLate(kLate)
+            .Aggregate("count", Count{});
+    counts.To("out", Print{});
+    counts.Side(kLate).To("late", Print{});
+  });
+  EXPECT_THAT(job.errors, IsEmpty());
+  const NodeDefinition& window = NodeNamed(job, "count");
+  ASSERT_THAT(window.outputs, SizeIs(2));
+  EXPECT_EQ(window.outputs[1].tag, "late");
+  EXPECT_EQ(window.states.at(0).name, "windows");
+  bool hashed = false;
+  for (const EdgeDefinition& edge : job.edges) {
+    hashed = hashed ||
+             (job.nodes[edge.to_node].uid == "count" && edge.partitioning == Partitioning::kHash);
+  }
+  EXPECT_TRUE(hashed);
+}
+
+TEST(StreamTest, ReadingASideOutputWithAnotherTypeIsRefused) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto counts = j.From<Click>("clicks", Files{.path = "in"}, {.timestamp = &Click::at})
+                            .KeyBy(&Click::page)
+                            .Window(Tumbling{1min})
+                            .Aggregate("count", Count{});
+    counts.Side(kLate).To("late", Print{});
+    counts.Side(SideOutput<std::string>{"late"}).To("late-2", Print{});
+  });
+  EXPECT_THAT(job.errors, ElementsAre(HasSubstr("two record types")));
+}
+
+// Rule 2.
+TEST(StreamTest, AWindowThatCannotBeIsRefusedWithTheOperatorsName) {
+  const auto errors = [](void (*function)(Job&)) { return Define(function).errors; };
+  EXPECT_THAT(errors([](Job& j) {
+                j.From<Click>("c", Files{.path = "in"})
+                    .KeyBy(&Click::page)
+                    .Window(Tumbling{0s})
+                    .Aggregate("w0", Count{});
+              }),
+              ElementsAre(::testing::AllOf(HasSubstr("'w0'"), HasSubstr("size is 0"),
+                                           HasSubstr("stream_test.cc:"))));
+  EXPECT_THAT(errors([](Job& j) {
+                j.From<Click>("c", Files{.path = "in"})
+                    .KeyBy(&Click::page)
+                    .Window(Tumbling{1s, 1s})
+                    .Aggregate("w1", Count{});
+              }),
+              ElementsAre(HasSubstr("offset")));
+  EXPECT_THAT(errors([](Job& j) {
+                j.From<Click>("c", Files{.path = "in"})
+                    .KeyBy(&Click::page)
+                    .Window(Sliding{10s, 2s, -2s})
+                    .Aggregate("w2", Count{});
+              }),
+              ElementsAre(HasSubstr("offset")));
+  EXPECT_THAT(errors([](Job& j) {
+                j.From<Click>("c", Files{.path = "in"})
+                    .KeyBy(&Click::page)
+                    .Window(Sliding{10s, 0s})
+                    .Aggregate("w3", Count{});
+              }),
+              ElementsAre(HasSubstr("slide is 0")));
+  EXPECT_THAT(errors([](Job& j) {
+                j.From<Click>("c", Files{.path = "in"})
+                    .KeyBy(&Click::page)
+                    .Window(Sliding{10s, 2s, -1s})
+                    .Aggregate("w4", Count{});
+              }),
+              IsEmpty());
+}
+
+TEST(StreamTest, AParallelismOfZeroIsRefused) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("c", Files{.path = "in"})
+        .Map("m", [](const Click& c) { return c.page; })
+        .Parallelism(0)
+        .To("o", Print{});
+  });
+  EXPECT_THAT(job.errors, ElementsAre(HasSubstr("parallelism 0 of operator 'm'")));
+}
+
+TEST(JobTest, ArgumentsAreTypedAndListed) {
+  static std::string seen;
+  const auto function = [](Job& j) {
+    seen = j.Arg<std::string>("input", "where from");
+    seen += "|" + std::to_string(j.Arg<int>("limit", "how many", 7));
+    seen += j.Arg<bool>("fast", "hurry", false) ? "|fast" : "|slow";
+    seen += "|" + std::to_string(j.Arg<Duration>("gap", "how long", 90s).count());
+  };
+  const JobDefinition job =
+      Define(function, {.arguments = {{"input", "x"}, {"fast", "true"}}, .describe_only = false});
+  EXPECT_THAT(job.errors, IsEmpty());
+  EXPECT_EQ(seen, "x|7|fast|90000000");
+  ASSERT_THAT(job.arguments, SizeIs(4));
+  EXPECT_TRUE(job.arguments[0].required);
+  EXPECT_EQ(job.arguments[1].default_text, "7");
+  EXPECT_EQ(job.arguments[2].type, "bool");
+}
+
+TEST(JobTest, WrongArgumentsAreErrorsThatNameTheRightOnes) {
+  const auto function = [](Job& j) {
+    j.Arg<std::string>("input", "where from");
+    j.Arg<int>("limit", "how many", 7);
+  };
+  EXPECT_THAT(Define(function).errors, ElementsAre(HasSubstr("--input is missing")));
+  EXPECT_THAT(
+      Define(function, {.arguments = {{"input", "x"}, {"limit", "many"}}, .describe_only = false})
+          .errors,
+      ElementsAre(HasSubstr("'many' is not a valid int")));
+  EXPECT_THAT(
+      Define(function, {.arguments = {{"input", "x"}, {"limt", "3"}}, .describe_only = false})
+          .errors,
+      ElementsAre(::testing::AllOf(HasSubstr("--limt"), HasSubstr("did you mean --limit?"),
+                                   HasSubstr("--input, --limit"))));
+  EXPECT_THAT(Define(function, {.arguments = {}, .describe_only = true}).errors, IsEmpty());
+}
+
+struct CountingFilter {
+  Counter* seen = nullptr;
+  void Open(FunctionContext& context) { seen = &context.counter("seen"); }
+  bool operator()(const Click& click) {
+    seen->Add();
+    return click.page > 0;
+  }
+};
+
+TEST(StreamTest, ARichFunctionHasMetricsOfItsOwn) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("c", Files{.path = "in"}).Filter("f", CountingFilter{}).To("o", Print{});
+  });
+  OperatorHarness harness(job.nodes[1].make_operator);
+  harness.AddOutput<Click>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(harness.Process<Click>({{{"a", 0, {}}, 1}, {{"a", 1, {}}, 2}}).ok());
+  EXPECT_EQ(harness.counter("seen"), 2U);
+  EXPECT_THAT(harness.Take<Click>(), SizeIs(1));
+}
+
+TEST(StreamTest, TimestampsAreReadFromAMemberOrByAFunction) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("a", Files{.path = "in"}, {.timestamp = &Click::at}).To("o1", Print{});
+    j.From<Click>(
+         "b", Files{.path = "in"},
+         {.timestamp = [](const Click& click) { return EventTime::FromMillis(click.page); }})
+        .To("o2", Print{});
+  });
+  Batch<Click> batch;
+  batch.records.emplace_back(Click{"x", 5, EventTime::FromTicks(77)});
+  NodeNamed(job, "a").watermarks.timestamps->Assign(batch);
+  EXPECT_EQ(batch.timestamps[0], 77);
+  NodeNamed(job, "b").watermarks.timestamps->Assign(batch);
+  EXPECT_EQ(batch.timestamps[0], 5000);
+  EXPECT_FALSE(NodeNamed(job, "a").watermarks.none);
+}
+
+}  // namespace
+}  // namespace weir
