@@ -1,0 +1,51 @@
+#include "jobmanager/schedule/phase_internal.h"
+
+namespace weir::jobmanager {
+namespace {
+
+// If what is known may be a consequence, waits a moment for the cause; then stops all workers. Over
+// when all are gone.
+class Failing final : public Phase {
+ public:
+  using Phase::Phase;
+
+  proto::JobState state() const override { return proto::FAILING; }
+
+  void Enter() override {
+    core_.graph.Cancel();
+    if (core_.root_cause.settled()) {
+      Stop();
+    } else {
+      After(core_.surroundings.options().cause_grace, [this] { Stop(); });
+    }
+    After(core_.surroundings.options().stop_timeout, [this] {
+      core_.Log("warning", "has workers that are not known to be gone; their slots stay taken");
+      End();
+    });
+    OnWorkerGone();
+  }
+
+  void OnFailure(const proto::Failure& failure, CauseRank rank) override {
+    if (!core_.root_cause.Offer(failure, rank)) return;
+    core_.Log("info", StrCat("fails for another reason than first seen: ", failure.message()));
+    core_.Changed();
+    if (core_.root_cause.settled()) Stop();
+  }
+
+  void OnWorkerGone() override {
+    if (core_.AllWorkersGone()) End();
+  }
+
+  // It ends in any case, and keeps its failure.
+  absl::StatusOr<proto::JobState> Cancel() override { return state(); }
+
+ private:
+  void Stop() { core_.StopAllWorkers(); }
+  void End() { core_.GoTo(MakeEnded(core_, proto::FAILED)); }
+};
+
+}  // namespace
+
+std::unique_ptr<Phase> MakeFailing(JobCore& core) { return std::make_unique<Failing>(core); }
+
+}  // namespace weir::jobmanager

@@ -1,0 +1,155 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/id.h"
+#include "common/env/env.h"
+#include "jobmanager/schedule/execution_graph.h"
+#include "jobmanager/schedule/slot_pool.h"
+#include "jobmanager/schedule/states.h"
+
+namespace weir::proto {
+class JobStatusResponse;
+class JobSummary;
+class RegisterWorkerRequest;
+class WorkerExitedRequest;
+class WorkerHeartbeatRequest;
+}  // namespace weir::proto
+
+namespace weir::jobmanager {
+
+// How long the job manager waits for what.
+struct ScheduleOptions {
+  absl::Duration heartbeat_interval = absl::Milliseconds(500);
+  absl::Duration heartbeat_timeout = absl::Seconds(3);
+  absl::Duration slot_request_timeout = absl::Minutes(5);
+  // From the order to start a job's workers until all have registered: the plugin is copied and
+  // loaded meanwhile.
+  absl::Duration worker_start_timeout = absl::Minutes(1);
+  // Until all workers have made their tasks and are connected.
+  absl::Duration deploy_timeout = absl::Seconds(30);
+  absl::Duration start_tasks_timeout = absl::Seconds(15);
+  // How long a failure that may be another one's consequence waits for that one.
+  absl::Duration cause_grace = absl::Milliseconds(500);
+  // How long the tasks of a cancelled job may take to end by themselves.
+  absl::Duration cancel_grace = absl::Seconds(2);
+  // After it a job counts as ended though a worker is not known to be gone; the worker's slots stay
+  // taken.
+  absl::Duration stop_timeout = absl::Minutes(1);
+  // Of one call; it is repeated while the times above allow.
+  absl::Duration call_timeout = absl::Seconds(5);
+};
+
+// What was submitted. Immutable.
+struct JobSpec {
+  JobId id;
+  std::string name;
+  std::shared_ptr<const proto::JobGraph> graph;
+  std::string graph_hash;
+  std::string plugin_sha256;
+  uint64_t plugin_bytes = 0;
+  std::map<std::string, std::string> arguments;
+  std::map<std::string, std::string> settings;
+  uint32_t parallelism = 1;
+  int64_t submitted_unix_micros = 0;
+};
+
+// What a job needs of the cluster around it; outlives the job. Calls come on the job's executor.
+class JobSurroundings {
+ public:
+  virtual ~JobSurroundings() = default;
+
+  virtual Env& env() = 0;
+  virtual Executor& executor() = 0;
+  virtual SlotPool& slots() = 0;
+  virtual const ScheduleOptions& options() const = 0;
+  virtual uint64_t leader_epoch() const = 0;
+  // Where workers reach this job manager.
+  virtual const std::string& address() const = 0;
+  // The agent of a registered task manager; null once it is lost.
+  virtual std::shared_ptr<RemotePeer> Agent(const TaskManagerId& id) = 0;
+  virtual std::string TaskManagerName(const TaskManagerId& id) = 0;
+  // Something that is shown of the job changed. Must not call the job.
+  virtual void OnJobChanged(const JobId& id) = 0;
+  // Slots were given back. Must not call the job.
+  virtual void OnSlotsFreed() = 0;
+  virtual void Log(std::string_view level, std::string_view text) = 0;
+};
+
+struct JobCore;
+
+// One job from its acceptance to its end: waits for slots, starts workers, deploys, watches,
+// cancels or fails, and stops what it started. Its state is a phase object (a file each in this
+// folder) around the execution graph and the workers.
+//
+// Guarantees: a terminal state is final; the first cause of a failure is kept; slots are given back
+// only when their worker is known to be gone or its task manager is lost; nothing an earlier
+// attempt says has an effect.
+//
+// Owned by one executor; all calls come on it. May be destroyed at any time between calls.
+class Job {
+ public:
+  Job(JobSurroundings& surroundings, JobSpec spec);
+  ~Job();
+
+  // Takes slots if there are enough; called at first and whenever some may be free. Does nothing
+  // unless CREATED.
+  void TrySchedule();
+
+  // What workers say. Errors go back to the worker: kNotFound or kFailedPrecondition end it.
+  absl::Status OnRegisterWorker(const proto::RegisterWorkerRequest& request);
+  absl::Status OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request);
+
+  // What agents say.
+  absl::Status OnWorkerExited(const proto::WorkerExitedRequest& request);
+  // The workers of this job's attempt that run on `id`, by a heartbeat of its agent.
+  void OnWorkersOf(const TaskManagerId& id, const std::set<uint32_t>& running);
+  void OnTaskManagerLost(const TaskManagerId& id, const absl::Status& reason);
+  // True if that worker should run: neither stopped nor gone.
+  bool Wants(const TaskManagerId& id, uint32_t attempt, uint32_t worker) const;
+
+  // Fails the job if a worker has been silent for too long.
+  void CheckWorkers(int64_t now_nanos);
+  // After a pause of this process: nobody's silence counts.
+  void ForgiveSilence(int64_t now_nanos);
+
+  // The state after it. Cancelling twice is no error; cancelling what has ended is
+  // kFailedPrecondition.
+  absl::StatusOr<proto::JobState> Cancel();
+
+  const JobSpec& spec() const;
+  proto::JobState state() const;
+  uint32_t attempt() const;
+  // Ended, and no worker of it may still run.
+  bool settled() const;
+  int64_t ended_unix_micros() const;
+  int64_t changed_unix_micros() const;
+  // Millis since the epoch at which a state was entered; 0 for the others. Index: JobState.
+  std::vector<int64_t> StateTimesUnixMicros() const;
+
+  void FillSummary(proto::JobSummary& summary) const;
+  // All but the graph.
+  void FillStatus(bool with_operators, proto::JobStatusResponse& status) const;
+  const ExecutionGraph& execution() const;
+
+  struct WorkerPlace {
+    uint32_t index;
+    TaskManagerId task_manager;
+    std::string task_manager_name;
+  };
+  std::vector<WorkerPlace> Workers() const;
+
+ private:
+  std::unique_ptr<JobCore> core_;
+};
+
+}  // namespace weir::jobmanager

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <set>
+
+#include "common/base/check.h"
+#include "jobmanager/schedule/phase_internal.h"
+
+namespace weir::jobmanager {
+namespace {
+
+constexpr absl::Duration kFirstRetry = absl::Milliseconds(100);
+constexpr absl::Duration kLastRetry = absl::Seconds(1);
+
+std::string BytesOf(const JobId& id) { return std::string(id.bytes().begin(), id.bytes().end()); }
+
+}  // namespace
+
+// ---- Phase ----
+
+void Phase::OnFailure(const proto::Failure& failure, CauseRank rank) {
+  core_.root_cause.Offer(failure, rank);
+  core_.GoTo(MakeFailing(core_));
+}
+
+absl::StatusOr<proto::JobState> Phase::Cancel() {
+  core_.Log("info", "is cancelled");
+  JobCore& core = core_;
+  core.GoTo(MakeCancelling(core));
+  return core.state();
+}
+
+void Phase::Leave() {
+  scope_.Close();
+  for (Executor::TimerId timer : timers_) core_.surroundings.executor().Cancel(timer);
+  timers_.clear();
+}
+
+void Phase::After(absl::Duration delay, std::function<void()> f) {
+  timers_.push_back(core_.surroundings.executor().PostAfter(delay, Bind(std::move(f))));
+}
+
+// ---- JobCore ----
+
+JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
+    : surroundings(surroundings_in),
+      spec(std::move(spec_in)),
+      graph(spec.graph),
+      state_machine(proto::CREATED) {
+  changed_unix_micros = entered_unix_micros[proto::CREATED] = NowMicros();
+  phase = MakeCreated(*this);
+}
+
+JobCore::~JobCore() {
+  scope.Close();
+  phase->Leave();
+}
+
+int64_t JobCore::NowMicros() const { return absl::ToUnixMicros(surroundings.env().clock().Now()); }
+
+int64_t JobCore::NowNanos() const { return surroundings.env().clock().MonotonicNanos(); }
+
+void JobCore::Log(std::string_view level, std::string_view text) const {
+  surroundings.Log(level, StrCat("job ", spec.id.ToString(), " '", spec.name, "' ", text));
+}
+
+void JobCore::GoTo(std::unique_ptr<Phase> next) {
+  const proto::JobState from = state();
+  phase->Leave();
+  past_phases.push_back(std::move(phase));
+  phase = std::move(next);
+  state_machine.MoveTo(phase->state());
+  changed_unix_micros = entered_unix_micros[state()] = NowMicros();
+  std::string why;
+  if (root_cause.has_failure() && (state() == proto::FAILING || state() == proto::FAILED)) {
+    why = StrCat(": ", root_cause.failure().message());
+  }
+  Log(state() == proto::FAILED ? "error" : "info",
+      StrCat("switched from ", Name(from), " to ", Name(state()), why));
+  Changed();
+  phase->Enter();
+}
+
+void JobCore::Fail(const absl::Status& status, CauseRank rank, std::string_view task_manager) {
+  phase->OnFailure(MakeFailure(status, task_manager, NowMicros()), rank);
+}
+
+WorkerRecord* JobCore::FindWorker(uint32_t index) {
+  return index < workers.size() ? &workers[index] : nullptr;
+}
+
+bool JobCore::AllWorkersGone() const {
+  return std::all_of(workers.begin(), workers.end(),
+                     [](const WorkerRecord& worker) { return worker.gone(); });
+}
+
+absl::Status JobCore::CheckFence(uint64_t epoch, uint32_t its_attempt) const {
+  if (epoch != surroundings.leader_epoch()) {
+    return absl::FailedPreconditionError(
+        StrCat("leader epoch ", epoch, " is not the current one, ", surroundings.leader_epoch()));
+  }
+  if (its_attempt != attempt) {
+    return absl::FailedPreconditionError(StrCat("attempt ", its_attempt, " of job ",
+                                                spec.id.ToString(), " is not the current one, ",
+                                                attempt));
+  }
+  return absl::OkStatus();
+}
+
+void JobCore::StopWorker(WorkerRecord& worker) {
+  if (worker.ending()) return;
+  worker.state.MoveTo(WorkerState::kStopping);
+  worker.absences = 0;
+  SendStop(worker.index, kFirstRetry);
+}
+
+void JobCore::StopAllWorkers() {
+  for (WorkerRecord& worker : workers) StopWorker(worker);
+}
+
+void JobCore::SendStop(uint32_t index, absl::Duration retry) {
+  WorkerRecord& worker = workers[index];
+  if (worker.gone()) return;
+  std::shared_ptr<RemotePeer> agent = surroundings.Agent(worker.task_manager);
+  // Its loss is told by OnTaskManagerLost.
+  if (agent == nullptr) return;
+  proto::StopWorkerRequest request;
+  request.set_leader_epoch(surroundings.leader_epoch());
+  request.set_job_id(BytesOf(spec.id));
+  request.set_attempt(attempt);
+  request.set_worker_index(index);
+  TypedCall<proto::StopWorkerRequest, proto::StopWorkerResponse>(
+      *agent, "/weir.TaskManager/StopWorker", request, surroundings.options().call_timeout,
+      &surroundings.executor(),
+      scope.Bind([this, index, retry](absl::StatusOr<proto::StopWorkerResponse> response) {
+        WorkerRecord& stopped = workers[index];
+        if (stopped.gone()) return;
+        if (response.ok()) {
+          stopped.known_to_agent = true;
+          return;
+        }
+        Log("warning", StrCat("stopping ", stopped.Describe(), ": ",
+                              ToStd(response.status().message()), "; is tried again"));
+        surroundings.executor().PostAfter(retry, scope.Bind([this, index, retry] {
+          SendStop(index, std::min(2 * retry, kLastRetry));
+        }));
+      }));
+}
+
+void JobCore::WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure) {
+  if (worker.gone()) return;
+  const bool stopped = worker.state.get() == WorkerState::kStopping;
+  const bool accident = !stopped && !IsTerminal(state());
+  worker.state.MoveTo(WorkerState::kGone);
+  worker.peer = nullptr;
+  graph.EndTasksOf(worker.index, accident ? proto::TASK_FAILED : proto::TASK_CANCELED);
+  surroundings.slots().Release(owner(), worker.task_manager);
+  surroundings.OnSlotsFreed();
+  Changed();
+  if (failure != nullptr && accident) {
+    phase->OnFailure(*failure, RankOf(*failure));
+  } else if (failure != nullptr && stopped && IsCrashSignal(failure->signal()) &&
+             state() == proto::FAILING) {
+    // It crashed before the order to stop reached it: that is what its peers noticed.
+    phase->OnFailure(*failure, CauseRank::kCause);
+  }
+  phase->OnWorkerGone();
+}
+
+}  // namespace weir::jobmanager

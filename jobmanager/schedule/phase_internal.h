@@ -1,0 +1,148 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/strings.h"
+#include "jobmanager/schedule/job.h"
+#include "jobmanager/schedule/root_cause.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+#include "transport/rpc/typed_call.h"
+
+namespace weir::jobmanager {
+
+// Wraps callbacks so that they do nothing once their owner has closed it. One executor's.
+class CallbackScope {
+ public:
+  template <class F>
+  auto Bind(F f) {
+    return [open = std::weak_ptr<char>(open_), f = std::move(f)](auto&&... args) mutable {
+      if (!open.expired()) f(std::forward<decltype(args)>(args)...);
+    };
+  }
+  void Close() { open_.reset(); }
+
+ private:
+  std::shared_ptr<char> open_ = std::make_shared<char>();
+};
+
+// One worker process of a job, as the job manager knows it.
+struct WorkerRecord {
+  uint32_t index = 0;
+  TaskManagerId task_manager;
+  std::string task_manager_name;
+  uint32_t slots = 0;
+  StateMachine<WorkerState> state{WorkerState::kStarting};
+  std::string control_address;
+  std::string exchange_address;
+  int64_t pid = 0;
+  // The worker's own server; set when it registers.
+  std::shared_ptr<RemotePeer> peer;
+  int64_t last_heard_nanos = 0;
+  // Its agent has answered for it, so that its absence from the agent's heartbeats means something.
+  bool known_to_agent = false;
+  int absences = 0;
+
+  bool gone() const { return state.get() == WorkerState::kGone; }
+  bool ending() const { return gone() || state.get() == WorkerState::kStopping; }
+  // "worker 1 on task manager 'tm-2'"
+  std::string Describe() const {
+    return StrCat("worker ", index, " on task manager '", task_manager_name, "'");
+  }
+};
+
+// What a job does in one state. The core calls it; it acts on the core and may replace itself by
+// core.GoTo, after which it gets no more calls and its callbacks and timers do nothing.
+class Phase {
+ public:
+  explicit Phase(JobCore& core) : core_(core) {}
+  virtual ~Phase() = default;
+
+  virtual proto::JobState state() const = 0;
+  virtual void Enter() = 0;
+  virtual void TrySchedule() {}
+  virtual void OnWorkerRegistered(WorkerRecord&) {}
+  virtual void OnTasksChanged() {}
+  // A worker is known to be gone.
+  virtual void OnWorkerGone() {}
+  // By default: the job fails.
+  virtual void OnFailure(const proto::Failure& failure, CauseRank rank);
+  // By default: the job is cancelled.
+  virtual absl::StatusOr<proto::JobState> Cancel();
+  virtual std::string waiting_for() const { return {}; }
+
+  // Last call.
+  void Leave();
+
+ protected:
+  template <class F>
+  auto Bind(F f) {
+    return scope_.Bind(std::move(f));
+  }
+  // Runs `f` unless the phase is left before.
+  void After(absl::Duration delay, std::function<void()> f);
+
+  JobCore& core_;
+
+ private:
+  CallbackScope scope_;
+  std::vector<Executor::TimerId> timers_;
+};
+
+std::unique_ptr<Phase> MakeCreated(JobCore& core);
+std::unique_ptr<Phase> MakeDeploying(JobCore& core);
+std::unique_ptr<Phase> MakeRunning(JobCore& core);
+std::unique_ptr<Phase> MakeCancelling(JobCore& core);
+std::unique_ptr<Phase> MakeFailing(JobCore& core);
+std::unique_ptr<Phase> MakeEnded(JobCore& core, proto::JobState state);
+
+// The data of a job and what several phases do with it.
+struct JobCore {
+  JobCore(JobSurroundings& surroundings_in, JobSpec spec_in);
+  ~JobCore();
+
+  proto::JobState state() const { return state_machine.get(); }
+  void GoTo(std::unique_ptr<Phase> next);
+  void Fail(const absl::Status& status, CauseRank rank, std::string_view task_manager = {});
+  SlotOwner owner() const { return {spec.id, attempt}; }
+  int64_t NowMicros() const;
+  int64_t NowNanos() const;
+  // A line that names the job.
+  void Log(std::string_view level, std::string_view text) const;
+  void Changed() { surroundings.OnJobChanged(spec.id); }
+
+  WorkerRecord* FindWorker(uint32_t index);
+  bool AllWorkersGone() const;
+  // Asks the agent until the worker is gone.
+  void StopWorker(WorkerRecord& worker);
+  void StopAllWorkers();
+  // `exit`: what the agent told, or null.
+  void WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure);
+  // kFailedPrecondition for another leader epoch or attempt.
+  absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
+
+  JobSurroundings& surroundings;
+  const JobSpec spec;
+  // This version runs a job once; every message carries it all the same.
+  uint32_t attempt = 1;
+  ExecutionGraph graph;
+  std::vector<WorkerRecord> workers;
+  RootCause root_cause;
+  StateMachine<proto::JobState> state_machine;
+  std::map<proto::JobState, int64_t> entered_unix_micros;
+  int64_t changed_unix_micros = 0;
+  CallbackScope scope;
+  std::unique_ptr<Phase> phase;
+  // Left, but perhaps on the call stack: at most one a state of the job.
+  std::vector<std::unique_ptr<Phase>> past_phases;
+
+ private:
+  void SendStop(uint32_t index, absl::Duration retry);
+};
+
+}  // namespace weir::jobmanager

@@ -1,0 +1,24 @@
+#include "jobmanager/schedule/phase_internal.h"
+
+namespace weir::jobmanager {
+namespace {
+
+// Until every task has finished, one fails, or a worker is lost.
+class Running final : public Phase {
+ public:
+  using Phase::Phase;
+
+  proto::JobState state() const override { return proto::RUNNING; }
+  // A short job may be done before the last worker has answered.
+  void Enter() override { OnTasksChanged(); }
+
+  void OnTasksChanged() override {
+    if (core_.graph.AllFinished()) core_.GoTo(MakeEnded(core_, proto::FINISHED));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Phase> MakeRunning(JobCore& core) { return std::make_unique<Running>(core); }
+
+}  // namespace weir::jobmanager
