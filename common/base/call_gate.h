@@ -8,10 +8,11 @@
 
 namespace weir {
 
-// Lets the owner of callbacks end them: once CloseAndWait has returned, none runs and none will. Thread safe.
+// Lets the owner of callbacks end them: once CloseAndWait has returned, none runs and none will.
+// Thread safe.
 //
-// A callback brackets itself by Enter and Leave (or a CallGate::Pass). CloseAndWait blocks while one is inside, so it must
-// not be called by a callback of the same gate.
+// A callback brackets itself by Enter and Leave (or a CallGate::Pass). CloseAndWait blocks while
+// one is inside, so it must not be called by a callback of the same gate.
 class CallGate {
  public:
   // One stay inside the gate. False when the gate is closed: then nothing may be done.
