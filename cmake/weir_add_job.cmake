@@ -16,9 +16,9 @@ function(weir_add_job NAME)
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     POSITION_INDEPENDENT_CODE ON
     LINK_DEPENDS "${WEIR_PLUGIN_MAP}")
-  target_compile_options(${NAME} PRIVATE "$<$<STREQUAL:$<CONFIG>,>:-O2;-g1>")
+  target_compile_options(${NAME} PRIVATE "$<$<STREQUAL:$<CONFIG>,>:-O2;-g1;-DNDEBUG>")
   target_link_libraries(${NAME} PRIVATE weir::sdk)
-  target_link_options(${NAME} PRIVATE "LINKER:--version-script=${WEIR_PLUGIN_MAP}")
+  target_link_options(${NAME} PRIVATE "LINKER:--as-needed" "LINKER:--version-script=${WEIR_PLUGIN_MAP}")
   # clang leaves a sanitizer's own symbols to the executable.
   if(NOT (CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND "${CMAKE_CXX_FLAGS} ${WEIR_SANITIZE}" MATCHES "sanitize|address|thread"))
     target_link_options(${NAME} PRIVATE "LINKER:-z,defs")
