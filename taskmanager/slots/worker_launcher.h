@@ -18,7 +18,7 @@ class WorkerProcess {
   virtual int64_t pid() const = 0;
   // Asks it to cancel its tasks and end (SIGTERM).
   virtual void Terminate() = 0;
-  // Ends it and all that it started (SIGKILL to its process group).
+  // Ends it at once (SIGKILL).
   virtual void Kill() = 0;
 };
 
@@ -27,7 +27,8 @@ class WorkerLauncher {
  public:
   virtual ~WorkerLauncher() = default;
   // Blocks, so it is called on the pool. `spec.directory` exists. `on_exit` runs once, on any
-  // thread, when the worker has ended, maybe before this returns; not at all if this fails.
+  // thread, when the worker and the processes that it started have ended, maybe before this
+  // returns; not at all if this fails.
   virtual absl::StatusOr<std::unique_ptr<WorkerProcess>> Launch(
       const WorkerSpec& spec, std::function<void(WorkerExit)> on_exit) = 0;
 };

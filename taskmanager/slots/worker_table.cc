@@ -237,8 +237,6 @@ class LaunchedWorkers final : public WorkerTable {
       return;
     }
     entry.exited = true;
-    // What it started (a plugin may) ends with it.
-    entry.process->Kill();
     env_.RunBlocking([&env = env_, &control = control_, directory = entry.spec.directory,
                       read = lifetime_.Guard([this, key, exit](const auto& report) {
                         OnReport(key, exit, report);
