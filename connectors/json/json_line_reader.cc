@@ -77,6 +77,24 @@ class SimdjsonLineReader final : public JsonLineReader {
     return absl::OkStatus();
   }
 
+  JsonKind NextKind() override {
+    switch (Type()) {
+      case ondemand::json_type::boolean:
+        return JsonKind::kBool;
+      case ondemand::json_type::number:
+        return JsonKind::kNumber;
+      case ondemand::json_type::string:
+        return JsonKind::kString;
+      case ondemand::json_type::array:
+        return JsonKind::kArray;
+      case ondemand::json_type::object:
+        return JsonKind::kObject;
+      case ondemand::json_type::null:
+        break;
+    }
+    return JsonKind::kNull;
+  }
+
   bool IsNull() override {
     if (state_ == State::kDone) return false;
     bool is_null = false;

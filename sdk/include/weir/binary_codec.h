@@ -86,7 +86,7 @@ bool CheckBools(Decoder& in, const T& value) {
     return true;
   } else {
     return VisitFields(value, [&in](const auto&... field) {
-      std::size_t i = 0;
+      [[maybe_unused]] std::size_t i = 0;
       return ((CheckBools(in, field) ? (++i, true) : in.FailedIn(FieldNames<T>()[i])) && ...);
     });
   }
@@ -189,7 +189,7 @@ bool DecodeValue(Decoder& in, T& value) {
       return in.Fixed(byte) && (byte == 0 || in.Fail("an empty record that is not 0"));
     } else {
       return VisitFields(value, [&in](auto&... field) {
-        std::size_t i = 0;
+        [[maybe_unused]] std::size_t i = 0;
         return ((DecodeValue(in, field) ? (++i, true) : in.FailedIn(FieldNames<T>()[i])) && ...);
       });
     }

@@ -26,6 +26,8 @@ struct Schema {
   std::vector<SchemaField> fields;
 };
 
+enum class JsonKind { kNull, kBool, kNumber, kString, kArray, kObject };
+
 // Reads one JSON value of whatever parser the host uses. A call for another kind of value than is there returns an error
 // that says what was expected and found. Numbers that do not fit are errors, never truncated. Errors carry no position; the
 // caller adds file and line.
@@ -33,6 +35,9 @@ class JsonReader {
  public:
   virtual ~JsonReader() = default;
 
+  // Of the value that would be read next; kNull too where there is none that can be read.
+  virtual JsonKind NextKind() = 0;
+  // True if it is null, which is then read.
   virtual bool IsNull() = 0;
   virtual absl::Status ReadBool(bool& value) = 0;
   virtual absl::Status ReadInt(std::int64_t& value) = 0;

@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "weir/batch.h"
 #include "weir/binary_codec.h"
+#include "weir/csv.h"
+#include "weir/json.h"
 #include "weir/record.h"
 #include "weir/record_traits.h"
 #include "weir/record_type.h"
@@ -148,21 +150,40 @@ class TypedRecordType final : public RecordType {
     return absl::OkStatus();
   }
 
-  absl::Status ReadJson(JsonReader&, BatchBase&) const override {
-    return absl::UnimplementedError("JSON");
+  absl::Status ReadJson(JsonReader& reader, BatchBase& batch_base) const override {
+    return Read(Cast(batch_base), [&reader](T& record) { return ReadJsonValue(reader, record); });
   }
-  void WriteJson(const BatchBase&, std::size_t, std::string&) const override {}
-  absl::Status SupportsCsv() const override { return absl::UnimplementedError("CSV"); }
-  absl::Status ReadCsv(const std::vector<std::string_view>&, const std::vector<int>&,
-                       BatchBase&) const override {
-    return absl::UnimplementedError("CSV");
+  void WriteJson(const BatchBase& batch, std::size_t i, std::string& out) const override {
+    WriteJsonValue(Cast(batch).records[i], out);
   }
-  void WriteCsv(const BatchBase&, std::size_t, std::string&) const override {}
+
+  absl::Status SupportsCsv() const override { return CheckCsv<T>(); }
+  absl::Status ReadCsv(const std::vector<std::string_view>& cells, const std::vector<int>& columns,
+                       BatchBase& batch_base) const override {
+    return Read(Cast(batch_base), [&](T& record) { return ReadCsvLine(cells, columns, record); });
+  }
+  void WriteCsv(const BatchBase& batch, std::size_t i, std::string& out) const override {
+    WriteCsvLine(Cast(batch).records[i], out);
+  }
 
  private:
   static Batch<T>& Cast(BatchBase& batch) { return static_cast<Batch<T>&>(batch); }
   static const Batch<T>& Cast(const BatchBase& batch) {
     return static_cast<const Batch<T>&>(batch);
+  }
+
+  // Appends a default record that `read` fills; none if that fails.
+  template <class ReadRecord>
+  static absl::Status Read(Batch<T>& batch, ReadRecord read) {
+    const std::size_t old_size = batch.size();
+    batch.records.emplace_back();
+    absl::Status status = read(batch.records.back());
+    if (status.ok()) {
+      PadColumns(batch, old_size);
+    } else {
+      batch.records.truncate(old_size);
+    }
+    return status;
   }
 
   // At least `size`; doubles, so that many small appends do not copy each time.

@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <type_traits>
 
-// What C++20 cannot say without listing it: aggregates by their number of fields, up to 64. Only reflect.h includes this.
+// What C++20 cannot say without listing it: aggregates by their number of fields, up to 64. Only
+// reflect.h includes this.
 
 #define WEIR_FIELDS_1 field1
 #define WEIR_FIELDS_2 WEIR_FIELDS_1, field2
@@ -69,71 +70,137 @@
 #define WEIR_FIELDS_62 WEIR_FIELDS_61, field62
 #define WEIR_FIELDS_63 WEIR_FIELDS_62, field63
 #define WEIR_FIELDS_64 WEIR_FIELDS_63, field64
-#define WEIR_BRACES_1 {}
-#define WEIR_BRACES_2 WEIR_BRACES_1, {}
-#define WEIR_BRACES_3 WEIR_BRACES_2, {}
-#define WEIR_BRACES_4 WEIR_BRACES_3, {}
-#define WEIR_BRACES_5 WEIR_BRACES_4, {}
-#define WEIR_BRACES_6 WEIR_BRACES_5, {}
-#define WEIR_BRACES_7 WEIR_BRACES_6, {}
-#define WEIR_BRACES_8 WEIR_BRACES_7, {}
-#define WEIR_BRACES_9 WEIR_BRACES_8, {}
-#define WEIR_BRACES_10 WEIR_BRACES_9, {}
-#define WEIR_BRACES_11 WEIR_BRACES_10, {}
-#define WEIR_BRACES_12 WEIR_BRACES_11, {}
-#define WEIR_BRACES_13 WEIR_BRACES_12, {}
-#define WEIR_BRACES_14 WEIR_BRACES_13, {}
-#define WEIR_BRACES_15 WEIR_BRACES_14, {}
-#define WEIR_BRACES_16 WEIR_BRACES_15, {}
-#define WEIR_BRACES_17 WEIR_BRACES_16, {}
-#define WEIR_BRACES_18 WEIR_BRACES_17, {}
-#define WEIR_BRACES_19 WEIR_BRACES_18, {}
-#define WEIR_BRACES_20 WEIR_BRACES_19, {}
-#define WEIR_BRACES_21 WEIR_BRACES_20, {}
-#define WEIR_BRACES_22 WEIR_BRACES_21, {}
-#define WEIR_BRACES_23 WEIR_BRACES_22, {}
-#define WEIR_BRACES_24 WEIR_BRACES_23, {}
-#define WEIR_BRACES_25 WEIR_BRACES_24, {}
-#define WEIR_BRACES_26 WEIR_BRACES_25, {}
-#define WEIR_BRACES_27 WEIR_BRACES_26, {}
-#define WEIR_BRACES_28 WEIR_BRACES_27, {}
-#define WEIR_BRACES_29 WEIR_BRACES_28, {}
-#define WEIR_BRACES_30 WEIR_BRACES_29, {}
-#define WEIR_BRACES_31 WEIR_BRACES_30, {}
-#define WEIR_BRACES_32 WEIR_BRACES_31, {}
-#define WEIR_BRACES_33 WEIR_BRACES_32, {}
-#define WEIR_BRACES_34 WEIR_BRACES_33, {}
-#define WEIR_BRACES_35 WEIR_BRACES_34, {}
-#define WEIR_BRACES_36 WEIR_BRACES_35, {}
-#define WEIR_BRACES_37 WEIR_BRACES_36, {}
-#define WEIR_BRACES_38 WEIR_BRACES_37, {}
-#define WEIR_BRACES_39 WEIR_BRACES_38, {}
-#define WEIR_BRACES_40 WEIR_BRACES_39, {}
-#define WEIR_BRACES_41 WEIR_BRACES_40, {}
-#define WEIR_BRACES_42 WEIR_BRACES_41, {}
-#define WEIR_BRACES_43 WEIR_BRACES_42, {}
-#define WEIR_BRACES_44 WEIR_BRACES_43, {}
-#define WEIR_BRACES_45 WEIR_BRACES_44, {}
-#define WEIR_BRACES_46 WEIR_BRACES_45, {}
-#define WEIR_BRACES_47 WEIR_BRACES_46, {}
-#define WEIR_BRACES_48 WEIR_BRACES_47, {}
-#define WEIR_BRACES_49 WEIR_BRACES_48, {}
-#define WEIR_BRACES_50 WEIR_BRACES_49, {}
-#define WEIR_BRACES_51 WEIR_BRACES_50, {}
-#define WEIR_BRACES_52 WEIR_BRACES_51, {}
-#define WEIR_BRACES_53 WEIR_BRACES_52, {}
-#define WEIR_BRACES_54 WEIR_BRACES_53, {}
-#define WEIR_BRACES_55 WEIR_BRACES_54, {}
-#define WEIR_BRACES_56 WEIR_BRACES_55, {}
-#define WEIR_BRACES_57 WEIR_BRACES_56, {}
-#define WEIR_BRACES_58 WEIR_BRACES_57, {}
-#define WEIR_BRACES_59 WEIR_BRACES_58, {}
-#define WEIR_BRACES_60 WEIR_BRACES_59, {}
-#define WEIR_BRACES_61 WEIR_BRACES_60, {}
-#define WEIR_BRACES_62 WEIR_BRACES_61, {}
-#define WEIR_BRACES_63 WEIR_BRACES_62, {}
-#define WEIR_BRACES_64 WEIR_BRACES_63, {}
-#define WEIR_BRACES_65 WEIR_BRACES_64, {}
+#define WEIR_BRACES_1 \
+  {                   \
+  }
+#define WEIR_BRACES_2 \
+  WEIR_BRACES_1, {}
+#define WEIR_BRACES_3 \
+  WEIR_BRACES_2, {}
+#define WEIR_BRACES_4 \
+  WEIR_BRACES_3, {}
+#define WEIR_BRACES_5 \
+  WEIR_BRACES_4, {}
+#define WEIR_BRACES_6 \
+  WEIR_BRACES_5, {}
+#define WEIR_BRACES_7 \
+  WEIR_BRACES_6, {}
+#define WEIR_BRACES_8 \
+  WEIR_BRACES_7, {}
+#define WEIR_BRACES_9 \
+  WEIR_BRACES_8, {}
+#define WEIR_BRACES_10 \
+  WEIR_BRACES_9, {}
+#define WEIR_BRACES_11 \
+  WEIR_BRACES_10, {}
+#define WEIR_BRACES_12 \
+  WEIR_BRACES_11, {}
+#define WEIR_BRACES_13 \
+  WEIR_BRACES_12, {}
+#define WEIR_BRACES_14 \
+  WEIR_BRACES_13, {}
+#define WEIR_BRACES_15 \
+  WEIR_BRACES_14, {}
+#define WEIR_BRACES_16 \
+  WEIR_BRACES_15, {}
+#define WEIR_BRACES_17 \
+  WEIR_BRACES_16, {}
+#define WEIR_BRACES_18 \
+  WEIR_BRACES_17, {}
+#define WEIR_BRACES_19 \
+  WEIR_BRACES_18, {}
+#define WEIR_BRACES_20 \
+  WEIR_BRACES_19, {}
+#define WEIR_BRACES_21 \
+  WEIR_BRACES_20, {}
+#define WEIR_BRACES_22 \
+  WEIR_BRACES_21, {}
+#define WEIR_BRACES_23 \
+  WEIR_BRACES_22, {}
+#define WEIR_BRACES_24 \
+  WEIR_BRACES_23, {}
+#define WEIR_BRACES_25 \
+  WEIR_BRACES_24, {}
+#define WEIR_BRACES_26 \
+  WEIR_BRACES_25, {}
+#define WEIR_BRACES_27 \
+  WEIR_BRACES_26, {}
+#define WEIR_BRACES_28 \
+  WEIR_BRACES_27, {}
+#define WEIR_BRACES_29 \
+  WEIR_BRACES_28, {}
+#define WEIR_BRACES_30 \
+  WEIR_BRACES_29, {}
+#define WEIR_BRACES_31 \
+  WEIR_BRACES_30, {}
+#define WEIR_BRACES_32 \
+  WEIR_BRACES_31, {}
+#define WEIR_BRACES_33 \
+  WEIR_BRACES_32, {}
+#define WEIR_BRACES_34 \
+  WEIR_BRACES_33, {}
+#define WEIR_BRACES_35 \
+  WEIR_BRACES_34, {}
+#define WEIR_BRACES_36 \
+  WEIR_BRACES_35, {}
+#define WEIR_BRACES_37 \
+  WEIR_BRACES_36, {}
+#define WEIR_BRACES_38 \
+  WEIR_BRACES_37, {}
+#define WEIR_BRACES_39 \
+  WEIR_BRACES_38, {}
+#define WEIR_BRACES_40 \
+  WEIR_BRACES_39, {}
+#define WEIR_BRACES_41 \
+  WEIR_BRACES_40, {}
+#define WEIR_BRACES_42 \
+  WEIR_BRACES_41, {}
+#define WEIR_BRACES_43 \
+  WEIR_BRACES_42, {}
+#define WEIR_BRACES_44 \
+  WEIR_BRACES_43, {}
+#define WEIR_BRACES_45 \
+  WEIR_BRACES_44, {}
+#define WEIR_BRACES_46 \
+  WEIR_BRACES_45, {}
+#define WEIR_BRACES_47 \
+  WEIR_BRACES_46, {}
+#define WEIR_BRACES_48 \
+  WEIR_BRACES_47, {}
+#define WEIR_BRACES_49 \
+  WEIR_BRACES_48, {}
+#define WEIR_BRACES_50 \
+  WEIR_BRACES_49, {}
+#define WEIR_BRACES_51 \
+  WEIR_BRACES_50, {}
+#define WEIR_BRACES_52 \
+  WEIR_BRACES_51, {}
+#define WEIR_BRACES_53 \
+  WEIR_BRACES_52, {}
+#define WEIR_BRACES_54 \
+  WEIR_BRACES_53, {}
+#define WEIR_BRACES_55 \
+  WEIR_BRACES_54, {}
+#define WEIR_BRACES_56 \
+  WEIR_BRACES_55, {}
+#define WEIR_BRACES_57 \
+  WEIR_BRACES_56, {}
+#define WEIR_BRACES_58 \
+  WEIR_BRACES_57, {}
+#define WEIR_BRACES_59 \
+  WEIR_BRACES_58, {}
+#define WEIR_BRACES_60 \
+  WEIR_BRACES_59, {}
+#define WEIR_BRACES_61 \
+  WEIR_BRACES_60, {}
+#define WEIR_BRACES_62 \
+  WEIR_BRACES_61, {}
+#define WEIR_BRACES_63 \
+  WEIR_BRACES_62, {}
+#define WEIR_BRACES_64 \
+  WEIR_BRACES_63, {}
+#define WEIR_BRACES_65 \
+  WEIR_BRACES_64, {}
 #define WEIR_EIGHT(X, a, b, c, d, e, f, g, h) X(a) X(b) X(c) X(d) X(e) X(f) X(g) X(h)
 // clang-format off
 #define WEIR_FOR_EACH_COUNT(X)                  \
@@ -151,15 +218,16 @@ namespace weir::internal {
 
 inline constexpr std::size_t kMaxFields = 64;
 
-// The number of fields of the aggregate T: how many empty braces it can be initialized with. Stops at 65.
+// The number of fields of the aggregate T: how many empty braces it can be initialized with. Stops
+// at 65.
 template <class T>
 consteval std::size_t CountFields() {
   if constexpr (!requires { T{WEIR_BRACES_1}; }) {
     return 0;
   }
-#define WEIR_COUNT(n)                                      \
+#define WEIR_COUNT(n)                                         \
   else if constexpr (!requires { T{WEIR_BRACES_##n, {}}; }) { \
-    return n;                                              \
+    return n;                                                 \
   }
   WEIR_FOR_EACH_COUNT(WEIR_COUNT)
 #undef WEIR_COUNT
@@ -175,10 +243,10 @@ constexpr decltype(auto) VisitBindings(T& record, Visit&& visit) {
     static_cast<void>(record);
     return visit();
   }
-#define WEIR_BIND(n)                    \
-  else if constexpr (N == n) {          \
-    auto& [WEIR_FIELDS_##n] = record;   \
-    return visit(WEIR_FIELDS_##n);      \
+#define WEIR_BIND(n)                  \
+  else if constexpr (N == n) {        \
+    auto& [WEIR_FIELDS_##n] = record; \
+    return visit(WEIR_FIELDS_##n);    \
   }
   WEIR_FOR_EACH_COUNT(WEIR_BIND)
 #undef WEIR_BIND
