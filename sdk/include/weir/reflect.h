@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "weir/internal/bindings.h"
+#include "weir/reflect_bindings.h"
 
 // The fields of a plain aggregate, known at compile time without a macro: how many (by initializing
 // it with braces), where (by structured bindings) and how they are called (from the compiler's own
