@@ -1,0 +1,149 @@
+#include "client/lib/job_manager_client.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "client/lib/plugin_upload_internal.h"
+#include "common/base/strings.h"
+#include "proto/control.pb.h"
+#include "transport/rpc/typed_call.h"
+
+namespace weir {
+namespace {
+
+std::string Bytes(JobId job) { return std::string(job.bytes().begin(), job.bytes().end()); }
+
+// One message for whatever means that nobody answers.
+absl::Status WithAddress(const absl::Status& status, const ClientOptions& options) {
+  if (absl::IsUnavailable(status)) {
+    return absl::UnavailableError(StrCat("the job manager at ", options.address,
+                                         " is not reachable: ", ToStd(status.message())));
+  }
+  if (absl::IsDeadlineExceeded(status)) {
+    return absl::UnavailableError(StrCat("the job manager at ", options.address,
+                                         " did not answer within ",
+                                         absl::FormatDuration(options.timeout)));
+  }
+  return status;
+}
+
+bool IsTerminal(proto::JobState state) {
+  return state == proto::FINISHED || state == proto::CANCELED || state == proto::FAILED;
+}
+
+std::string ListOf(const std::vector<const proto::JobSummary*>& jobs) {
+  constexpr size_t kMaxListed = 10;
+  std::string text;
+  for (size_t i = 0; i < jobs.size() && i < kMaxListed; ++i) {
+    auto id = JobIdFromBytes(jobs[i]->job_id());
+    text += StrCat("\n  ", id.ok() ? id->ToString() : "(no id)", "  ", jobs[i]->name());
+  }
+  if (jobs.size() > kMaxListed) text += StrCat("\n  and ", jobs.size() - kMaxListed, " more");
+  return text;
+}
+
+}  // namespace
+
+JobManagerClient::JobManagerClient(Env& env, Executor& executor, ClientOptions options)
+    : env_(env),
+      executor_(executor),
+      options_(std::move(options)),
+      peer_(env.network().Connect(options_.address)) {}
+
+JobManagerClient::~JobManagerClient() = default;
+
+template <class Resp, class Req>
+void JobManagerClient::Call(std::string_view method, const Req& request,
+                            ClientCallback<Resp> done) {
+  TypedCall<Req, Resp>(
+      *peer_, StrCat("/weir.JobManager/", method), request, options_.timeout, &executor_,
+      lifetime_.Guard([this, done = std::move(done)](absl::StatusOr<Resp> response) mutable {
+        if (!response.ok()) return done(WithAddress(response.status(), options_));
+        done(std::move(response));
+      }));
+}
+
+void JobManagerClient::Submit(Submission submission,
+                              std::function<void(uint64_t, uint64_t)> progress,
+                              ClientCallback<JobId> done) {
+  auto upload = std::make_shared<PluginUpload>(
+      env_, executor_, options_, peer_, std::move(submission), std::move(progress),
+      lifetime_.Guard([done = std::move(done)](absl::StatusOr<JobId>&& result) mutable {
+        done(std::move(result));
+      }));
+  upload->Start();
+}
+
+void JobManagerClient::ListJobs(ClientCallback<proto::ListJobsResponse> done) {
+  Call("ListJobs", proto::ListJobsRequest(), std::move(done));
+}
+
+void JobManagerClient::JobStatus(JobId job, ClientCallback<proto::JobStatusResponse> done) {
+  proto::JobStatusRequest request;
+  request.set_job_id(Bytes(job));
+  Call("JobStatus", request, std::move(done));
+}
+
+void JobManagerClient::CancelJob(JobId job, ClientCallback<proto::CancelJobResponse> done) {
+  proto::CancelJobRequest request;
+  request.set_job_id(Bytes(job));
+  Call("CancelJob", request, std::move(done));
+}
+
+void JobManagerClient::JobLogs(JobId job, uint32_t max_lines,
+                               ClientCallback<proto::JobLogsResponse> done) {
+  proto::JobLogsRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_max_lines(max_lines);
+  Call("JobLogs", request, std::move(done));
+}
+
+void JobManagerClient::ClusterInfo(ClientCallback<proto::ClusterInfoResponse> done) {
+  Call("ClusterInfo", proto::ClusterInfoRequest(), std::move(done));
+}
+
+absl::StatusOr<JobId> JobIdFromBytes(std::string_view bytes) {
+  if (bytes.size() != JobId::kBytes) {
+    return absl::InvalidArgumentError(
+        StrCat("a job's id has ", bytes.size(), " bytes; it must have 16"));
+  }
+  std::array<uint8_t, JobId::kBytes> id;
+  std::copy(bytes.begin(), bytes.end(), id.begin());
+  return JobId(id);
+}
+
+absl::StatusOr<JobId> FindJob(const proto::ListJobsResponse& jobs, std::string_view text) {
+  if (auto id = JobId::Parse(text); id.ok()) return id;
+  if (text.empty()) return absl::InvalidArgumentError("an empty id or name means no job");
+  std::vector<const proto::JobSummary*> all;
+  std::vector<const proto::JobSummary*> by_id;
+  std::vector<const proto::JobSummary*> by_name;
+  std::vector<const proto::JobSummary*> by_name_alive;
+  std::string prefix(text);
+  std::transform(prefix.begin(), prefix.end(), prefix.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  for (const proto::JobSummary& job : jobs.jobs()) {
+    auto id = JobIdFromBytes(job.job_id());
+    if (!id.ok()) continue;
+    all.push_back(&job);
+    if (id->ToString().starts_with(prefix)) by_id.push_back(&job);
+    if (job.name() != text) continue;
+    by_name.push_back(&job);
+    if (!IsTerminal(job.state())) by_name_alive.push_back(&job);
+  }
+  // A name that looks like the beginning of an id means the name.
+  for (const auto* candidates : {&by_name_alive, &by_name, &by_id}) {
+    if (candidates->empty()) continue;
+    if (candidates->size() == 1) return JobIdFromBytes(candidates->front()->job_id());
+    return absl::InvalidArgumentError(
+        StrCat("'", text, "' means several jobs; give more of the id:", ListOf(*candidates)));
+  }
+  if (all.empty())
+    return absl::NotFoundError(StrCat("there is no job '", text, "': the job manager has none"));
+  return absl::NotFoundError(
+      StrCat("there is no job with the id or name '", text, "'; there are:", ListOf(all)));
+}
+
+}  // namespace weir

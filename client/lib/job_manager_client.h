@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/id.h"
+#include "common/base/lifetime.h"
+#include "common/env/env.h"
+
+namespace weir {
+
+namespace proto {
+class CancelJobResponse;
+class ClusterInfoResponse;
+class JobGraph;
+class JobLogsResponse;
+class JobStatusResponse;
+class ListJobsResponse;
+}  // namespace proto
+
+// What is submitted besides the plugin's file.
+struct Submission {
+  std::string plugin_path;
+  // As define() made it with `arguments` (client/define).
+  std::shared_ptr<const proto::JobGraph> graph;
+  std::map<std::string, std::string> arguments;
+  // -D settings of this job.
+  std::map<std::string, std::string> settings;
+  std::string fingerprint;
+};
+
+struct ClientOptions {
+  // "host:port".
+  std::string address = "localhost:6123";
+  // Of one call, and of each wait for the job manager during an upload.
+  absl::Duration timeout = absl::Seconds(5);
+  // A larger plugin is refused before anything is sent.
+  uint64_t max_plugin_bytes = uint64_t{1} << 30;
+};
+
+template <class T>
+using ClientCallback = absl::AnyInvocable<void(absl::StatusOr<T>&& result)>;
+
+// Talks to a job manager. Owned by one executor: made, called and destroyed there, and callbacks
+// run there, each once unless the client is destroyed before. No call blocks. Works on the real
+// network and on the simulated one.
+//
+// Errors of all calls: kUnavailable, naming the address, if the job manager is not reachable or
+// does not answer in time; otherwise what it says (kNotFound: no such job; kFailedPrecondition:
+// another version; kResourceExhausted; ...).
+class JobManagerClient {
+ public:
+  // `env` and `executor` outlive it.
+  JobManagerClient(Env& env, Executor& executor, ClientOptions options);
+  ~JobManagerClient();
+  JobManagerClient(const JobManagerClient&) = delete;
+  JobManagerClient& operator=(const JobManagerClient&) = delete;
+
+  // Uploads the plugin in pieces of 1 MiB, unless the job manager has it already, and starts the
+  // job. `progress` (may be empty) is told how many bytes are under way. When the outcome is
+  // unknown (the connection was lost after the last piece) the error says so.
+  void Submit(Submission submission, std::function<void(uint64_t sent, uint64_t total)> progress,
+              ClientCallback<JobId> done);
+  void ListJobs(ClientCallback<proto::ListJobsResponse> done);
+  void JobStatus(JobId job, ClientCallback<proto::JobStatusResponse> done);
+  // Asks for it; the job ends some time later. OK for a job that is terminal already.
+  void CancelJob(JobId job, ClientCallback<proto::CancelJobResponse> done);
+  // The last `max_lines` lines of each worker; 0: the job manager's default.
+  void JobLogs(JobId job, uint32_t max_lines, ClientCallback<proto::JobLogsResponse> done);
+  void ClusterInfo(ClientCallback<proto::ClusterInfoResponse> done);
+
+  const std::string& address() const { return options_.address; }
+
+ private:
+  template <class Resp, class Req>
+  void Call(std::string_view method, const Req& request, ClientCallback<Resp> done);
+
+  Env& env_;
+  Executor& executor_;
+  const ClientOptions options_;
+  const std::shared_ptr<RemotePeer> peer_;
+  Lifetime lifetime_;
+};
+
+// The job that `text` means: its id, a prefix of it that no other job's id has, or its name. Of
+// several jobs with the name the one that has not ended is taken. kNotFound and kInvalidArgument
+// (several) list what there is.
+absl::StatusOr<JobId> FindJob(const proto::ListJobsResponse& jobs, std::string_view text);
+
+// kInvalidArgument unless it is 16 bytes.
+absl::StatusOr<JobId> JobIdFromBytes(std::string_view bytes);
+
+}  // namespace weir
