@@ -93,14 +93,17 @@ class UnaryAnswer : public std::enable_shared_from_this<UnaryAnswer> {
     absl::StatusOr<std::string> request = Flatten(buffer);
     grpc_byte_buffer_destroy(buffer);
     if (!request.ok()) return Answer(request.status());
-    handle_(*std::move(request), shared_from_this());
+    // Given up: it keeps the server, and the answer may be kept by what the server keeps.
+    const Handle handle = std::move(handle_);
+    handle_ = nullptr;
+    handle(*std::move(request), shared_from_this());
   }
   void OnAnswered(bool /*ok*/) {}
   void OnOver(bool /*ok*/) {}
 
   const std::shared_ptr<CompletionQueue> queue_;
   grpc_call* const call_;
-  const Handle handle_;
+  Handle handle_;
   // The request while reading, then the answer.
   grpc_byte_buffer* buffer_ = nullptr;
   grpc_slice details_{};
@@ -268,7 +271,7 @@ class GrpcListener::Server : public std::enable_shared_from_this<Server> {
     };
     if (offered.executor == nullptr) {
       run();
-    } else {
+    } else if (const CallGate::Pass pass(*gate_); pass) {
       offered.executor->Post(std::move(run));
     }
   }
@@ -300,7 +303,7 @@ class GrpcListener::Server : public std::enable_shared_from_this<Server> {
     };
     if (offered.executor == nullptr) {
       run();
-    } else {
+    } else if (const CallGate::Pass pass(*gate_); pass) {
       offered.executor->Post(std::move(run));
     }
   }

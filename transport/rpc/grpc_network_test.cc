@@ -160,11 +160,13 @@ class GrpcNetworkTest : public ::testing::Test {
     return answer->Wait();
   }
 
-  TestExecutor executor_;
-  std::unique_ptr<Network> network_ = MakeGrpcNetwork({});
+  // What callbacks touch outlives the executors, and these the network.
   Recorder client_side_;
   Recorder server_side_;
   Later<std::shared_ptr<MessageStream>> server_stream_;
+  TestExecutor executor_;
+  TestExecutor other_executor_;
+  std::unique_ptr<Network> network_ = MakeGrpcNetwork({});
 };
 
 TEST_F(GrpcNetworkTest, ACallBringsTheAnswerBackAndAnErrorWithCodeAndMessage) {
@@ -417,9 +419,8 @@ TEST_F(GrpcNetworkTest, AReceiverThatDoesNotReturnHoldsTheSenderBack) {
              [&](absl::Status status) { server_side_.closed.Set(std::move(status)); }});
        }});
   const auto listener = MustListen(*network_, std::move(methods));
-  TestExecutor client_executor;
   const auto stream = network_->Connect(listener->address())
-                          ->OpenStream(kChat, &client_executor, client_side_.Callbacks());
+                          ->OpenStream(kChat, &other_executor_, client_side_.Callbacks());
   for (int i = 0; i < 100; ++i) stream->Send(Message(std::string(1 << 20, 'x')));
   entered.Wait();
   EXPECT_GT(stream->queued_bytes(), 10u << 20);
@@ -429,9 +430,8 @@ TEST_F(GrpcNetworkTest, AReceiverThatDoesNotReturnHoldsTheSenderBack) {
 }
 
 TEST_F(GrpcNetworkTest, AReceiverWhoseExecutorIsShutDownEndsTheStreamForThePeer) {
-  TestExecutor server_executor;
   ServerMethods methods;
-  methods.streams.push_back({kChat, &server_executor, [&](std::shared_ptr<MessageStream>) {
+  methods.streams.push_back({kChat, &other_executor_, [&](std::shared_ptr<MessageStream>) {
                                return absl::StatusOr<StreamCallbacks>(server_side_.Callbacks());
                              }});
   const auto listener = MustListen(*network_, std::move(methods));
@@ -439,7 +439,7 @@ TEST_F(GrpcNetworkTest, AReceiverWhoseExecutorIsShutDownEndsTheStreamForThePeer)
                           ->OpenStream(kChat, &executor_, client_side_.Callbacks());
   stream->Send(Message("one"));
   server_side_.WaitFor(1);
-  server_executor.Shutdown();
+  other_executor_.Shutdown();
   stream->Send(Message("two"));
   EXPECT_EQ(client_side_.closed.Wait().code(), absl::StatusCode::kUnavailable);
 }

@@ -15,6 +15,13 @@ namespace {
 // How long a cancelling client tries to tell the server why.
 constexpr absl::Duration kCancelTimeout = absl::Seconds(2);
 
+// "localhost" is where Listen puts it, and needs no name service.
+std::string Target(const std::string& address) {
+  constexpr std::string_view kLocalhost = "localhost:";
+  if (address.compare(0, kLocalhost.size(), kLocalhost) != 0) return address;
+  return StrCat("127.0.0.1:", address.substr(kLocalhost.size()));
+}
+
 // One unary call. Keeps itself alive until it is over.
 class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
  public:
@@ -89,7 +96,7 @@ struct GrpcPeer::Channel {
     const grpc_channel_args channel_arguments{arguments.size(),
                                               const_cast<grpc_arg*>(arguments.data())};
     grpc_channel_credentials* credentials = grpc_insecure_credentials_create();
-    channel = grpc_channel_create(address.c_str(), credentials, &channel_arguments);
+    channel = grpc_channel_create(Target(address).c_str(), credentials, &channel_arguments);
     grpc_channel_credentials_release(credentials);
   }
   ~Channel() { grpc_channel_destroy(channel); }
@@ -127,7 +134,7 @@ void GrpcPeer::Call(std::string method, std::string request, absl::Duration time
     };
     if (executor == nullptr) {
       run();
-    } else {
+    } else if (const CallGate::Pass pass(queue->callbacks()); pass) {
       executor->Post(std::move(run));
     }
   };

@@ -81,7 +81,9 @@ std::string ListenAddress::Reachable(int port) const {
 absl::StatusOr<ListenAddress> ResolveListenAddress(const std::string& address) {
   absl::StatusOr<HostAndPort> parts = Split(address);
   if (!parts.ok()) return parts.status();
-  absl::StatusOr<AddressInfo> list = Lookup(parts->host, parts->port);
+  // As the connecting side understands it.
+  const std::string host = parts->host == "localhost" ? "127.0.0.1" : parts->host;
+  absl::StatusOr<AddressInfo> list = Lookup(host, parts->port);
   if (!list.ok()) return list.status();
   const addrinfo* entry = PreferV4(list->get());
   std::array<char, NI_MAXHOST> numeric{};

@@ -270,6 +270,8 @@ void StreamCall::Deliver(std::string message) {
     AfterDelivery();
     return;
   }
+  const CallGate::Pass pass(*gate_);
+  if (!pass) return Abandon();
   executor_->Post(RunOrAbandon(
       [self, message = std::move(message)]() mutable {
         {
@@ -329,7 +331,8 @@ void StreamCall::CloseIfOver() {
 void StreamCall::PostClose(absl::Status status) {
   close_status_ = std::move(status);
   if (executor_ != nullptr) {
-    executor_->Post([self = shared_from_this()] { self->OnClose(true); });
+    const CallGate::Pass pass(*gate_);
+    if (pass) executor_->Post([self = shared_from_this()] { self->OnClose(true); });
     return;
   }
   // A batch without operations: its end is reported on a thread of the queue, wherever this one is.
