@@ -51,7 +51,7 @@ class Registry final : public ConnectorRegistry {
     const std::string_view nearest = NearestName(spec.connector, names);
     return absl::InvalidArgumentError(
         StrCat("unknown connector '", spec.connector, "'",
-               nearest.empty() ? "" : StrCat("; is '", nearest, "' meant?"), " Known ",
+               nearest.empty() ? "." : StrCat("; is '", nearest, "' meant?"), " Known ",
                is_source ? "sources: " : "sinks: ", known));
   }
 
