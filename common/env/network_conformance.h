@@ -392,6 +392,27 @@ TEST_P(NetworkConformanceTest, AStreamCarriesMessagesBothWaysInOrder) {
   }
 }
 
+TEST_P(NetworkConformanceTest, AStreamNeedsNoExecutor) {
+  ServerMethods methods;
+  methods.streams.push_back(
+      {kMethod, nullptr,
+       [this](std::shared_ptr<MessageStream> stream) -> absl::StatusOr<StreamCallbacks> {
+         return server_side_->Callbacks(
+             [stream](const std::string& message) { stream->Send(Bytes("<" + message)); },
+             [stream](const absl::Status&) { stream->Finish(); });
+       }});
+  Listen(std::move(methods));
+  client_stream_ = peer_->OpenStream(kMethod, nullptr, client_side_->Callbacks());
+  for (size_t i = 0; i < 100; ++i) client_stream_->Send(Bytes(StrCat(i)));
+  client_stream_->Finish();
+  ASSERT_TRUE(harness_->RunUntil([&] { return client_side_->closed().has_value(); }));
+  ASSERT_TRUE(harness_->RunUntil([&] { return server_side_->closed().has_value(); }));
+  EXPECT_TRUE(client_side_->closed()->ok()) << *client_side_->closed();
+  const auto back = client_side_->messages();
+  ASSERT_EQ(back.size(), 100u);
+  for (size_t i = 0; i < 100; ++i) EXPECT_EQ(back[i], StrCat("<", i));
+}
+
 TEST_P(NetworkConformanceTest, WhatIsSentBeforeTheConnectionIsUpArrivesInOrder) {
   ListenStream();
   OpenStream();

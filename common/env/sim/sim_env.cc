@@ -112,11 +112,15 @@ SimEnv::SimEnv(SimWorld& world, std::string name, std::string host, uint64_t inc
 
 SimEnv::~SimEnv() = default;
 
-std::unique_ptr<Executor> SimEnv::NewExecutor(std::string_view name) {
+std::shared_ptr<SimExecutorCore> SimEnv::NewExecutorCore(std::string_view name) {
   auto core = std::make_shared<SimExecutorCore>(*this, name);
   std::erase_if(executors_, [](const auto& executor) { return executor.expired(); });
   executors_.push_back(core);
-  return std::make_unique<SimExecutor>(std::move(core));
+  return core;
+}
+
+std::unique_ptr<Executor> SimEnv::NewExecutor(std::string_view name) {
+  return std::make_unique<SimExecutor>(NewExecutorCore(name));
 }
 
 void SimEnv::RunBlocking(Closure work) {

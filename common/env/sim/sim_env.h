@@ -106,7 +106,8 @@ class SimEnv final : public Env {
   bool alive() const { return alive_; }
   SimWorld& world() { return world_; }
 
-  // For SimWorld.
+  // For the parts of the simulator.
+  std::shared_ptr<SimExecutorCore> NewExecutorCore(std::string_view name);
   void Die();
   uint64_t name_hash() const { return name_hash_; }
   bool paused = false;

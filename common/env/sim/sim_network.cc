@@ -106,6 +106,10 @@ absl::StatusOr<SimAddress> SimAddress::Parse(const std::string& text, const std:
 std::string SimAddress::ToString() const { return StrCat(host, ":", port); }
 
 SimTarget::SimTarget(SimEnv& env, Executor* executor) : env_(&env) {
+  if (executor == nullptr) {
+    core_ = env.NewExecutorCore("network");
+    return;
+  }
   const auto* own = dynamic_cast<SimExecutor*>(executor);
   WEIR_CHECK(own != nullptr);  // Simulated processes use the executors of their Env.
   core_ = own->core();

@@ -22,7 +22,8 @@ struct SimAddress {
   std::string ToString() const;
 };
 
-// An executor as the network keeps it: posts to it unless its process is dead.
+// An executor as the network keeps it: posts to it unless its process is dead. Where the caller
+// named none it has one of its own, a thread of the network.
 class SimTarget {
  public:
   SimTarget() = default;

@@ -1,0 +1,40 @@
+#include "common/config/options.h"
+
+namespace weir {
+
+const std::vector<AnyOption>& KnownOptions() {
+  static const std::vector<AnyOption> kAll = {
+      &options::kDefineTimeout,
+      &options::kBufferTimeout,
+      &options::kHeartbeatInterval,
+      &options::kHeartbeatTimeout,
+      &options::kTmpDirs,
+      &options::kJobManagerBindHost,
+      &options::kJobManagerAddress,
+      &options::kJobManagerPort,
+      &options::kLogFile,
+      &options::kLogFormat,
+      &options::kLogLevel,
+      &options::kDefaultParallelism,
+      &options::kWatermarkInterval,
+      &options::kMaxParallelism,
+      &options::kRestAddress,
+      &options::kRestBindAddress,
+      &options::kRestPort,
+      &options::kSlotRequestTimeout,
+      &options::kTaskManagerBindHost,
+      &options::kTaskManagerHost,
+      &options::kWorkerMemory,
+      &options::kBatchRecords,
+      &options::kBatchesPerLocalChannel,
+      &options::kCreditsPerChannel,
+      &options::kTaskSlots,
+      &options::kTaskManagerResourceId,
+      &options::kTaskManagerPort,
+      &options::kWorkerOrphanTimeout,
+      &options::kDataDir,
+  };
+  return kAll;
+}
+
+}  // namespace weir

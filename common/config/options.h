@@ -1,0 +1,153 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace weir {
+
+struct StringOption {
+  std::string_view key;
+  std::string_view default_value;
+  // Comma-separated; empty: anything.
+  std::string_view allowed;
+  std::string_view help;
+};
+
+struct IntOption {
+  std::string_view key;
+  int64_t default_value;
+  int64_t min;
+  int64_t max;
+  std::string_view help;
+};
+
+struct DoubleOption {
+  std::string_view key;
+  double default_value;
+  double min;
+  double max;
+  std::string_view help;
+};
+
+struct BoolOption {
+  std::string_view key;
+  bool default_value;
+  std::string_view help;
+};
+
+struct DurationOption {
+  std::string_view key;
+  absl::Duration default_value;
+  absl::Duration min;
+  absl::Duration max;
+  std::string_view help;
+};
+
+// A number of bytes.
+struct MemoryOption {
+  std::string_view key;
+  int64_t default_value;
+  int64_t min;
+  int64_t max;
+  std::string_view help;
+};
+
+using AnyOption = std::variant<const StringOption*, const IntOption*, const DoubleOption*,
+                               const BoolOption*, const DurationOption*, const MemoryOption*>;
+
+// All options there are, sorted by key. What is not in it cannot be set and cannot be asked for.
+const std::vector<AnyOption>& KnownOptions();
+
+// Every option of the product, with Flink's name where Flink has it.
+namespace options {
+
+inline constexpr StringOption kJobManagerAddress{
+    "jobmanager.rpc.address", "127.0.0.1", "",
+    "Host of the job manager, as task managers and jobctl reach it."};
+inline constexpr IntOption kJobManagerPort{
+    "jobmanager.rpc.port", 6123, 0, 65535,
+    "Port of the job manager for task managers and jobctl; 0 takes a free one."};
+inline constexpr StringOption kJobManagerBindHost{"jobmanager.bind-host", "127.0.0.1", "",
+                                                  "Interface on which the job manager listens."};
+inline constexpr StringOption kRestAddress{"rest.address", "127.0.0.1", "",
+                                           "Host of the REST interface, as clients reach it."};
+inline constexpr IntOption kRestPort{
+    "rest.port", 8081, 0, 65535,
+    "Port of the REST interface and of the job manager's metrics; 0 takes a free one."};
+inline constexpr StringOption kRestBindAddress{"rest.bind-address", "127.0.0.1", "",
+                                               "Interface on which the REST interface listens."};
+
+inline constexpr IntOption kTaskSlots{
+    "taskmanager.numberOfTaskSlots", 1, 1, 4096,
+    "Slots of a task manager: how many subtasks of each operator it runs at most."};
+inline constexpr StringOption kTaskManagerHost{"taskmanager.host", "127.0.0.1", "",
+                                               "Host of the task manager, as others reach it."};
+inline constexpr StringOption kTaskManagerBindHost{
+    "taskmanager.bind-host", "127.0.0.1", "",
+    "Interface on which the task manager and its workers listen."};
+inline constexpr IntOption kTaskManagerPort{"taskmanager.rpc.port", 0, 0, 65535,
+                                            "Port of the task manager; 0 takes a free one."};
+inline constexpr StringOption kTaskManagerResourceId{
+    "taskmanager.resource-id", "", "",
+    "Name of the task manager, unique in its cluster; empty draws one."};
+inline constexpr DurationOption kWorkerOrphanTimeout{
+    "taskmanager.worker.orphan-timeout", absl::Seconds(10), absl::Milliseconds(100),
+    absl::Hours(24), "How long a worker goes on after its job manager was last heard of."};
+inline constexpr MemoryOption kWorkerMemory{
+    "taskmanager.memory.worker.size", 0, 0, int64_t{1} << 50,
+    "Memory of a worker process; beyond it the worker ends and its job fails. 0: no limit."};
+inline constexpr IntOption kCreditsPerChannel{
+    "taskmanager.network.credits-per-channel", 16, 1, 65536,
+    "Buffers that a receiver grants each channel from another process."};
+inline constexpr IntOption kBatchRecords{
+    "taskmanager.network.batch-records", 1024, 1, 65536,
+    "Records that travel together between operators, at most."};
+inline constexpr IntOption kBatchesPerLocalChannel{
+    "taskmanager.network.batches-per-local-channel", 8, 1, 65536,
+    "Batches that wait in a channel between two subtasks of a process, at most."};
+
+inline constexpr IntOption kDefaultParallelism{"parallelism.default", 1, 1, 4096,
+                                               "Parallelism of operators and jobs that set none."};
+inline constexpr IntOption kMaxParallelism{
+    "pipeline.max-parallelism", 128, 1, 32768,
+    "Number of key groups: the highest parallelism that a job can ever be given."};
+inline constexpr DurationOption kBufferTimeout{
+    "execution.buffer-timeout", absl::Milliseconds(5), absl::ZeroDuration(), absl::Minutes(10),
+    "How long a record waits for others to travel with; 0 sends each step's records at once."};
+inline constexpr DurationOption kWatermarkInterval{
+    "pipeline.auto-watermark-interval", absl::Milliseconds(5), absl::ZeroDuration(),
+    absl::Minutes(10), "How often sources send watermarks; 0: after every batch."};
+
+inline constexpr DurationOption kHeartbeatInterval{
+    "heartbeat.interval", absl::Milliseconds(500), absl::Milliseconds(10), absl::Hours(1),
+    "How often job manager, task managers and workers tell each other that they live."};
+inline constexpr DurationOption kHeartbeatTimeout{
+    "heartbeat.timeout", absl::Seconds(3), absl::Milliseconds(50), absl::Hours(24),
+    "After how long without a sign of life a process counts as lost."};
+inline constexpr DurationOption kSlotRequestTimeout{
+    "slot.request.timeout", absl::Minutes(5), absl::Milliseconds(10), absl::Hours(24 * 7),
+    "How long a job waits for free slots before it fails."};
+inline constexpr DurationOption kDefineTimeout{
+    "client.define-timeout", absl::Seconds(30), absl::Milliseconds(100), absl::Hours(1),
+    "How long a job's definition may run when its graph is made."};
+
+inline constexpr StringOption kTmpDirs{"io.tmp.dirs", "/tmp", "",
+                                       "Folders for temporary files, separated by commas."};
+inline constexpr StringOption kDataDir{
+    "weir.data.dir", "", "",
+    "Folder for uploaded jobs and other files of this process; empty: one of its own below "
+    "io.tmp.dirs."};
+inline constexpr StringOption kLogLevel{"log.level", "info", "debug,info,warning,error",
+                                        "What is logged: this and what is worse."};
+inline constexpr StringOption kLogFormat{"log.format", "text", "text,json",
+                                         "How a log line looks."};
+inline constexpr StringOption kLogFile{
+    "log.file", "", "", "File that log lines are appended to; empty: standard error."};
+
+}  // namespace options
+}  // namespace weir
