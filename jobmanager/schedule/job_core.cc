@@ -29,7 +29,7 @@ absl::StatusOr<proto::JobState> Phase::Cancel() {
 }
 
 void Phase::Leave() {
-  scope_.Close();
+  lifetime_.End();
   for (Executor::TimerId timer : timers_) core_.surroundings.executor().Cancel(timer);
   timers_.clear();
 }
@@ -50,7 +50,7 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
 }
 
 JobCore::~JobCore() {
-  scope.Close();
+  lifetime.End();
   phase->Leave();
 }
 
@@ -130,7 +130,7 @@ void JobCore::SendStop(uint32_t index, absl::Duration retry) {
   TypedCall<proto::StopWorkerRequest, proto::StopWorkerResponse>(
       *agent, "/weir.TaskManager/StopWorker", request, surroundings.options().call_timeout,
       &surroundings.executor(),
-      scope.Bind([this, index, retry](absl::StatusOr<proto::StopWorkerResponse> response) {
+      lifetime.Guard([this, index, retry](absl::StatusOr<proto::StopWorkerResponse> response) {
         WorkerRecord& stopped = workers[index];
         if (stopped.gone()) return;
         if (response.ok()) {
@@ -139,7 +139,7 @@ void JobCore::SendStop(uint32_t index, absl::Duration retry) {
         }
         Log("warning", StrCat("stopping ", stopped.Describe(), ": ",
                               ToStd(response.status().message()), "; is tried again"));
-        surroundings.executor().PostAfter(retry, scope.Bind([this, index, retry] {
+        surroundings.executor().PostAfter(retry, lifetime.Guard([this, index, retry] {
           SendStop(index, std::min(2 * retry, kLastRetry));
         }));
       }));

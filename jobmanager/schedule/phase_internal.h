@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/lifetime.h"
 #include "common/base/strings.h"
 #include "jobmanager/schedule/job.h"
 #include "jobmanager/schedule/root_cause.h"
@@ -15,21 +16,6 @@
 #include "transport/rpc/typed_call.h"
 
 namespace weir::jobmanager {
-
-// Wraps callbacks so that they do nothing once their owner has closed it. One executor's.
-class CallbackScope {
- public:
-  template <class F>
-  auto Bind(F f) {
-    return [open = std::weak_ptr<char>(open_), f = std::move(f)](auto&&... args) mutable {
-      if (!open.expired()) f(std::forward<decltype(args)>(args)...);
-    };
-  }
-  void Close() { open_.reset(); }
-
- private:
-  std::shared_ptr<char> open_ = std::make_shared<char>();
-};
 
 // One worker process of a job, as the job manager knows it.
 struct WorkerRecord {
@@ -82,7 +68,7 @@ class Phase {
  protected:
   template <class F>
   auto Bind(F f) {
-    return scope_.Bind(std::move(f));
+    return lifetime_.Guard(std::move(f));
   }
   // Runs `f` unless the phase is left before.
   void After(absl::Duration delay, std::function<void()> f);
@@ -90,7 +76,7 @@ class Phase {
   JobCore& core_;
 
  private:
-  CallbackScope scope_;
+  Lifetime lifetime_;
   std::vector<Executor::TimerId> timers_;
 };
 
@@ -136,7 +122,7 @@ struct JobCore {
   StateMachine<proto::JobState> state_machine;
   std::map<proto::JobState, int64_t> entered_unix_micros;
   int64_t changed_unix_micros = 0;
-  CallbackScope scope;
+  Lifetime lifetime;
   std::unique_ptr<Phase> phase;
   // Left, but perhaps on the call stack: at most one a state of the job.
   std::vector<std::unique_ptr<Phase>> past_phases;

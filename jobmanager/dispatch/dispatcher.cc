@@ -1,0 +1,383 @@
+#include "jobmanager/dispatch/dispatcher.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/base/version.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+
+namespace weir::jobmanager {
+namespace {
+
+template <class Id>
+std::string BytesOf(const Id& id) {
+  return std::string(id.bytes().begin(), id.bytes().end());
+}
+
+template <class Id>
+absl::StatusOr<Id> IdFromBytes(const std::string& bytes, std::string_view what) {
+  if (bytes.size() != Id::kBytes) {
+    return absl::InvalidArgumentError(
+        StrCat(what, " has 16 bytes, shown as 32 hex digits; this one has ", bytes.size()));
+  }
+  std::array<uint8_t, Id::kBytes> id;
+  std::copy(bytes.begin(), bytes.end(), id.begin());
+  return Id(id);
+}
+
+template <class Response>
+void FillHeartbeatSettings(const ScheduleOptions& options, Response& response) {
+  response.set_heartbeat_interval_ms(
+      static_cast<uint32_t>(absl::ToInt64Milliseconds(options.heartbeat_interval)));
+  response.set_heartbeat_timeout_ms(
+      static_cast<uint32_t>(absl::ToInt64Milliseconds(options.heartbeat_timeout)));
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Env& env, Executor& executor, uint64_t leader_epoch,
+                       DispatcherOptions options)
+    : env_(env),
+      executor_(executor),
+      leader_epoch_(leader_epoch),
+      options_(std::move(options)),
+      task_managers_(env) {
+  WEIR_CHECK(options_.log != nullptr);
+}
+
+Dispatcher::~Dispatcher() { lifetime_.End(); }
+
+void Dispatcher::Start(std::string address) {
+  address_ = std::move(address);
+  ready_ = true;
+  started_unix_micros_ = absl::ToUnixMicros(env_.clock().Now());
+  next_tick_nanos_ = env_.clock().MonotonicNanos();
+  Tick();
+}
+
+absl::Status Dispatcher::CheckReady() const {
+  return ready_ ? absl::OkStatus() : absl::UnavailableError("the job manager is starting");
+}
+
+void Dispatcher::Log(std::string_view level, std::string_view text) { options_.log(level, text); }
+
+// ---- Jobs and clients ----
+
+absl::StatusOr<JobId> Dispatcher::Accept(JobSpec spec) {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  const auto active = std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
+    return !IsTerminal(entry->job->state());
+  });
+  if (static_cast<size_t>(active) >= options_.max_jobs) {
+    return absl::ResourceExhaustedError(
+        StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one"));
+  }
+  do {
+    spec.id = JobId(env_.random().Next(), env_.random().Next());
+  } while (spec.id.IsZero() || by_id_.contains(spec.id));
+  const JobId id = spec.id;
+  spec.submitted_unix_micros = absl::ToUnixMicros(env_.clock().Now());
+  Log("info", StrCat("audit: job ", id.ToString(), " '", spec.name, "' submitted, plugin ",
+                     spec.plugin_sha256, ", ", spec.graph->vertices_size(), " vertices"));
+  auto entry = std::make_unique<Entry>();
+  by_id_[id] = entry.get();
+  entry->job = std::make_unique<Job>(*this, std::move(spec));
+  entries_.push_back(std::move(entry));
+  changed_ = true;
+  ScheduleWaiting();
+  return id;
+}
+
+absl::StatusOr<Job*> Dispatcher::FindJob(const std::string& id_bytes) const {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  WEIR_ASSIGN_OR_RETURN(const JobId id, IdFromBytes<JobId>(id_bytes, "a job's id"));
+  auto entry = by_id_.find(id);
+  if (entry == by_id_.end()) {
+    return absl::NotFoundError(
+        StrCat("there is no job ", id.ToString(), "; `jobctl list` shows those that there are"));
+  }
+  return entry->second->job.get();
+}
+
+absl::StatusOr<proto::ListJobsResponse> Dispatcher::ListJobs() {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  proto::ListJobsResponse response;
+  for (const auto& entry : entries_) entry->job->FillSummary(*response.add_jobs());
+  return response;
+}
+
+absl::StatusOr<proto::JobStatusResponse> Dispatcher::JobStatus(
+    const proto::JobStatusRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
+  proto::JobStatusResponse response;
+  job->FillStatus(true, response);
+  *response.mutable_graph() = *job->spec().graph;
+  if (response.ByteSizeLong() <= kMaxControlMessageBytes) return response;
+  // A very large job: its state without its numbers.
+  for (proto::TaskReport& task : *response.mutable_tasks()) task.clear_operators();
+  if (response.ByteSizeLong() > kMaxControlMessageBytes) response.clear_graph();
+  return response;
+}
+
+absl::StatusOr<proto::CancelJobResponse> Dispatcher::CancelJob(
+    const proto::CancelJobRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  absl::StatusOr<proto::JobState> state = job->Cancel();
+  Log("info",
+      StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name,
+             "' cancel asked for: ",
+             state.ok() ? std::string(Name(*state)) : std::string(state.status().message())));
+  if (!state.ok()) return state.status();
+  proto::CancelJobResponse response;
+  response.set_state(*state);
+  return response;
+}
+
+absl::StatusOr<proto::ClusterInfoResponse> Dispatcher::ClusterInfo() {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  proto::ClusterInfoResponse response;
+  response.set_version(std::string(kVersion));
+  response.set_leader_epoch(leader_epoch_);
+  response.set_started_unix_micros(started_unix_micros_);
+  for (const TaskManagerRecord* record : task_managers_.All()) {
+    auto* shown = response.add_task_managers();
+    shown->set_name(record->name);
+    shown->set_address(record->address);
+    shown->set_slots_total(record->slots);
+    shown->set_slots_free(task_managers_.slots().free_on(record->id));
+    shown->set_version(record->version);
+    shown->set_last_heartbeat_unix_micros(record->last_heard_unix_micros);
+    shown->set_id(BytesOf(record->id));
+  }
+  return response;
+}
+
+// ---- Task managers ----
+
+absl::StatusOr<proto::RegisterTaskManagerResponse> Dispatcher::RegisterTaskManager(
+    const proto::RegisterTaskManagerRequest& request) {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  if (absl::Status fit = task_managers_.Check(request); !fit.ok()) {
+    Log("warning", StrCat("a task manager was refused: ", ToStd(fit.message())));
+    return fit;
+  }
+  WEIR_ASSIGN_OR_RETURN(const TaskManagerId id,
+                        IdFromBytes<TaskManagerId>(request.id(), "a task manager's id"));
+  while (const TaskManagerRecord* other = task_managers_.FindOther(request.address(), id)) {
+    LoseTaskManager(other->id, absl::UnavailableError(
+                                   StrCat("task manager '", other->name, "' was restarted")));
+  }
+  const bool known = task_managers_.Find(id) != nullptr;
+  const TaskManagerRecord& record = task_managers_.Register(request);
+  Log("info", StrCat("task manager '", record.name, "' at ", record.address, " registered",
+                     known ? " again" : "", " with ", record.slots,
+                     record.slots == 1 ? " slot" : " slots"));
+  changed_ = true;
+  ScheduleWaiting();
+  proto::RegisterTaskManagerResponse response;
+  response.set_leader_epoch(leader_epoch_);
+  FillHeartbeatSettings(options_.schedule, response);
+  return response;
+}
+
+absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeartbeat(
+    const proto::TaskManagerHeartbeatRequest& request) {
+  WEIR_RETURN_IF_ERROR(CheckReady());
+  WEIR_ASSIGN_OR_RETURN(const TaskManagerId id,
+                        IdFromBytes<TaskManagerId>(request.id(), "a task manager's id"));
+  if (request.leader_epoch() != leader_epoch_) {
+    return absl::FailedPreconditionError(StrCat("leader epoch ", request.leader_epoch(),
+                                                " is not the current one, ", leader_epoch_,
+                                                ": register again"));
+  }
+  if (task_managers_.Find(id) == nullptr) {
+    return absl::NotFoundError("this task manager is not registered (any more): register again");
+  }
+  task_managers_.Heard(id);
+  proto::TaskManagerHeartbeatResponse response;
+  response.set_leader_epoch(leader_epoch_);
+  std::map<Job*, std::set<uint32_t>> running;
+  for (const proto::RunningWorker& worker : request.workers()) {
+    absl::StatusOr<Job*> job = FindJob(worker.job_id());
+    if (job.ok() && worker.attempt() == (*job)->attempt()) running[*job].insert(worker.index());
+    if (!job.ok() || !(*job)->Wants(id, worker.attempt(), worker.index())) {
+      *response.add_stop() = worker;
+    }
+  }
+  for (const auto& entry : entries_) {
+    if (!entry->job->settled()) entry->job->OnWorkersOf(id, running[entry->job.get()]);
+  }
+  return response;
+}
+
+void Dispatcher::LoseTaskManager(const TaskManagerId& id, const absl::Status& reason) {
+  Log("warning", reason.message().empty() ? std::string_view("a task manager is lost")
+                                          : ToStd(reason.message()));
+  // First its slots, so that no job is placed there by what follows.
+  task_managers_.Remove(id);
+  for (const auto& entry : entries_) entry->job->OnTaskManagerLost(id, reason);
+  changed_ = true;
+}
+
+std::shared_ptr<RemotePeer> Dispatcher::Agent(const TaskManagerId& id) {
+  const TaskManagerRecord* record = task_managers_.Find(id);
+  return record == nullptr ? nullptr : record->agent;
+}
+
+std::string Dispatcher::TaskManagerName(const TaskManagerId& id) {
+  const TaskManagerRecord* record = task_managers_.Find(id);
+  return record == nullptr ? std::string() : record->name;
+}
+
+// ---- Workers ----
+
+absl::StatusOr<proto::WorkerExitedResponse> Dispatcher::WorkerExited(
+    const proto::WorkerExitedRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  WEIR_RETURN_IF_ERROR(job->OnWorkerExited(request));
+  return proto::WorkerExitedResponse();
+}
+
+absl::StatusOr<proto::RegisterWorkerResponse> Dispatcher::RegisterWorker(
+    const proto::RegisterWorkerRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  WEIR_RETURN_IF_ERROR(job->OnRegisterWorker(request));
+  proto::RegisterWorkerResponse response;
+  response.set_leader_epoch(leader_epoch_);
+  FillHeartbeatSettings(options_.schedule, response);
+  return response;
+}
+
+absl::StatusOr<proto::WorkerHeartbeatResponse> Dispatcher::WorkerHeartbeat(
+    const proto::WorkerHeartbeatRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  WEIR_RETURN_IF_ERROR(job->OnWorkerHeartbeat(request));
+  proto::WorkerHeartbeatResponse response;
+  response.set_leader_epoch(leader_epoch_);
+  return response;
+}
+
+// ---- What jobs say, and what comes with time ----
+
+void Dispatcher::OnJobChanged(const JobId& id) {
+  changed_ = true;
+  auto entry = by_id_.find(id);
+  if (entry == by_id_.end() || entry->second->job == nullptr) return;  // being made
+  entry->second->snapshot = nullptr;
+  if (IsTerminal(entry->second->job->state())) TidyLater();
+}
+
+void Dispatcher::OnSlotsFreed() { ScheduleWaiting(); }
+
+void Dispatcher::ScheduleWaiting() {
+  if (schedule_pending_) return;
+  schedule_pending_ = true;
+  executor_.Post(lifetime_.Guard([this] {
+    schedule_pending_ = false;
+    for (const auto& entry : entries_) entry->job->TrySchedule();
+  }));
+}
+
+void Dispatcher::TidyLater() {
+  if (tidy_pending_) return;
+  tidy_pending_ = true;
+  executor_.Post(lifetime_.Guard([this] {
+    tidy_pending_ = false;
+    Tidy();
+  }));
+}
+
+void Dispatcher::Tidy() {
+  std::vector<const Job*> settled;
+  for (const auto& entry : entries_) {
+    if (!entry->job->settled()) continue;
+    settled.push_back(entry->job.get());
+    if (entry->plugin_released) continue;
+    entry->plugin_released = true;
+    if (options_.release_plugin) options_.release_plugin(entry->job->spec().plugin_sha256);
+  }
+  if (settled.size() <= options_.max_ended_jobs) return;
+  std::sort(settled.begin(), settled.end(), [](const Job* a, const Job* b) {
+    return a->ended_unix_micros() < b->ended_unix_micros();
+  });
+  settled.resize(settled.size() - options_.max_ended_jobs);
+  for (const Job* job : settled) {
+    by_id_.erase(job->spec().id);
+    std::erase_if(entries_, [job](const auto& entry) { return entry->job.get() == job; });
+  }
+  changed_ = true;
+}
+
+void Dispatcher::Tick() {
+  const absl::Duration interval = options_.schedule.heartbeat_interval;
+  const absl::Duration timeout = options_.schedule.heartbeat_timeout;
+  const int64_t now = env_.clock().MonotonicNanos();
+  if (absl::Nanoseconds(now - next_tick_nanos_) > timeout / 4) {
+    // This process did not run for a while: it cannot say who was silent.
+    Log("warning", StrCat("this job manager was paused for ",
+                          absl::FormatDuration(absl::Nanoseconds(now - next_tick_nanos_))));
+    task_managers_.ForgiveSilence();
+    for (const auto& entry : entries_) entry->job->ForgiveSilence(now);
+  }
+  for (const TaskManagerId& id : task_managers_.Silent(timeout)) {
+    LoseTaskManager(id, absl::UnavailableError(StrCat("task manager '", TaskManagerName(id),
+                                                      "' is lost: nothing was heard of it for ",
+                                                      absl::FormatDuration(timeout))));
+  }
+  for (const auto& entry : entries_) entry->job->CheckWorkers(now);
+  if (changed_) Publish();
+  next_tick_nanos_ = now + absl::ToInt64Nanoseconds(interval);
+  executor_.PostAfter(interval, lifetime_.Guard([this] { Tick(); }));
+}
+
+// ---- Snapshots ----
+
+JobSnapshot::JobSnapshot() : state(proto::CREATED) {}
+JobSnapshot::~JobSnapshot() = default;
+
+std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
+  auto snapshot = std::make_shared<JobSnapshot>();
+  snapshot->id = job.spec().id;
+  snapshot->name = job.spec().name;
+  snapshot->state = job.state();
+  snapshot->attempt = job.attempt();
+  snapshot->submitted_unix_micros = job.spec().submitted_unix_micros;
+  snapshot->ended_unix_micros = job.ended_unix_micros();
+  snapshot->changed_unix_micros = job.changed_unix_micros();
+  snapshot->state_times_unix_micros = job.StateTimesUnixMicros();
+  snapshot->graph = job.spec().graph;
+  job.execution().FillReports(true, snapshot->tasks);
+  snapshot->rates = job.execution().Rates();
+  const std::vector<Job::WorkerPlace> places = job.Workers();
+  for (uint32_t worker : job.execution().Workers()) {
+    snapshot->task_managers.push_back(worker < places.size() ? places[worker].task_manager_name
+                                                             : std::string());
+  }
+  return snapshot;
+}
+
+void Dispatcher::Publish() {
+  changed_ = false;
+  if (!options_.publish) return;
+  auto snapshot = std::make_shared<ClusterSnapshot>();
+  snapshot->leader_epoch = leader_epoch_;
+  snapshot->taken_unix_micros = absl::ToUnixMicros(env_.clock().Now());
+  snapshot->started_unix_micros = started_unix_micros_;
+  for (const TaskManagerRecord* record : task_managers_.All()) {
+    snapshot->task_managers.push_back({record->id, record->name, record->address, record->slots,
+                                       task_managers_.slots().free_on(record->id),
+                                       record->last_heard_unix_micros});
+  }
+  for (const auto& entry : entries_) {
+    if (entry->snapshot == nullptr) entry->snapshot = SnapshotOf(*entry->job);
+    snapshot->jobs.push_back(entry->snapshot);
+  }
+  options_.publish(std::move(snapshot));
+}
+
+}  // namespace weir::jobmanager

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/lifetime.h"
+#include "common/env/env.h"
+#include "jobmanager/dispatch/snapshot.h"
+#include "jobmanager/dispatch/task_managers.h"
+#include "jobmanager/schedule/job.h"
+#include "transport/rpc/typed_call.h"
+
+namespace weir::proto {
+class CancelJobRequest;
+class CancelJobResponse;
+class ClusterInfoResponse;
+class JobLogsRequest;
+class JobLogsResponse;
+class JobStatusRequest;
+class JobStatusResponse;
+class ListJobsResponse;
+class RegisterTaskManagerRequest;
+class RegisterTaskManagerResponse;
+class RegisterWorkerRequest;
+class RegisterWorkerResponse;
+class TaskManagerHeartbeatRequest;
+class TaskManagerHeartbeatResponse;
+class WorkerExitedRequest;
+class WorkerExitedResponse;
+class WorkerHeartbeatRequest;
+class WorkerHeartbeatResponse;
+}  // namespace weir::proto
+
+namespace weir::jobmanager {
+
+struct DispatcherOptions {
+  ScheduleOptions schedule;
+  // Jobs that have not ended; more are refused.
+  size_t max_jobs = 1'000;
+  // Jobs that have ended and are still shown; the oldest is forgotten first.
+  size_t max_ended_jobs = 100;
+  std::function<void(std::string_view level, std::string_view text)> log;
+  // Takes a new snapshot, on the dispatcher's executor, at most once a heartbeat interval. May be
+  // null.
+  std::function<void(std::shared_ptr<const ClusterSnapshot>)> publish;
+  // A job of that plugin has ended and its pin is to be taken back. May be null.
+  std::function<void(const std::string& plugin_sha256)> release_plugin;
+};
+
+// The jobs and task managers of a cluster: answers clients, task managers and workers, and tells
+// jobs what concerns them.
+//
+// Guarantees: one job's trouble touches no other; what comes with another leader epoch or attempt
+// changes nothing; waiting jobs are tried in the order of their submission (one that needs less may
+// start before one that waits for more).
+//
+// Everything happens on one executor; destroyed when nothing runs on it any more.
+class Dispatcher final : public JobSurroundings {
+ public:
+  Dispatcher(Env& env, Executor& executor, uint64_t leader_epoch, DispatcherOptions options);
+  ~Dispatcher() override;
+
+  // Begins to watch and to take task managers; before it, requests are answered with kUnavailable.
+  // `address` is where workers reach this job manager.
+  void Start(std::string address);
+
+  // `spec` without an id. Its plugin is pinned.
+  absl::StatusOr<JobId> Accept(JobSpec spec);
+
+  absl::StatusOr<proto::ListJobsResponse> ListJobs();
+  absl::StatusOr<proto::JobStatusResponse> JobStatus(const proto::JobStatusRequest& request);
+  absl::StatusOr<proto::CancelJobResponse> CancelJob(const proto::CancelJobRequest& request);
+  void JobLogs(const proto::JobLogsRequest& request,
+               TypedResponder<proto::JobLogsResponse> respond);
+  absl::StatusOr<proto::ClusterInfoResponse> ClusterInfo();
+
+  absl::StatusOr<proto::RegisterTaskManagerResponse> RegisterTaskManager(
+      const proto::RegisterTaskManagerRequest& request);
+  absl::StatusOr<proto::TaskManagerHeartbeatResponse> TaskManagerHeartbeat(
+      const proto::TaskManagerHeartbeatRequest& request);
+  absl::StatusOr<proto::WorkerExitedResponse> WorkerExited(
+      const proto::WorkerExitedRequest& request);
+  absl::StatusOr<proto::RegisterWorkerResponse> RegisterWorker(
+      const proto::RegisterWorkerRequest& request);
+  absl::StatusOr<proto::WorkerHeartbeatResponse> WorkerHeartbeat(
+      const proto::WorkerHeartbeatRequest& request);
+
+  // JobSurroundings
+  Env& env() override { return env_; }
+  Executor& executor() override { return executor_; }
+  SlotPool& slots() override { return task_managers_.slots(); }
+  const ScheduleOptions& options() const override { return options_.schedule; }
+  uint64_t leader_epoch() const override { return leader_epoch_; }
+  const std::string& address() const override { return address_; }
+  std::shared_ptr<RemotePeer> Agent(const TaskManagerId& id) override;
+  std::string TaskManagerName(const TaskManagerId& id) override;
+  void OnJobChanged(const JobId& id) override;
+  void OnSlotsFreed() override;
+  void Log(std::string_view level, std::string_view text) override;
+
+ private:
+  struct Entry {
+    std::unique_ptr<Job> job;
+    // Null: out of date.
+    std::shared_ptr<const JobSnapshot> snapshot;
+    bool plugin_released = false;
+  };
+
+  absl::Status CheckReady() const;
+  absl::StatusOr<Job*> FindJob(const std::string& id_bytes) const;
+  void LoseTaskManager(const TaskManagerId& id, const absl::Status& reason);
+  // Tries jobs that wait, later, once.
+  void ScheduleWaiting();
+  // Forgets what is old, later, once.
+  void TidyLater();
+  void Tidy();
+  void Tick();
+  void Publish();
+  static std::shared_ptr<const JobSnapshot> SnapshotOf(const Job& job);
+
+  Env& env_;
+  Executor& executor_;
+  const uint64_t leader_epoch_;
+  const DispatcherOptions options_;
+  std::string address_;
+  bool ready_ = false;
+  int64_t started_unix_micros_ = 0;
+  int64_t next_tick_nanos_ = 0;
+  TaskManagers task_managers_;
+  // In the order of submission.
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::map<JobId, Entry*> by_id_;
+  bool schedule_pending_ = false;
+  bool tidy_pending_ = false;
+  bool changed_ = true;
+  Lifetime lifetime_;
+};
+
+}  // namespace weir::jobmanager
