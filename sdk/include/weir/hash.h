@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -95,6 +96,11 @@ inline std::uint64_t HashBytes(const char* p, std::size_t size) {
 // chooses the key group.
 template <class K>
 inline std::uint64_t KeyHash(const K& key) {
+  if constexpr (std::is_integral_v<K> && sizeof(K) == 8) {
+    // HashBytes of its eight bytes, without going through memory.
+    const auto bits = static_cast<std::uint64_t>(key);
+    return internal::FinishHash(std::rotl(bits, 32), bits, internal::kHashSeed, 8);
+  }
   return WithSerializedKey(
       key, [](std::string_view bytes) { return internal::HashBytes(bytes.data(), bytes.size()); });
 }

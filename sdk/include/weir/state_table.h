@@ -15,9 +15,44 @@
 
 namespace weir::internal {
 
+// A place for an entry. The general one keeps 32 bits of the hash beside key and value: it tells
+// most other keys apart without looking at them, and where the entry belongs when the table grows.
+template <class K, class V>
+struct KeyedSlot {
+  static constexpr bool kHasReservedKey = false;
+  std::uint32_t tag;  // 0: empty
+  K key;
+  V value;
+
+  bool Empty() const { return tag == 0; }
+  bool Holds(std::uint32_t with_tag, const K& with_key) const {
+    return tag == with_tag && key == with_key;
+  }
+  std::uint32_t Tag() const { return tag; }
+  void MarkEmpty() { tag = 0; }
+  void MarkUsed(std::uint32_t with_tag) { tag = with_tag; }
+};
+
+// For integers the key itself says whether the slot is used, so that four entries of two words fill
+// a cache line and none crosses one. The entry of the one key that stands for "empty" is kept
+// beside the sub-tables.
+template <class K, class V>
+  requires(std::is_integral_v<K> && sizeof(K) >= 4)
+struct KeyedSlot<K, V> {
+  static constexpr bool kHasReservedKey = true;
+  static constexpr K kReservedKey = static_cast<K>(0x9E37'79B9'7F4A'7C15ULL);
+  K key;
+  V value;
+
+  bool Empty() const { return key == kReservedKey; }
+  bool Holds(std::uint32_t, const K& with_key) const { return key == with_key; }
+  std::uint32_t Tag() const { return static_cast<std::uint32_t>(KeyHash(key)); }
+  void MarkEmpty() { key = kReservedKey; }
+  void MarkUsed(std::uint32_t) {}
+};
+
 // A flat hash table from keys to values, one open-addressing sub-table for each key group, so that
-// a snapshot or a rescale is a scan of one range and growth happens a sub-table at a time. Key and
-// value lie in the slot beside 32 bits of the hash.
+// a snapshot or a rescale is a scan of one range and growth happens a sub-table at a time.
 //
 // `hash` is always KeyHash(key), computed once by the caller: its upper half chooses the key group,
 // its lower half the slot. Pointers to values stay valid until the next insert or erase. Not thread
@@ -25,11 +60,16 @@ namespace weir::internal {
 template <class K, class V>
 class KeyedTable {
  public:
-  struct Slot {
-    std::uint32_t tag;  // 0: empty
-    K key;
-    V value;
+  using Slot = KeyedSlot<K, V>;
+
+ private:
+  struct Group {
+    Slot* slots = nullptr;
+    std::uint32_t mask = 0;
+    std::uint32_t size = 0;
   };
+
+ public:
   // A place in an iteration that can stop and go on later, as long as the table is not changed in
   // between.
   struct Cursor {
@@ -46,53 +86,109 @@ class KeyedTable {
   }
 
   std::size_t size() const { return size_; }
-  std::uint32_t group_count() const { return static_cast<std::uint32_t>(groups_.size()); }
 
-  void Prefetch(std::uint64_t hash) const {
-    const Group& group = groups_[GroupOf(hash)];
-    if (group.slots != nullptr) __builtin_prefetch(&group.slots[TagOf(hash) & group.mask], 1);
+  // Brings the place where the key would be from memory.
+  void Prefetch(std::uint64_t hash) const { PrefetchAt(groups_[GroupOf(hash)], TagOf(hash)); }
+
+  // For a loop over many records: finds key groups without looking at the table's own members
+  // again, which the compiler must otherwise take for changed after each store to a value. Valid as
+  // long as the table.
+  class Locator {
+   public:
+    // Where a key with this hash belongs; stays valid when the table grows.
+    struct Place {
+      void* group;
+      std::uint32_t tag;
+    };
+    [[gnu::always_inline]] Place Locate(std::uint64_t hash) const {
+      const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
+      if (index >= count_) [[unlikely]] {
+        __builtin_trap();
+      }
+      return {groups_ + index, TagOf(hash)};
+    }
+    [[gnu::always_inline]] static void Prefetch(const Place& place) {
+      PrefetchAt(*static_cast<const Group*>(place.group), place.tag);
+    }
+    // As KeyedTable::FindOrInsert.
+    [[gnu::always_inline]] V& FindOrInsert(const Place& place, const K& key,
+                                           KeyedTable& table) const {
+      Group& group = *static_cast<Group*>(place.group);
+      if constexpr (Slot::kHasReservedKey) {
+        if (key == Slot::kReservedKey) [[unlikely]] {
+          return *table.FindOrInsertReserved(static_cast<std::uint32_t>(&group - groups_)).first;
+        }
+      }
+      if (group.slots != nullptr) [[likely]] {
+        Slot* const slot = Probe(group, key, place.tag);
+        if (!slot->Empty()) [[likely]] {
+          return slot->value;
+        }
+      }
+      return *table.Insert(group, place.tag, key);
+    }
+
+   private:
+    friend class KeyedTable;
+    Group* groups_;
+    std::uint32_t count_;
+    std::uint32_t first_;
+    std::uint32_t max_parallelism_;
+  };
+  Locator locator() {
+    Locator locator;
+    locator.groups_ = groups_.data();
+    locator.count_ = static_cast<std::uint32_t>(groups_.size());
+    locator.first_ = first_;
+    locator.max_parallelism_ = max_parallelism_;
+    return locator;
   }
 
   V* Find(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
-    if (group.slots == nullptr) return nullptr;
-    const std::uint32_t tag = TagOf(hash);
-    for (std::uint32_t i = tag & group.mask;; i = (i + 1) & group.mask) {
-      Slot& slot = group.slots[i];
-      if (slot.tag == tag && slot.key == key) return &slot.value;
-      if (slot.tag == 0) return nullptr;
+    if constexpr (Slot::kHasReservedKey) {
+      if (key == Slot::kReservedKey) [[unlikely]] {
+        return reserved_.get();
+      }
     }
+    if (group.slots == nullptr) return nullptr;
+    Slot* const slot = Probe(group, key, TagOf(hash));
+    return slot->Empty() ? nullptr : &slot->value;
   }
 
   // The value of the key and whether it was inserted now, as V{}.
-  template <class KeyLike>
-  std::pair<V*, bool> FindOrInsert(const KeyLike& key, std::uint64_t hash) {
+  [[gnu::always_inline]] std::pair<V*, bool> FindOrInsert(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
-    const std::uint32_t tag = TagOf(hash);
-    if (group.slots != nullptr) [[likely]] {
-      for (std::uint32_t i = tag & group.mask;; i = (i + 1) & group.mask) {
-        Slot& slot = group.slots[i];
-        if (slot.tag == tag && slot.key == key) [[likely]] {
-          return {&slot.value, false};
-        }
-        if (slot.tag == 0) break;
+    if constexpr (Slot::kHasReservedKey) {
+      if (key == Slot::kReservedKey) [[unlikely]] {
+        return FindOrInsertReserved(static_cast<std::uint32_t>(GroupOf(hash)));
       }
     }
-    return {Insert(group, tag, K(key)), true};
+    const std::uint32_t tag = TagOf(hash);
+    if (group.slots != nullptr) [[likely]] {
+      Slot* const slot = Probe(group, key, tag);
+      if (!slot->Empty()) [[likely]] {
+        return {&slot->value, false};
+      }
+    }
+    return {Insert(group, tag, key), true};
   }
 
   bool Erase(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
-    if (group.slots == nullptr) return false;
-    const std::uint32_t tag = TagOf(hash);
-    for (std::uint32_t i = tag & group.mask;; i = (i + 1) & group.mask) {
-      Slot& slot = group.slots[i];
-      if (slot.tag == 0) return false;
-      if (slot.tag == tag && slot.key == key) {
-        EraseAt(group, i);
+    if constexpr (Slot::kHasReservedKey) {
+      if (key == Slot::kReservedKey) [[unlikely]] {
+        if (reserved_ == nullptr) return false;
+        reserved_.reset();
+        --size_;
         return true;
       }
     }
+    if (group.slots == nullptr) return false;
+    Slot* const slot = Probe(group, key, TagOf(hash));
+    if (slot->Empty()) return false;
+    EraseAt(group, static_cast<std::uint32_t>(slot - group.slots));
+    return true;
   }
 
   // Calls f(const K&, V&) for each entry from the cursor on while it returns true; returns whether
@@ -102,10 +198,20 @@ class KeyedTable {
   bool ForEachFrom(Cursor& cursor, F&& f) {
     for (; cursor.group < groups_.size(); ++cursor.group, cursor.slot = 0) {
       Group& group = groups_[cursor.group];
+      if constexpr (Slot::kHasReservedKey) {
+        if (cursor.slot == 0 && reserved_ != nullptr && reserved_group_ == cursor.group)
+            [[unlikely]] {
+          cursor.slot = 1;
+          if (!f(Slot::kReservedKey, *reserved_)) return false;
+        }
+      }
+      if (cursor.slot == 0) cursor.slot = 1;
       if (group.slots == nullptr) continue;
-      while (cursor.slot <= group.mask) {
-        Slot& slot = group.slots[cursor.slot++];
-        if (slot.tag != 0 && !f(std::as_const(slot.key), slot.value)) return false;
+      // Slot i is visited when the cursor says i + 1.
+      while (cursor.slot <= group.mask + 1) {
+        Slot& slot = group.slots[cursor.slot - 1];
+        ++cursor.slot;
+        if (!slot.Empty() && !f(std::as_const(slot.key), slot.value)) return false;
       }
     }
     return true;
@@ -118,24 +224,32 @@ class KeyedTable {
       return true;
     });
   }
-  // Calls f(const K&, hash's tag as a hint, V&) ...: as ForEach, for one key group given by its
-  // absolute number.
+  // Calls f(const K&, const V&) for the entries of one key group, given by its absolute number.
   template <class F>
   void ForEachInKeyGroup(std::uint32_t key_group, F&& f) const {
     if (key_group < first_ || key_group - first_ >= groups_.size()) return;
     const Group& group = groups_[key_group - first_];
+    if constexpr (Slot::kHasReservedKey) {
+      if (reserved_ != nullptr && reserved_group_ == key_group - first_)
+        f(Slot::kReservedKey, std::as_const(*reserved_));
+    }
     if (group.slots == nullptr) return;
     for (std::uint32_t i = 0; i <= group.mask; ++i) {
-      if (group.slots[i].tag != 0)
-        f(std::as_const(group.slots[i].key), std::as_const(group.slots[i].value));
+      const Slot& slot = group.slots[i];
+      if (!slot.Empty()) f(slot.key, slot.value);
     }
   }
   void DropKeyGroup(std::uint32_t key_group) {
     if (key_group < first_ || key_group - first_ >= groups_.size()) return;
     Group& group = groups_[key_group - first_];
     size_ -= group.size;
+    if (group.slots != nullptr) slots_ -= std::size_t{group.mask} + 1;
     Release(group);
     group = Group{};
+    if (reserved_ != nullptr && reserved_group_ == key_group - first_) {
+      reserved_.reset();
+      --size_;
+    }
   }
 
   // Removes all entries and keeps the memory, for a table that is about to be filled to about the
@@ -143,25 +257,22 @@ class KeyedTable {
   void Clear() {
     for (Group& group : groups_) {
       if (group.size == 0) continue;
-      if constexpr (std::is_trivially_destructible_v<Slot>) {
-        for (std::uint32_t i = 0; i <= group.mask; ++i) group.slots[i].tag = 0;
-      } else {
-        for (std::uint32_t i = 0; i <= group.mask; ++i) {
-          if (group.slots[i].tag != 0) Destroy(group.slots[i]);
+      for (std::uint32_t i = 0; i <= group.mask; ++i) {
+        if constexpr (kTrivial) {
+          group.slots[i].MarkEmpty();
+        } else {
+          if (!group.slots[i].Empty()) Destroy(group.slots[i]);
         }
       }
       group.size = 0;
     }
+    reserved_.reset();
     size_ = 0;
   }
 
   // Bytes of the slots and the directory, without what keys and values point to.
   std::size_t memory_bytes() const {
-    std::size_t total = groups_.size() * sizeof(Group);
-    for (const Group& group : groups_) {
-      if (group.slots != nullptr) total += (std::size_t{group.mask} + 1) * sizeof(Slot);
-    }
-    return total;
+    return groups_.size() * sizeof(Group) + slots_ * sizeof(Slot);
   }
 
   bool Owns(std::uint64_t hash) const {
@@ -170,84 +281,114 @@ class KeyedTable {
   }
 
  private:
-  struct Group {
-    Slot* slots = nullptr;
-    std::uint32_t mask = 0;
-    std::uint32_t size = 0;
-  };
   static constexpr std::uint32_t kMinSlots = 8;
+  static constexpr bool kTrivial =
+      std::is_trivially_destructible_v<K> && std::is_trivially_destructible_v<V>;
 
   static std::uint32_t TagOf(std::uint64_t hash) {
     const std::uint32_t low = static_cast<std::uint32_t>(hash);
-    return low != 0 ? low : 1;
+    if constexpr (Slot::kHasReservedKey) {
+      return low;
+    } else {
+      return low != 0 ? low : 1;
+    }
   }
   std::size_t GroupOf(std::uint64_t hash) const {
     const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
     // A key outside the owner's range would be lost at the next rescale: never go on.
     if (index >= groups_.size()) [[unlikely]] {
-      OutOfRange();
+      __builtin_trap();
     }
     return index;
   }
-  [[noreturn]] static void OutOfRange() { __builtin_trap(); }
 
   static Slot* AllocateSlots(std::uint32_t count) {
     Slot* slots =
-        static_cast<Slot*>(::operator new(count * sizeof(Slot), std::align_val_t(alignof(Slot))));
-    for (std::uint32_t i = 0; i < count; ++i) slots[i].tag = 0;
+        static_cast<Slot*>(::operator new(count * sizeof(Slot), std::align_val_t(kAlignment)));
+    for (std::uint32_t i = 0; i < count; ++i) slots[i].MarkEmpty();
     return slots;
   }
   static void FreeSlots(Slot* slots) {
-    ::operator delete(static_cast<void*>(slots), std::align_val_t(alignof(Slot)));
+    ::operator delete(static_cast<void*>(slots), std::align_val_t(kAlignment));
   }
+  // A cache line, so that slots of 16 or 32 bytes never cross one.
+  static constexpr std::size_t kAlignment = alignof(Slot) > 64 ? alignof(Slot) : 64;
+
   static void Destroy(Slot& slot) {
     slot.key.~K();
     slot.value.~V();
-    slot.tag = 0;
+    slot.MarkEmpty();
   }
   static void Release(Group& group) {
     if (group.slots == nullptr) return;
-    if constexpr (!std::is_trivially_destructible_v<K> || !std::is_trivially_destructible_v<V>) {
+    if constexpr (!kTrivial) {
       for (std::uint32_t i = 0; i <= group.mask; ++i) {
-        if (group.slots[i].tag != 0) Destroy(group.slots[i]);
+        if (!group.slots[i].Empty()) Destroy(group.slots[i]);
       }
     }
     FreeSlots(group.slots);
   }
 
-  [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, K key) {
+  [[gnu::always_inline]] static void PrefetchAt(const Group& group, std::uint32_t tag) {
+    __builtin_prefetch(group.slots + (tag & group.mask), 1);
+  }
+
+  // The slot that holds the key, or the empty one where it would go.
+  [[gnu::always_inline]] static Slot* Probe(const Group& group, const K& key, std::uint32_t tag) {
+    Slot* const slots = group.slots;
+    const std::uint32_t mask = group.mask;
+    std::uint32_t i = tag & mask;
+    while (!slots[i].Holds(tag, key) && !slots[i].Empty()) i = (i + 1) & mask;
+    return &slots[i];
+  }
+
+  [[gnu::noinline]] std::pair<V*, bool> FindOrInsertReserved(std::uint32_t group) {
+    if (reserved_ != nullptr) return {reserved_.get(), false};
+    reserved_ = std::make_unique<V>();
+    reserved_group_ = group;
+    ++size_;
+    return {reserved_.get(), true};
+  }
+
+  [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, const K& key) {
     // At most 3/4 full.
     if (group.slots == nullptr || (group.size + 1) * 4ULL > (group.mask + 1ULL) * 3) Grow(group);
-    std::uint32_t i = tag & group.mask;
-    while (group.slots[i].tag != 0) i = (i + 1) & group.mask;
-    Slot& slot = group.slots[i];
-    ::new (static_cast<void*>(&slot.key)) K(std::move(key));
+    Slot& slot = FirstEmpty(group.slots, group.mask, tag);
+    ::new (static_cast<void*>(&slot.key)) K(key);
     ::new (static_cast<void*>(&slot.value)) V{};
-    slot.tag = tag;
+    slot.MarkUsed(tag);
     ++group.size;
     ++size_;
     return &slot.value;
   }
 
+  static Slot& FirstEmpty(Slot* slots, std::uint32_t mask, std::uint32_t tag) {
+    std::uint32_t i = tag & mask;
+    while (!slots[i].Empty()) i = (i + 1) & mask;
+    return slots[i];
+  }
+
+  static void MoveTo(Slot& to, Slot& from) {
+    const std::uint32_t tag = from.Tag();
+    ::new (static_cast<void*>(&to.key)) K(std::move(from.key));
+    ::new (static_cast<void*>(&to.value)) V(std::move(from.value));
+    to.MarkUsed(tag);
+    Destroy(from);
+  }
+
   void Grow(Group& group) {
     const std::uint32_t count = group.slots == nullptr ? kMinSlots : (group.mask + 1) * 2;
     Slot* slots = AllocateSlots(count);
-    const std::uint32_t mask = count - 1;
     if (group.slots != nullptr) {
       for (std::uint32_t j = 0; j <= group.mask; ++j) {
         Slot& from = group.slots[j];
-        if (from.tag == 0) continue;
-        std::uint32_t i = from.tag & mask;
-        while (slots[i].tag != 0) i = (i + 1) & mask;
-        ::new (static_cast<void*>(&slots[i].key)) K(std::move(from.key));
-        ::new (static_cast<void*>(&slots[i].value)) V(std::move(from.value));
-        slots[i].tag = from.tag;
-        Destroy(from);
+        if (!from.Empty()) MoveTo(FirstEmpty(slots, count - 1, from.Tag()), from);
       }
       FreeSlots(group.slots);
     }
+    slots_ += group.slots == nullptr ? count : count / 2;
     group.slots = slots;
-    group.mask = mask;
+    group.mask = count - 1;
   }
 
   void EraseAt(Group& group, std::uint32_t hole) {
@@ -255,16 +396,11 @@ class KeyedTable {
     --group.size;
     --size_;
     // Moves later entries of the run back, so that no probe meets a gap.
-    for (std::uint32_t i = (hole + 1) & group.mask; group.slots[i].tag != 0;
+    for (std::uint32_t i = (hole + 1) & group.mask; !group.slots[i].Empty();
          i = (i + 1) & group.mask) {
-      const std::uint32_t home = group.slots[i].tag & group.mask;
+      const std::uint32_t home = group.slots[i].Tag() & group.mask;
       if (((i - home) & group.mask) < ((i - hole) & group.mask)) continue;
-      Slot& from = group.slots[i];
-      Slot& to = group.slots[hole];
-      ::new (static_cast<void*>(&to.key)) K(std::move(from.key));
-      ::new (static_cast<void*>(&to.value)) V(std::move(from.value));
-      to.tag = from.tag;
-      Destroy(from);
+      MoveTo(group.slots[hole], group.slots[i]);
       hole = i;
     }
   }
@@ -272,7 +408,12 @@ class KeyedTable {
   std::uint32_t first_;
   std::uint32_t max_parallelism_;
   std::size_t size_ = 0;
+  // Of all sub-tables, used or not.
+  std::size_t slots_ = 0;
   std::vector<Group> groups_;
+  // The entry of the key that a slot cannot hold.
+  std::unique_ptr<V> reserved_;
+  std::uint32_t reserved_group_ = 0;
 };
 
 }  // namespace weir::internal
