@@ -3,6 +3,8 @@
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -35,21 +37,65 @@ TEST(KeyedTableTest, BehavesAsAMapUnderRandomInsertsAndErases) {
   EXPECT_EQ(got, model);
 }
 
-// All keys in one slot run: erasing must close gaps across the wrap-around.
-TEST(KeyedTableTest, KeysWithOneHashStayApart) {
-  KeyedTable<std::int64_t, std::int64_t> table({0, 127}, 128);
-  const std::uint64_t hash = 0x0000'0005'ffff'ffffULL;
-  for (std::int64_t key = 0; key < 20; ++key) *table.FindOrInsert(key, hash).first = key * 10;
-  for (std::int64_t key = 0; key < 20; key += 2) EXPECT_TRUE(table.Erase(key, hash));
-  for (std::int64_t key = 0; key < 20; ++key) {
-    const std::int64_t* value = table.Find(key, hash);
-    if (key % 2 == 0) {
+template <class K>
+void ExpectKeysOfOneRunStayApart(const std::vector<std::pair<K, std::uint64_t>>& keys) {
+  KeyedTable<K, std::size_t> table({0, 127}, 128);
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    *table.FindOrInsert(keys[i].first, keys[i].second).first = i;
+  for (std::size_t i = 0; i < keys.size(); i += 2)
+    EXPECT_TRUE(table.Erase(keys[i].first, keys[i].second));
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const std::size_t* value = table.Find(keys[i].first, keys[i].second);
+    if (i % 2 == 0) {
       EXPECT_EQ(value, nullptr);
     } else {
       ASSERT_NE(value, nullptr);
-      EXPECT_EQ(*value, key * 10);
+      EXPECT_EQ(*value, i);
     }
   }
+}
+
+// All keys in one run of slots, which wraps around: erasing must close the gaps.
+TEST(KeyedTableTest, KeysWithOneHashStayApart) {
+  std::vector<std::pair<std::string, std::uint64_t>> strings;
+  for (int i = 0; i < 20; ++i) strings.emplace_back(std::to_string(i), 0x0000'0005'ffff'ffffULL);
+  ExpectKeysOfOneRunStayApart(strings);
+  std::vector<std::pair<std::int64_t, std::uint64_t>> integers;
+  for (std::int64_t i = 0; integers.size() < 20; ++i) {
+    const std::uint64_t hash = KeyHash(i);
+    if (KeyGroupOf(hash, 128) == 5 && (hash & 31) >= 30) integers.emplace_back(i, hash);
+  }
+  ExpectKeysOfOneRunStayApart(integers);
+}
+
+TEST(KeyedTableTest, TheKeyThatMarksAnEmptySlotIsAKeyLikeOthers) {
+  const std::int64_t reserved = KeyedSlot<std::int64_t, int>::kReservedKey;
+  const std::uint64_t hash = KeyHash(reserved);
+  KeyedTable<std::int64_t, int> table({0, 127}, 128);
+  EXPECT_EQ(table.Find(reserved, hash), nullptr);
+  EXPECT_FALSE(table.Erase(reserved, hash));
+  *table.FindOrInsert(reserved, hash).first = 7;
+  *table.FindOrInsert(1, KeyHash(std::int64_t{1})).first = 1;
+  EXPECT_EQ(table.size(), 2U);
+  EXPECT_EQ(*table.Find(reserved, hash), 7);
+  std::map<std::int64_t, int> got;
+  KeyedTable<std::int64_t, int>::Cursor cursor;
+  while (!table.ForEachFrom(cursor, [&](std::int64_t key, int& value) {
+    got[key] += value;
+    return false;
+  })) {
+  }
+  EXPECT_EQ(got, (std::map<std::int64_t, int>{{1, 1}, {reserved, 7}}));
+  int in_group = 0;
+  table.ForEachInKeyGroup(KeyGroupOf(hash, 128), [&](std::int64_t, int) { ++in_group; });
+  EXPECT_GE(in_group, 1);
+  auto places = table.locator();
+  EXPECT_EQ(places.FindOrInsert(places.Locate(hash), reserved, table), 7);
+  EXPECT_TRUE(table.Erase(reserved, hash));
+  EXPECT_EQ(table.size(), 1U);
+  *table.FindOrInsert(reserved, hash).first = 8;
+  table.DropKeyGroup(KeyGroupOf(hash, 128));
+  EXPECT_EQ(table.Find(reserved, hash), nullptr);
 }
 
 TEST(KeyedTableTest, AnIterationThatStopsGoesOnWhereItWas) {
