@@ -221,10 +221,10 @@ absl::StatusOr<std::vector<FileInfo>> PosixFileSystem::List(const std::string& d
 absl::Status PosixFileSystem::CreateDirectories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return ErrorOf(error.value(), "making the folder", path);
-  if (!std::filesystem::is_directory(path, error)) {
-    return ErrorOf(EEXIST, "making the folder (a file has its name)", path);
+  if (error == std::errc::not_a_directory) {
+    return ErrorOf(EEXIST, "making the folder (a file has its name, or a parent's)", path);
   }
+  if (error) return ErrorOf(error.value(), "making the folder", path);
   return absl::OkStatus();
 }
 

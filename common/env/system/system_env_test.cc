@@ -1,0 +1,270 @@
+#include "common/env/system/system_env.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/env/file_system_conformance.h"
+#include "common/env/system/thread_executor.h"
+#include "gtest/gtest.h"
+
+namespace weir {
+namespace {
+
+class PosixHarness final : public FileSystemHarness {
+ public:
+  PosixHarness() { EXPECT_TRUE(files().CreateDirectories(folder_).ok()); }
+  ~PosixHarness() override { EXPECT_TRUE(files().DeleteRecursively(folder_).ok()); }
+  FileSystem& files() override { return env_->files(); }
+  std::string folder() override { return folder_; }
+
+ private:
+  const std::unique_ptr<Env> env_ = MakeSystemEnv();
+  const std::string folder_ =
+      testing::TempDir() + "weir_posix_" + std::to_string(env_->random().Next());
+};
+
+INSTANTIATE_TEST_SUITE_P(Posix, FileSystemConformanceTest,
+                         testing::Values([] { return std::make_unique<PosixHarness>(); }));
+
+TEST(PosixFileSystemTest, ErrorsOfTheSystemHaveTheirCodes) {
+  const auto env = MakeSystemEnv();
+  // A device that is always full.
+  auto full = env->files().OpenForWrite("/dev/full", FileSystem::WriteMode::kAppend);
+  ASSERT_TRUE(full.ok()) << full.status();
+  const absl::Status status = (*full)->Append("x");
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_NE(ToStd(status.message()).find("/dev/full"), std::string_view::npos) << status;
+  const std::string long_name = "/tmp/" + std::string(300, 'x');
+  EXPECT_TRUE(absl::IsInvalidArgument(env->files().Stat(long_name).status()));
+}
+
+TEST(PosixFileSystemTest, FilesWhoseSizeIsNotKnownAreReadToTheirEnd) {
+  const auto env = MakeSystemEnv();
+  const auto content = ReadFile(env->files(), "/proc/self/status", 1 << 20);
+  ASSERT_TRUE(content.ok()) << content.status();
+  EXPECT_NE(content->find("Name:"), std::string::npos);
+}
+
+TEST(PosixFileSystemTest, LinksThatLeadNowhereAreListedAndNotFollowedWhenDeleting) {
+  PosixHarness harness;
+  const std::string folder = harness.folder();
+  ASSERT_TRUE(harness.files().CreateDirectories(folder + "/kept").ok());
+  ASSERT_TRUE(WriteFileAtomically(harness.files(), folder + "/kept/f", "x").ok());
+  ASSERT_TRUE(harness.files().CreateDirectories(folder + "/deleted").ok());
+  ASSERT_EQ(symlink((folder + "/kept").c_str(), (folder + "/deleted/link").c_str()), 0);
+  ASSERT_EQ(symlink("/nowhere/at/all", (folder + "/deleted/dangling").c_str()), 0);
+  const auto entries = harness.files().List(folder + "/deleted");
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(entries->size(), 2u);
+  ASSERT_TRUE(harness.files().DeleteRecursively(folder + "/deleted").ok());
+  EXPECT_TRUE(harness.files().Stat(folder + "/kept/f").ok());
+}
+
+class ThreadExecutorTest : public testing::Test {
+ protected:
+  // Runs everything posted to `executor` so far.
+  static void Drain(Executor& executor) {
+    std::promise<void> done;
+    executor.Post([&] { done.set_value(); });
+    done.get_future().wait();
+  }
+
+  const std::unique_ptr<Env> env_ = MakeSystemEnv();
+};
+
+TEST_F(ThreadExecutorTest, ClosuresRunInOrderOneAtATimeWhoeverPosts) {
+  auto executor = env_->NewExecutor("main");
+  constexpr int kThreads = 4;
+  constexpr int kEach = 20'000;
+  std::vector<int> last(kThreads, -1);  // Touched on the executor only.
+  bool in_order = true;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        executor->Post([&, t, i] {
+          in_order &= last[t] == i - 1;
+          last[t] = i;
+        });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  Drain(*executor);
+  EXPECT_TRUE(in_order);
+  EXPECT_EQ(last, std::vector<int>(kThreads, kEach - 1));
+}
+
+TEST_F(ThreadExecutorTest, TimersRunInTheOrderOfTheirTimesAndNotBefore) {
+  auto executor = env_->NewExecutor("main");
+  std::vector<int> order;
+  std::promise<void> done;
+  const int64_t begin = env_->clock().MonotonicNanos();
+  executor->PostAfter(absl::Milliseconds(30), [&] {
+    order.push_back(3);
+    done.set_value();
+  });
+  executor->PostAfter(absl::Milliseconds(10), [&] { order.push_back(1); });
+  executor->PostAfter(absl::Milliseconds(20), [&] { order.push_back(2); });
+  executor->PostAfter(-absl::Seconds(1), [&] { order.push_back(0); });
+  executor->PostAfter(absl::InfiniteDuration(), [&] { order.push_back(4); });
+  done.get_future().wait();
+  EXPECT_GE(env_->clock().MonotonicNanos() - begin, 30'000'000);
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3}));
+}
+
+TEST_F(ThreadExecutorTest, ACancelledTimerNeverRunsEvenWhenDueAtOnce) {
+  auto executor = env_->NewExecutor("main");
+  std::promise<bool> cancelled;
+  std::atomic<bool> ran = false;
+  executor->Post([&] {
+    // Both are due when this returns; the first cancels the second.
+    auto second = std::make_shared<Executor::TimerId>();
+    executor->PostAfter(absl::ZeroDuration(),
+                        [&, second] { cancelled.set_value(executor->Cancel(*second)); });
+    *second = executor->PostAfter(absl::ZeroDuration(), [&] { ran = true; });
+  });
+  EXPECT_TRUE(cancelled.get_future().get());
+  std::promise<void> later;
+  executor->PostAfter(absl::Milliseconds(1), [&] { later.set_value(); });
+  later.get_future().wait();
+  EXPECT_FALSE(ran);
+  EXPECT_FALSE(executor->Cancel(12345));
+}
+
+TEST_F(ThreadExecutorTest, ItsThreadIsCurrentOnlyForIt) {
+  auto a = env_->NewExecutor("a");
+  auto b = env_->NewExecutor("a name that is longer than the system allows");
+  std::promise<bool> right;
+  a->Post([&] { right.set_value(a->IsCurrent() && !b->IsCurrent()); });
+  EXPECT_TRUE(right.get_future().get());
+  EXPECT_FALSE(a->IsCurrent());
+}
+
+TEST_F(ThreadExecutorTest, ShutdownWaitsForTheRunningClosureAndDropsTheRest) {
+  auto executor = env_->NewExecutor("main");
+  std::promise<void> begun;
+  std::atomic<bool> finished = false;
+  std::atomic<bool> other_ran = false;
+  auto token = std::make_shared<int>(1);
+  std::promise<void> go_on;
+  executor->Post([&] {
+    begun.set_value();
+    go_on.get_future().wait();
+    finished = true;
+  });
+  executor->Post([&, token] { other_ran = true; });
+  executor->PostAfter(absl::ZeroDuration(), [&, token] { other_ran = true; });
+  begun.get_future().wait();
+  std::thread stopper([&] { executor->Shutdown(); });
+  executor->PostAfter(absl::ZeroDuration(), [&, token] { other_ran = true; });
+  go_on.set_value();
+  stopper.join();
+  EXPECT_TRUE(finished);
+  executor->Post([&, token] { other_ran = true; });
+  EXPECT_EQ(token.use_count(), 1);
+  executor = nullptr;
+  EXPECT_EQ(token.use_count(), 1);
+}
+
+TEST_F(ThreadExecutorTest, AnExecutorMayBeShutDownAndDestroyedByItsOwnClosure) {
+  std::promise<void> destroyed;
+  auto* executor = env_->NewExecutor("main").release();
+  executor->Post([&, executor] {
+    executor->Shutdown();
+    delete executor;
+    destroyed.set_value();
+  });
+  destroyed.get_future().wait();
+}
+
+TEST_F(ThreadExecutorTest, AClosureThatIsDestroyedMayPostAgain) {
+  auto executor = env_->NewExecutor("main");
+  struct PostsWhenDestroyed {
+    Executor* executor;
+    ~PostsWhenDestroyed() {
+      executor->Post([] {});
+    }
+  };
+  auto poster = std::make_shared<PostsWhenDestroyed>(PostsWhenDestroyed{executor.get()});
+  const auto timer = executor->PostAfter(absl::Hours(1), [poster = std::move(poster)] {});
+  EXPECT_TRUE(executor->Cancel(timer));
+  Drain(*executor);
+}
+
+TEST(SpinBudgetTest, AsManyAsAllowedAndNoMore) {
+  SpinBudget budget(2);
+  EXPECT_TRUE(budget.TryAcquire());
+  EXPECT_TRUE(budget.TryAcquire());
+  EXPECT_FALSE(budget.TryAcquire());
+  budget.Release();
+  EXPECT_TRUE(budget.TryAcquire());
+  SpinBudget none(0);
+  EXPECT_FALSE(none.TryAcquire());
+}
+
+TEST(BlockingPoolTest, WorkRunsAtOnceUpToTheLimitAndTheRestWaits) {
+  constexpr int kLimit = 3;
+  const auto env = MakeSystemEnv({.max_blocking_threads = kLimit});
+  std::mutex mutex;
+  std::condition_variable changed;
+  int running = 0;
+  int most = 0;
+  int done = 0;
+  bool go_on = false;
+  for (int i = 0; i < 10; ++i) {
+    env->RunBlocking([&] {
+      std::unique_lock<std::mutex> lock(mutex);
+      most = std::max(most, ++running);
+      changed.notify_all();
+      changed.wait(lock, [&] { return go_on; });
+      --running;
+      ++done;
+      changed.notify_all();
+    });
+  }
+  std::unique_lock<std::mutex> lock(mutex);
+  // All of the limit block at once, so a pool of fewer would hang here.
+  changed.wait(lock, [&] { return running == kLimit; });
+  go_on = true;
+  changed.notify_all();
+  changed.wait(lock, [&] { return done == 10; });
+  EXPECT_EQ(most, kLimit);
+}
+
+TEST(SystemEnvTest, ClocksGoOnAndCpuTimeIsOfTheThread) {
+  const auto env = MakeSystemEnv();
+  Clock& clock = env->clock();
+  EXPECT_GT(clock.Now(), absl::FromUnixSeconds(1'700'000'000));
+  const int64_t monotonic = clock.MonotonicNanos();
+  const int64_t cpu = clock.ThreadCpuNanos();
+  uint64_t sum = 0;
+  while (clock.ThreadCpuNanos() - cpu < 2'000'000) sum += env->random().Next();
+  EXPECT_NE(sum, 0u);
+  EXPECT_GE(clock.MonotonicNanos() - monotonic, 2'000'000);
+}
+
+TEST(SystemEnvTest, RandomNumbersDiffer) {
+  const auto env = MakeSystemEnv();
+  std::set<uint64_t> seen;
+  for (int i = 0; i < 1000; ++i) seen.insert(env->random().Next());
+  for (int i = 0; i < 1000; ++i) EXPECT_LT(env->random().Below(7), 7u);
+  EXPECT_EQ(seen.size(), 1000u);
+}
+
+TEST(SystemEnvDeathTest, ANetworkThatWasNotGivenIsABrokenInvariant) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(MakeSystemEnv()->network(), "network_ != nullptr");
+}
+
+}  // namespace
+}  // namespace weir
