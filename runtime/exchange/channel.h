@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "weir/batch.h"
+#include "weir/time.h"
+
+namespace weir {
+
+// What a channel carries, in order.
+enum class ElementKind : uint8_t { kNone, kBatch, kWatermark, kIdle, kActive, kEndOfInput };
+
+struct Element {
+  ElementKind kind = ElementKind::kNone;
+  Ticks time = 0;                    // kWatermark
+  std::unique_ptr<BatchBase> batch;  // kBatch
+};
+
+// A task as others may touch it. Thread safe; outlives the channels.
+class TaskSignals {
+ public:
+  virtual ~TaskSignals() = default;
+  // Has the task step soon. Cheap when it runs already.
+  virtual void Wake() = 0;
+  // Fails the task: something it depends on is lost. The first one counts.
+  virtual void Fail(absl::Status status) = 0;
+};
+
+// The producer's end of a channel. Owned by the producing task's thread.
+class OutputChannel {
+ public:
+  virtual ~OutputChannel() = default;
+  // Sends the batch, which is not empty, and leaves an empty one in its place. Takes it even when
+  // Blocked.
+  virtual absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) = 0;
+  // Anything but kBatch and kNone. Never blocked.
+  virtual void SendEvent(ElementKind kind, Ticks time) = 0;
+  // True while the consumer takes no more batches; the producing task is woken when that ends.
+  virtual bool Blocked() const = 0;
+  // Has what was sent leave now.
+  virtual void Flush() = 0;
+};
+
+// The consumer's end of a channel. Owned by the consuming task's thread.
+class InputChannel {
+ public:
+  virtual ~InputChannel() = default;
+  // Takes the next element; kNone if there is none. kDataLoss for bytes that cannot be decoded.
+  virtual absl::Status Poll(Element& element) = 0;
+  // Gives back a batch from Poll that has been consumed: the producer may send another.
+  virtual void Recycle(std::unique_ptr<BatchBase> batch) = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "weir/batch.h"
+#include "weir/record_type.h"
+
+namespace weir {
+
+// Records of one batch as bytes: what one data frame carries, or several if it is larger
+// (docs/FORMATS.md, "Data frame payload").
+//
+//   u8        bit 0: the records have timestamps; all other bits 0
+//   bytes     the records, one after the other, as RecordType::Encode writes them
+//   i64 x n   their timestamps, little-endian, if bit 0 is set
+inline constexpr size_t kTargetMessageBytes = 48 << 10;
+// A message of one record of kMaxRecordBytes fits.
+inline constexpr size_t kMaxMessageOverheadBytes = 64 << 10;
+
+// Appends a message of records from `begin` on, as many as make about kTargetMessageBytes, at least
+// one; returns the index after the last.
+size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin,
+                     std::string& out);
+
+// Reads a message of `records` records into `batch`, which is empty. kDataLoss unless `message` is
+// exactly that.
+absl::Status DecodeMessage(const RecordType& type, std::string_view message, size_t records,
+                           BatchBase& batch);
+
+}  // namespace weir

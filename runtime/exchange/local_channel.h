@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "runtime/exchange/channel.h"
+#include "runtime/exchange/ready_set.h"
+#include "runtime/exchange/ring_queue.h"
+#include "weir/metrics.h"
+#include "weir/record_type.h"
+
+namespace weir {
+
+// A channel between two subtasks of one process: typed batches change hands without being
+// serialized, and consumed ones come back to be filled again, so that nothing is allocated once the
+// channel has been full. The producer's end is called on its task's thread, the consumer's on the
+// other's.
+//
+// Bound: Blocked once `capacity_batches` batches are sent and not yet recycled; what one step of
+// the producer makes may come on top. The producer is woken when half of them are consumed, so that
+// the two take turns in stretches.
+class LocalChannel final : public OutputChannel, public InputChannel {
+ public:
+  // All outlive the channel. `bytes` counts, for both ends, what the records take in memory.
+  LocalChannel(const RecordType& type, size_t capacity_batches, TaskSignals& producer,
+               TaskSignals& consumer, ReadySet& ready, size_t ready_index, Counter& bytes_out,
+               Counter& bytes_in);
+
+  absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) override;
+  void SendEvent(ElementKind kind, Ticks time) override;
+  bool Blocked() const override { return in_flight_.load(std::memory_order_acquire) >= capacity_; }
+  void Flush() override {}
+
+  absl::Status Poll(Element& element) override;
+  void Recycle(std::unique_ptr<BatchBase> batch) override;
+
+ private:
+  void Enqueue(Element element, std::unique_ptr<BatchBase>* replacement);
+
+  const RecordType& type_;
+  const size_t capacity_;
+  TaskSignals& producer_;
+  TaskSignals& consumer_;
+  ReadySet& ready_;
+  const size_t ready_index_;
+  Counter& bytes_out_;
+  Counter& bytes_in_;
+  std::atomic<size_t> in_flight_{0};
+
+  Mutex mutex_;
+  RingQueue<Element> queue_ ABSL_GUARDED_BY(mutex_);
+  // At most capacity_ + 1.
+  std::vector<std::unique_ptr<BatchBase>> free_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace weir
