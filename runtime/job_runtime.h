@@ -9,11 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "weir/graph.h"
-
 #include "common/base/id.h"
 #include "common/env/env.h"
 #include "transport/exchange/exchange.h"
+#include "weir/graph.h"
 
 namespace weir {
 
@@ -23,14 +22,16 @@ class DeploymentPlan;
 class TaskReport;
 }  // namespace proto
 
-// Makes the readers and writers of the host's connectors from their specs (connectors/). Thread safe.
+// Makes the readers and writers of the host's connectors from their specs (connectors/). Thread
+// safe.
 class ConnectorRegistry {
  public:
   virtual ~ConnectorRegistry() = default;
-  // kInvalidArgument for an unknown connector (naming the known ones), an unknown setting or a bad value.
+  // kInvalidArgument for an unknown connector (naming the known ones), an unknown setting or a bad
+  // value.
   virtual absl::Status Validate(const ConnectorSpec& spec, bool is_source) const = 0;
-  virtual absl::StatusOr<std::unique_ptr<SourceReader>> MakeSource(const ConnectorSpec& spec,
-                                                                   const RecordType& type) const = 0;
+  virtual absl::StatusOr<std::unique_ptr<SourceReader>> MakeSource(
+      const ConnectorSpec& spec, const RecordType& type) const = 0;
   virtual absl::StatusOr<std::unique_ptr<SinkWriter>> MakeSink(const ConnectorSpec& spec,
                                                                const RecordType& type) const = 0;
 };
@@ -39,8 +40,8 @@ struct RuntimeOptions {
   uint32_t worker_index = 0;
   // Threads that run tasks.
   uint32_t task_threads = 1;
-  absl::Duration flush_interval = absl::Milliseconds(5);        // execution.buffer-timeout
-  absl::Duration watermark_interval = absl::Milliseconds(5);    // pipeline.auto-watermark-interval
+  absl::Duration flush_interval = absl::Milliseconds(5);      // execution.buffer-timeout
+  absl::Duration watermark_interval = absl::Milliseconds(5);  // pipeline.auto-watermark-interval
   uint32_t batch_records = 1024;
   // Batches that may wait in a channel between two subtasks of this worker.
   uint32_t batches_per_local_channel = 8;
@@ -48,22 +49,23 @@ struct RuntimeOptions {
   std::function<void(std::string_view uid, std::string_view level, std::string_view text)> log;
 };
 
-// The subtasks of one job in one process. Made on and owned by the worker's control executor; its tasks run on task threads
-// of its own (on the simulator's thread there).
+// The subtasks of one job in one process. Made on and owned by the worker's control executor; its
+// tasks run on task threads of its own (on the simulator's thread there).
 //
-// Lifecycle: Make (tasks and channels exist, nothing runs), Start, then on_change after each change of a task's state until
-// all tasks are terminal; Cancel at any time; destruction after all tasks are terminal or after Cancel.
+// Lifecycle: Make (tasks and channels exist, nothing runs), Start, then on_change after each change
+// of a task's state until all tasks are terminal; Cancel at any time; destruction at any time, on
+// `control`: it shuts `exchange` down, waits for the running step of each task thread and closes
+// what is open.
 class JobRuntime {
  public:
   virtual ~JobRuntime() = default;
 
-  // `definition`, `graph`, `connectors` and `env` outlive it. `exchange` may be null if all subtasks are here.
-  // `on_change` runs on `control`.
-  static absl::StatusOr<std::unique_ptr<JobRuntime>> Make(Env& env, Executor& control, const JobDefinition& definition,
-                                                          const proto::JobGraph& graph,
-                                                          const proto::DeploymentPlan& plan,
-                                                          const ConnectorRegistry& connectors, Exchange* exchange,
-                                                          RuntimeOptions options, std::function<void()> on_change);
+  // `definition`, `graph`, `connectors` and `env` outlive it. `exchange` may be null if all
+  // subtasks are here. `on_change` runs on `control`.
+  static absl::StatusOr<std::unique_ptr<JobRuntime>> Make(
+      Env& env, Executor& control, const JobDefinition& definition, const proto::JobGraph& graph,
+      const proto::DeploymentPlan& plan, const ConnectorRegistry& connectors, Exchange* exchange,
+      RuntimeOptions options, std::function<void()> on_change);
   virtual void Start() = 0;
   // Tasks stop at the next step; those not terminal become CANCELED. Idempotent.
   virtual void Cancel() = 0;

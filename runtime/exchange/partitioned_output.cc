@@ -132,10 +132,13 @@ absl::Status PartitionedOutput::Flush() {
       if (!buffers_[i]->empty()) WEIR_RETURN_IF_ERROR(SendBuffer(i));
     }
   }
-  if (std::exchange(sent_, false)) {
-    for (OutputChannel* channel : channels_) channel->Flush();
-  }
+  FlushSent();
   return absl::OkStatus();
+}
+
+void PartitionedOutput::FlushSent() {
+  if (!std::exchange(sent_, false)) return;
+  for (OutputChannel* channel : channels_) channel->Flush();
 }
 
 absl::Status PartitionedOutput::SendEvent(ElementKind kind, Ticks time) {

@@ -36,6 +36,8 @@ class PartitionedOutput final : public Output {
 
   // Sends what is buffered and has it leave.
   absl::Status Flush();
+  // Has full buffers that were sent leave, and keeps the others.
+  void FlushSent();
   // After all that was pushed before, to every channel.
   absl::Status SendEvent(ElementKind kind, Ticks time);
 

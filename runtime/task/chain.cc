@@ -1,0 +1,234 @@
+#include "runtime/task/chain.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/status_macros.h"
+
+namespace weir {
+namespace {
+
+ElementKind ElementOf(TimeEventKind kind) {
+  switch (kind) {
+    case TimeEventKind::kWatermark:
+      return ElementKind::kWatermark;
+    case TimeEventKind::kIdle:
+      return ElementKind::kIdle;
+    case TimeEventKind::kActive:
+      return ElementKind::kActive;
+  }
+  return ElementKind::kNone;
+}
+
+}  // namespace
+
+void Chain::QueueTimeEvent(const TimeEvent& event) {
+  switch (event.kind) {
+    case TimeEventKind::kWatermark:
+      if (event.time <= watermark_) return;
+      watermark_ = event.time;
+      walks_.push_back({WalkKind::kWatermark, event.time, 0});
+      break;
+    case TimeEventKind::kIdle:
+      walks_.push_back({WalkKind::kIdle, 0, 0});
+      break;
+    case TimeEventKind::kActive:
+      walks_.push_back({WalkKind::kActive, 0, 0});
+      break;
+  }
+}
+
+void Chain::QueueEnd() {
+  QueueTimeEvent({TimeEventKind::kWatermark, kMaxTicks});
+  walks_.push_back({WalkKind::kFinish, 0, 0});
+  walks_.push_back({WalkKind::kEnd, 0, 0});
+}
+
+void Chain::QueueWakeups() {
+  clock->BeginCall();
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    ChainNode& node = *nodes[i];
+    if (node.op == nullptr) continue;
+    if (node.wake_now.load(std::memory_order_relaxed) &&
+        node.wake_now.exchange(false, std::memory_order_acquire)) {
+      walks_.push_back({WalkKind::kWake, 0, i});
+    }
+    if (node.wake_at != kMaxTicks && clock->Now() > node.wake_at) {
+      node.wake_at = kMaxTicks;
+      walks_.push_back({WalkKind::kProcessingTime, clock->Now(), i});
+    }
+  }
+}
+
+absl::StatusOr<bool> Chain::Advance() {
+  while (!walks_.empty()) {
+    Walk& walk = walks_.front();
+    const bool one_node = walk.kind == WalkKind::kProcessingTime || walk.kind == WalkKind::kWake;
+    const size_t end = one_node ? walk.node + 1 : nodes.size();
+    while (walk.node < end) {
+      WEIR_ASSIGN_OR_RETURN(const bool done, Visit(walk));
+      if (!done) return false;
+      ++walk.node;
+    }
+    walks_.pop_front();
+  }
+  return true;
+}
+
+absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
+  ChainNode& node = *nodes[walk.node];
+  if (node.op != nullptr) {
+    clock->BeginCall();
+    const CrashContext former = node.Enter();
+    absl::StatusOr<bool> done = CallOperator(walk, node);
+    ThisThreadCrashContext() = former;
+    if (!done.ok() && failed_in == nullptr) failed_in = &node;
+    if (!done.ok() || !*done) return done;
+  }
+  const auto send = [&](ElementKind kind, Ticks time) {
+    for (PartitionedOutput* output : node.channel_outputs) {
+      WEIR_RETURN_IF_ERROR(output->SendEvent(kind, time));
+    }
+    return absl::OkStatus();
+  };
+  absl::Status status;
+  switch (walk.kind) {
+    case WalkKind::kWatermark:
+      node.node_metrics.watermark.Set(walk.time);
+      status = send(ElementKind::kWatermark, walk.time);
+      break;
+    case WalkKind::kIdle:
+      status = send(ElementOf(TimeEventKind::kIdle), 0);
+      break;
+    case WalkKind::kActive:
+      status = send(ElementOf(TimeEventKind::kActive), 0);
+      break;
+    case WalkKind::kEnd:
+      status = send(ElementKind::kEndOfInput, 0);
+      break;
+    case WalkKind::kProcessingTime:
+    case WalkKind::kWake:
+    case WalkKind::kFinish:
+      break;
+  }
+  if (!status.ok()) {
+    if (failed_in == nullptr) failed_in = &node;
+    return status;
+  }
+  return true;
+}
+
+absl::StatusOr<bool> Chain::CallOperator(const Walk& walk, ChainNode& node) {
+  switch (walk.kind) {
+    case WalkKind::kWatermark:
+      return node.op->OnWatermark(walk.time);
+    case WalkKind::kProcessingTime:
+      return node.op->OnProcessingTime(walk.time);
+    case WalkKind::kWake:
+      return node.op->OnWake();
+    case WalkKind::kFinish:
+      return node.op->Finish();
+    case WalkKind::kIdle:
+    case WalkKind::kActive:
+    case WalkKind::kEnd:
+      return true;
+  }
+  return true;
+}
+
+absl::Status Chain::Process(size_t input, BatchBase& batch) {
+  ChainNode& node = head();
+  node.node_metrics.records_in.Add(batch.size());
+  clock->BeginCall();
+  const CrashContext former = node.Enter();
+  absl::Status status = node.op->ProcessBatch(input, batch);
+  ThisThreadCrashContext() = former;
+  if (!status.ok() && failed_in == nullptr) failed_in = &node;
+  return status;
+}
+
+bool Chain::Blocked() const {
+  for (const PartitionedOutput* output : channel_outputs) {
+    if (output->Blocked()) return true;
+  }
+  for (const SinkOperator* sink : sinks_) {
+    if (sink->Blocked()) return true;
+  }
+  return false;
+}
+
+absl::Status Chain::Flush() {
+  for (const auto& node : nodes) {
+    absl::Status status;
+    if (node->definition().kind == NodeKind::kSink) {
+      clock->BeginCall();
+      const CrashContext former = node->Enter();
+      status = static_cast<SinkOperator&>(*node->op).Flush();
+      ThisThreadCrashContext() = former;
+    }
+    for (PartitionedOutput* output : node->channel_outputs) {
+      if (status.ok()) status = output->Flush();
+    }
+    if (!status.ok()) {
+      if (failed_in == nullptr) failed_in = node.get();
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Chain::FlushSent() {
+  for (PartitionedOutput* output : channel_outputs) output->FlushSent();
+}
+
+absl::Status Chain::Open() {
+  for (const auto& node : nodes) {
+    if (node->definition().kind == NodeKind::kSink)
+      sinks_.push_back(&static_cast<SinkOperator&>(*node->op));
+  }
+  // From the tail, so that an operator may put out records when it is opened.
+  for (size_t i = nodes.size(); i-- > 0;) {
+    ChainNode& node = *nodes[i];
+    if (node.op == nullptr) continue;
+    clock->BeginCall();
+    const CrashContext former = node.Enter();
+    node.opened = true;
+    absl::Status status = node.op->Open(node);
+    ThisThreadCrashContext() = former;
+    if (!status.ok()) {
+      if (failed_in == nullptr) failed_in = &node;
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Chain::Close() {
+  sinks_.clear();
+  for (const auto& node : nodes) {
+    if (node->op == nullptr) continue;
+    const std::unique_ptr<Operator> op = std::move(node->op);
+    const CrashContext former = node->Enter();
+    if (std::exchange(node->opened, false)) op->Close();
+    ThisThreadCrashContext() = former;
+  }
+}
+
+Ticks Chain::wake_at() const {
+  Ticks earliest = kMaxTicks;
+  for (const auto& node : nodes) earliest = std::min(earliest, node->wake_at);
+  return earliest;
+}
+
+absl::Status Chain::MetricsError(const ChainNode*& where) const {
+  for (const auto& node : nodes) {
+    const absl::Status& error = node->node_metrics.user.error();
+    if (!error.ok()) {
+      where = node.get();
+      return error;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/task/chain_node.h"
+#include "runtime/time/time_event.h"
+
+namespace weir {
+
+// The operators of one task: a tree whose head is a source or an operator that reads the task's
+// channels. What is not a batch (watermarks, wakeups, the end) is queued and walked through the
+// nodes in order, each before those behind it; when an operator stops because an output is blocked,
+// the walk goes on there before anything else happens. Owned by the task's thread.
+class Chain {
+ public:
+  // The walks that are waiting; `first` is where they begin.
+  void QueueTimeEvent(const TimeEvent& event);
+  // Watermark MAX if it was not there yet, Finish of each node from head to tail (semantics rule
+  // 22), and the end to all channels.
+  void QueueEnd();
+  // Wakeups that are due: nodes whose WakeNow was called, and nodes with WakeAt before the clock
+  // (semantics rule 20).
+  void QueueWakeups();
+  // Goes on with what is queued. False: an operator has stopped before it was done; call again when
+  // woken.
+  absl::StatusOr<bool> Advance();
+  bool has_queued() const { return !walks_.empty(); }
+
+  // A batch for the head, which is an operator. The batch is empty afterwards.
+  absl::Status Process(size_t input, BatchBase& batch);
+  // True while an output of the task or a sink takes no more.
+  bool Blocked() const;
+  // Sends partly filled buffers and has sinks hand over what they hold.
+  absl::Status Flush();
+  // Has full buffers that were sent leave the process.
+  void FlushSent();
+
+  absl::Status Open();
+  // Ends all nodes that were opened and frees them. `Close` of user code may throw: the rest is
+  // closed by the next call.
+  void Close();
+
+  // The earliest time that a node asked to be woken at; kMaxTicks if none.
+  Ticks wake_at() const;
+  // The first wrong use of metrics by a node.
+  absl::Status MetricsError(const ChainNode*& node) const;
+
+  ChainNode& head() { return *nodes.front(); }
+
+  // Head first, each before those behind it. Filled before the task starts.
+  std::vector<std::unique_ptr<ChainNode>> nodes;
+  // Of all nodes.
+  std::vector<PartitionedOutput*> channel_outputs;
+  TaskClock* clock = nullptr;
+  // The node in which the last error arose.
+  const ChainNode* failed_in = nullptr;
+
+ private:
+  enum class WalkKind : uint8_t {
+    kWatermark,
+    kIdle,
+    kActive,
+    kProcessingTime,
+    kWake,
+    kFinish,
+    kEnd
+  };
+  struct Walk {
+    WalkKind kind;
+    Ticks time;
+    // Where it is; only this node for kProcessingTime and kWake.
+    size_t node;
+  };
+  // Does the walk's part at its node; false: stopped.
+  absl::StatusOr<bool> Visit(const Walk& walk);
+  absl::StatusOr<bool> CallOperator(const Walk& walk, ChainNode& node);
+
+  std::deque<Walk> walks_;
+  std::vector<const SinkOperator*> sinks_;
+  // The greatest watermark queued.
+  Ticks watermark_ = kMinTicks;
+};
+
+}  // namespace weir

@@ -1,0 +1,174 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/crash_context.h"
+#include "runtime/exchange/channel.h"
+#include "runtime/exchange/partitioned_output.h"
+#include "runtime/task/operator_metrics.h"
+#include "runtime/task/task_clock.h"
+#include "weir/graph.h"
+#include "weir/operator.h"
+
+namespace weir {
+
+// Which subtask of how many a task is; the same for all nodes of its chain.
+struct SubtaskInfo {
+  uint32_t subtask = 0;
+  uint32_t parallelism = 1;
+  uint32_t max_parallelism = 128;
+};
+
+using LogFunction =
+    std::function<void(std::string_view uid, std::string_view level, std::string_view text)>;
+
+// One operator, sink or source of a chain: what the runtime keeps for it, and the context that it
+// is given. Lives as long as the job's runtime, so that a late WakeNow finds it. Owned by the
+// task's thread; WakeNow may be called from any.
+class ChainNode final : public OperatorContext {
+ public:
+  // `uid` is the resolved one: that of a definition may be empty.
+  ChainNode(uint32_t index, const NodeDefinition& definition, std::string uid, SubtaskInfo info,
+            TaskSignals& task, TaskClock& clock, const LogFunction& log);
+
+  const std::string& uid() const override { return uid_; }
+  uint32_t subtask() const override { return info_.subtask; }
+  uint32_t parallelism() const override { return info_.parallelism; }
+  uint32_t max_parallelism() const override { return info_.max_parallelism; }
+  KeyGroupRange key_groups() const override;
+  Output& output(size_t port) override;
+  Ticks ProcessingTime() const override { return clock_.Now(); }
+  void WakeAt(Ticks at) override { wake_at = at; }
+  void WakeNow() override {
+    wake_now.store(true, std::memory_order_release);
+    task_.Wake();
+  }
+  MetricGroup& metrics() override { return node_metrics.user; }
+  Counter& late_records_dropped() override { return node_metrics.late_records_dropped; }
+  void Log(std::string_view level, std::string_view text) override;
+
+  uint32_t index() const { return index_; }
+  const NodeDefinition& definition() const { return definition_; }
+  TaskSignals& task() { return task_; }
+  // Names this node as what the thread runs from here on. Not undone when an exception passes, so
+  // that whoever catches it finds the node that threw.
+  CrashContext Enter() const {
+    CrashContext& current = ThisThreadCrashContext();
+    const CrashContext former = current;
+    current = {uid_.c_str(), info_.subtask};
+    return former;
+  }
+
+  // Null for a source.
+  std::unique_ptr<Operator> op;
+  // By port; the last to be made, before the task starts.
+  std::vector<std::unique_ptr<Output>> ports;
+  // Those of `ports` and below them that lead out of the task: watermarks and ends go there from
+  // here.
+  std::vector<PartitionedOutput*> channel_outputs;
+  OperatorMetrics node_metrics;
+  // Records given to the consumers of a port that has several: counted once in the metrics, and
+  // here for each.
+  Counter copies_out;
+  Ticks wake_at = kMaxTicks;
+  std::atomic<bool> wake_now{false};
+  bool opened = false;
+
+ private:
+  const uint32_t index_;
+  const NodeDefinition& definition_;
+  const std::string uid_;
+  const SubtaskInfo info_;
+  TaskSignals& task_;
+  TaskClock& clock_;
+  const LogFunction& log_;
+};
+
+// The output that a node's records take into the next node of the chain: one virtual call a batch.
+class ChainedOutput final : public Output {
+ public:
+  // `hasher` (may be null) fills the hashes for a keyed edge; `records_out` is the producer's
+  // count. `failed_in` is set to the node in which an error arises, if it is null. All outlive it.
+  ChainedOutput(ChainNode& to, size_t input, std::shared_ptr<const KeyHasher> hasher,
+                Counter& records_out, const ChainNode*& failed_in)
+      : to_(to),
+        input_(input),
+        hasher_(std::move(hasher)),
+        records_out_(records_out),
+        failed_in_(failed_in) {}
+
+  absl::Status Push(BatchBase& batch) override;
+  bool Blocked() const override;
+  ChainNode& to() { return to_; }
+
+ private:
+  ChainNode& to_;
+  const size_t input_;
+  const std::shared_ptr<const KeyHasher> hasher_;
+  Counter& records_out_;
+  const ChainNode*& failed_in_;
+};
+
+// A port with several consumers: copies for all but the last.
+class TeeOutput final : public Output {
+ public:
+  TeeOutput(const RecordType& type, std::vector<std::unique_ptr<Output>> outputs,
+            Counter& records_out);
+
+  absl::Status Push(BatchBase& batch) override;
+  bool Blocked() const override;
+
+ private:
+  const RecordType& type_;
+  const std::vector<std::unique_ptr<Output>> outputs_;
+  Counter& records_out_;
+  const std::unique_ptr<BatchBase> copy_;
+};
+
+// A port without a consumer.
+class DiscardingOutput final : public Output {
+ public:
+  explicit DiscardingOutput(Counter& records_out) : records_out_(records_out) {}
+
+  absl::Status Push(BatchBase& batch) override {
+    records_out_.Add(batch.size());
+    batch.Clear();
+    return absl::OkStatus();
+  }
+  bool Blocked() const override { return false; }
+
+ private:
+  Counter& records_out_;
+};
+
+// A sink's writer as the last operator of a chain.
+class SinkOperator final : public Operator {
+ public:
+  explicit SinkOperator(std::unique_ptr<SinkWriter> writer) : writer_(std::move(writer)) {}
+
+  absl::Status Open(OperatorContext& context) override { return writer_->Open(context); }
+  absl::Status ProcessBatch(size_t, BatchBase& batch) override {
+    dirty_ = true;
+    return writer_->Write(batch);
+  }
+  absl::StatusOr<bool> Finish() override { return writer_->Finish(); }
+  void Close() override { writer_->Close(); }
+
+  bool Blocked() const { return writer_->Blocked(); }
+  absl::Status Flush() {
+    if (!dirty_) return absl::OkStatus();
+    dirty_ = false;
+    return writer_->Flush();
+  }
+
+ private:
+  const std::unique_ptr<SinkWriter> writer_;
+  bool dirty_ = false;
+};
+
+}  // namespace weir

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "runtime/exchange/input_gate.h"
+#include "runtime/task/task_input.h"
+#include "runtime/time/watermark_combiner.h"
+#include "runtime/time/watermark_valve.h"
+
+namespace weir {
+
+// Reads the channels of a task: batches go to the head of the chain, watermarks through a valve per
+// input and, if the operator has several inputs, through what combines them (semantics rules 24 to
+// 26). Owned by the task's thread.
+class GateInput final : public TaskInput {
+ public:
+  // `input_of_channel`: by channel of the gate, the input of the head that it belongs to; each of
+  // the `inputs` has one at least.
+  GateInput(const std::vector<size_t>& input_of_channel, size_t inputs);
+
+  InputGate& gate() { return gate_; }
+
+  absl::Status Open() override { return absl::OkStatus(); }
+  absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) override;
+
+ private:
+  struct Channel {
+    size_t input;
+    // Its number in the input's valve.
+    size_t in_valve;
+    bool ended = false;
+  };
+  void OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain);
+
+  InputGate gate_;
+  std::vector<Channel> channels_;
+  std::vector<WatermarkValve> valves_;
+  InputWatermarks inputs_;
+  size_t open_channels_;
+  // Reused.
+  Element element_;
+  TimeEvents of_input_;
+  TimeEvents events_;
+};
+
+}  // namespace weir

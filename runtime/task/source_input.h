@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "runtime/task/task_input.h"
+#include "runtime/time/source_watermarks.h"
+#include "weir/source.h"
+
+namespace weir {
+
+// Reads a source: polls, assigns timestamps, makes watermarks (semantics rules 23 and 26 to 28).
+// Owned by the task's thread; Wake may be called from any.
+class SourceInput final : public TaskInput, public SourceContext {
+ public:
+  struct Options {
+    size_t batch_records = kBatchRecords;
+    int64_t watermark_interval_nanos = 5'000'000;
+  };
+
+  // `node` is the head of the task's chain and outlives it.
+  SourceInput(ChainNode& node, std::unique_ptr<SourceReader> reader, TaskClock& clock,
+              Options options);
+
+  absl::Status Open() override;
+  absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) override;
+  void OnBlocked(int64_t now) override;
+  int64_t deadline() const override { return deadline_; }
+  void Close() override;
+
+  uint32_t subtask() const override { return node_.subtask(); }
+  uint32_t parallelism() const override { return node_.parallelism(); }
+  Ticks ProcessingTime() const override { return node_.ProcessingTime(); }
+  MetricGroup& metrics() override { return node_.metrics(); }
+  const std::string& uid() const override { return node_.uid(); }
+  void Wake() override {
+    woken_.store(true, std::memory_order_release);
+    node_.task().Wake();
+  }
+  Output* malformed_output() override {
+    return node_.ports.size() > 1 ? node_.ports[1].get() : nullptr;
+  }
+
+ private:
+  // Whether a periodic emission was due; queues what it says.
+  bool EmitPeriodically(Chain& chain, int64_t now);
+  void QueueEvents(Chain& chain);
+  absl::Status Emit(uint32_t split, int64_t now);
+  void AddNewSplits(int64_t now);
+  // Decides when to step next by itself while nothing can be read.
+  void SetDeadline(int64_t now);
+
+  ChainNode& node_;
+  std::unique_ptr<SourceReader> reader_;
+  TaskClock& clock_;
+  const Options options_;
+  const WatermarkSettings& settings_;
+  const std::unique_ptr<BatchBase> batch_;
+  SourceWatermarks watermarks_;
+  uint32_t known_splits_ = 0;
+  int64_t next_emission_ = 0;
+  // Records came since the last periodic emission.
+  bool read_since_emission_ = false;
+  bool idle_ = false;
+  // The reader said kWait, until it wakes us or the wall clock reaches wake_at_.
+  bool waiting_ = false;
+  Ticks wake_at_ = kMaxTicks;
+  bool opened_ = false;
+  int64_t deadline_ = kNoDeadline;
+  TimeEvents events_;
+  std::atomic<bool> woken_{false};
+};
+
+}  // namespace weir

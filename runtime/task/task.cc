@@ -1,0 +1,340 @@
+#include "runtime/task/task.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "proto/control.pb.h"
+#include "sdk/host/user_exception.h"
+
+namespace weir {
+namespace {
+
+// What a task may do before the next one of its executor has its turn.
+constexpr int kStepsPerRun = 16;
+constexpr int64_t kNanosPerRun = 1'000'000;
+// The wall clock may be set: it is looked at again at least this often while a wakeup is waited
+// for.
+constexpr int64_t kMaxWaitNanos = 10'000'000'000;
+
+proto::TaskState ToProto(Task::State state) {
+  switch (state) {
+    case Task::State::kCreated:
+      return proto::TASK_DEPLOYING;
+    case Task::State::kInitializing:
+      return proto::TASK_INITIALIZING;
+    case Task::State::kRunning:
+      return proto::TASK_RUNNING;
+    case Task::State::kFinished:
+      return proto::TASK_FINISHED;
+    case Task::State::kCanceled:
+      return proto::TASK_CANCELED;
+    case Task::State::kFailed:
+      return proto::TASK_FAILED;
+  }
+  return proto::TASK_STATE_UNSPECIFIED;
+}
+
+bool IsTerminal(Task::State state) {
+  return state == Task::State::kFinished || state == Task::State::kCanceled ||
+         state == Task::State::kFailed;
+}
+
+void AddTo(std::atomic<int64_t>& total, int64_t nanos) {
+  total.store(total.load(std::memory_order_relaxed) + std::max<int64_t>(nanos, 0),
+              std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Task::Task(Options options, Env& env, Executor& executor, std::function<void()> on_change)
+    : options_(options),
+      executor_(executor),
+      on_change_(std::move(on_change)),
+      clock_(env.clock()) {
+  chain_.clock = &clock_;
+}
+
+void Task::Start() {
+  start_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::Cancel() {
+  cancel_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::Fail(absl::Status status) {
+  {
+    MutexLock lock(mutex_);
+    if (fail_status_.ok()) fail_status_ = std::move(status);
+  }
+  fail_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::Wake() {
+  Schedule current = schedule_.load(std::memory_order_acquire);
+  while (true) {
+    switch (current) {
+      case Schedule::kPosted:
+      case Schedule::kWoken:
+        return;
+      case Schedule::kRunning:
+        if (schedule_.compare_exchange_weak(current, Schedule::kWoken, std::memory_order_acq_rel))
+          return;
+        break;
+      case Schedule::kIdle:
+        if (schedule_.compare_exchange_weak(current, Schedule::kPosted,
+                                            std::memory_order_acq_rel)) {
+          Post();
+          return;
+        }
+        break;
+    }
+  }
+}
+
+void Task::Post() {
+  executor_.Post([this] { Run(); });
+}
+
+void Task::Run() {
+  // What woke the task happened before this.
+  WEIR_CHECK(schedule_.exchange(Schedule::kRunning, std::memory_order_acq_rel) ==
+             Schedule::kPosted);
+  const int64_t start = clock_.MonotonicNanos();
+  StepResult result = StepResult::kEnd;
+  if (!IsTerminal(state_.load(std::memory_order_relaxed))) {
+    AccountWait(start);
+    result = RunSteps(start);
+    const int64_t end = clock_.MonotonicNanos();
+    AddTo(busy_nanos_, end - start);
+    if (result != StepResult::kMoreWork) {
+      waiting_for_.store(result, std::memory_order_relaxed);
+      waiting_since_.store(end, std::memory_order_relaxed);
+    }
+    if (result == StepResult::kNoInput || result == StepResult::kNoCredit) ArmTimer(end);
+  }
+  if (result == StepResult::kMoreWork) {
+    schedule_.store(Schedule::kPosted, std::memory_order_release);
+    Post();
+    return;
+  }
+  Schedule expected = Schedule::kRunning;
+  if (!schedule_.compare_exchange_strong(expected, Schedule::kIdle, std::memory_order_acq_rel)) {
+    schedule_.store(Schedule::kPosted, std::memory_order_release);
+    Post();
+  }
+}
+
+StepResult Task::RunSteps(int64_t start) {
+  woken_ = true;
+  StepResult result = StepResult::kMoreWork;
+  int64_t now = start;
+  absl::Status status = Guarded([&]() -> absl::Status {
+    for (int i = 0;
+         i < kStepsPerRun && result == StepResult::kMoreWork && now - start < kNanosPerRun; ++i) {
+      WEIR_ASSIGN_OR_RETURN(result, Step(now));
+      now = clock_.MonotonicNanos();
+    }
+    if (result != StepResult::kEnd) WEIR_RETURN_IF_ERROR(FlushAfter(result, now));
+    const ChainNode* misused = nullptr;
+    absl::Status metrics = chain_.MetricsError(misused);
+    if (!metrics.ok()) chain_.failed_in = misused;
+    return metrics;
+  });
+  if (!status.ok()) {
+    End(State::kFailed, std::move(status));
+    return StepResult::kEnd;
+  }
+  if (result != StepResult::kEnd) return result;
+  if (!IsTerminal(state_.load(std::memory_order_relaxed))) End(State::kFinished, absl::OkStatus());
+  return StepResult::kEnd;
+}
+
+absl::StatusOr<StepResult> Task::Step(int64_t now) {
+  if (cancel_requested_.load(std::memory_order_acquire)) {
+    End(State::kCanceled, absl::OkStatus());
+    return StepResult::kEnd;
+  }
+  if (fail_requested_.load(std::memory_order_acquire)) {
+    MutexLock lock(mutex_);
+    return fail_status_;
+  }
+  if (state_.load(std::memory_order_relaxed) != State::kRunning) {
+    if (!start_requested_.load(std::memory_order_acquire)) return StepResult::kNoInput;
+    WEIR_RETURN_IF_ERROR(OpenAll());
+  }
+  WEIR_ASSIGN_OR_RETURN(const bool done, chain_.Advance());
+  if (!done) {
+    input_->OnBlocked(now);
+    return StepResult::kNoCredit;
+  }
+  if (input_ended_) return StepResult::kEnd;
+  if (std::exchange(woken_, false) || chain_.wake_at() != kMaxTicks) {
+    chain_.QueueWakeups();
+    if (chain_.has_queued()) return StepResult::kMoreWork;
+  }
+  if (chain_.Blocked()) {
+    input_->OnBlocked(now);
+    return StepResult::kNoCredit;
+  }
+  WEIR_ASSIGN_OR_RETURN(const StepResult result, input_->Step(chain_, now));
+  if (result != StepResult::kEnd) return result;
+  input_ended_ = true;
+  chain_.QueueEnd();
+  return StepResult::kMoreWork;
+}
+
+absl::Status Task::FlushAfter(StepResult result, int64_t now) {
+  // A task that has been woken before it was opened holds nothing.
+  if (state_.load(std::memory_order_relaxed) != State::kRunning) return absl::OkStatus();
+  if (result == StepResult::kMoreWork && now - last_flush_ < options_.flush_interval_nanos) {
+    chain_.FlushSent();
+    return absl::OkStatus();
+  }
+  last_flush_ = now;
+  return chain_.Flush();
+}
+
+absl::Status Task::OpenAll() {
+  SetState(State::kInitializing);
+  WEIR_RETURN_IF_ERROR(chain_.Open());
+  WEIR_RETURN_IF_ERROR(input_->Open());
+  SetState(State::kRunning);
+  return absl::OkStatus();
+}
+
+absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
+  failed_uid_.clear();
+  chain_.failed_in = nullptr;
+  absl::Status status;
+  try {
+    status = call();
+    if (!status.ok() && chain_.failed_in != nullptr) failed_uid_ = chain_.failed_in->uid();
+  } catch (const abi::__forced_unwind&) {
+    throw;  // The thread is being ended by the system: that must not be swallowed.
+  } catch (...) {
+    // Who ran last has not been undone on the way here.
+    const char* uid = ThisThreadCrashContext().operator_uid;
+    failed_uid_ = uid != nullptr ? uid : "";
+    status = absl::InternalError(
+        StrCat("operator '", failed_uid_, "' threw ", DescribeCurrentException()));
+  }
+  ThisThreadCrashContext() = {};
+  if (!status.ok() && failed_uid_.empty()) failed_uid_ = chain_.head().uid();
+  return status;
+}
+
+void Task::End(State state, absl::Status status) {
+  if (!status.ok()) {
+    clock_.BeginCall();
+    MutexLock lock(mutex_);
+    failure_ = {std::move(status), failed_uid_, clock_.Now()};
+  }
+  CloseAll();
+  if (timer_.has_value()) executor_.Cancel(*timer_);
+  timer_.reset();
+  SetState(state);
+}
+
+void Task::CloseAll() {
+  // What Close throws comes after the end and changes nothing of it; the next node is closed all
+  // the same.
+  absl::Status status;
+  do {
+    status = Guarded([this] {
+      if (input_ != nullptr) input_->Close();
+      chain_.Close();
+      return absl::OkStatus();
+    });
+    if (!status.ok()) {
+      chain_.head().Log("warning", StrCat("closing the task: ", ToStd(status.message())));
+    }
+  } while (!status.ok());
+}
+
+void Task::CloseNow() {
+  if (IsTerminal(state_.load(std::memory_order_acquire))) return;
+  CloseAll();
+  state_.store(State::kCanceled, std::memory_order_release);
+}
+
+void Task::SetState(State state) {
+  state_.store(state, std::memory_order_release);
+  on_change_();
+}
+
+void Task::AccountWait(int64_t now) {
+  const int64_t since = waiting_since_.exchange(0, std::memory_order_relaxed);
+  if (since == 0) return;
+  const bool idle = waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput;
+  AddTo(idle ? idle_nanos_ : backpressured_nanos_, now - since);
+}
+
+void Task::ArmTimer(int64_t now) {
+  // Under backpressure the source makes no watermarks, and an operator that is stopped goes on
+  // before its wakeups.
+  int64_t deadline = kNoDeadline;
+  if (waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput) {
+    deadline = input_->deadline();
+    const Ticks wake_at = chain_.wake_at();
+    if (wake_at != kMaxTicks) {
+      clock_.BeginCall();
+      // The first tick after wake_at (semantics rule 20).
+      const Ticks ticks = std::clamp<Ticks>(wake_at - clock_.Now(), 0, kMaxWaitNanos / 1000) + 1;
+      deadline = std::min(deadline, now + ticks * 1000);
+    }
+  }
+  // One that fires earlier than needed costs a look; setting another each time would cost more.
+  if (timer_.has_value() && timer_deadline_ <= deadline) return;
+  if (timer_.has_value()) executor_.Cancel(*timer_);
+  timer_.reset();
+  timer_deadline_ = deadline;
+  if (deadline == kNoDeadline) return;
+  timer_ = executor_.PostAfter(absl::Nanoseconds(std::max<int64_t>(deadline - now, 0)), [this] {
+    timer_.reset();
+    Wake();
+  });
+}
+
+void Task::FillReport(proto::TaskReport& report) const {
+  report.set_vertex(options_.vertex);
+  report.set_subtask(options_.subtask);
+  report.set_worker(options_.worker);
+  const State state = state_.load(std::memory_order_acquire);
+  report.set_state(ToProto(state));
+  int64_t idle = idle_nanos_.load(std::memory_order_relaxed);
+  int64_t backpressured = backpressured_nanos_.load(std::memory_order_relaxed);
+  const int64_t since = waiting_since_.load(std::memory_order_relaxed);
+  if (since != 0 && !IsTerminal(state)) {
+    const bool waits_for_input =
+        waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput;
+    (waits_for_input ? idle : backpressured) +=
+        std::max<int64_t>(clock_.MonotonicNanos() - since, 0);
+  }
+  report.set_busy_micros(static_cast<uint64_t>(busy_nanos_.load(std::memory_order_relaxed) / 1000));
+  report.set_idle_micros(static_cast<uint64_t>(idle / 1000));
+  report.set_backpressured_micros(static_cast<uint64_t>(backpressured / 1000));
+  for (const auto& node : chain_.nodes) {
+    proto::OperatorMetrics& metrics = *report.add_operators();
+    metrics.set_node(node->index());
+    node->node_metrics.Fill(metrics);
+  }
+  MutexLock lock(mutex_);
+  if (!failure_.has_value()) return;
+  proto::Failure& failure = *report.mutable_failure();
+  failure.set_code(static_cast<int32_t>(failure_->status.code()));
+  failure.set_message(std::string(failure_->status.message()));
+  failure.set_operator_uid(failure_->operator_uid);
+  failure.set_subtask(options_.subtask);
+  failure.set_time_unix_micros(failure_->time_micros);
+}
+
+}  // namespace weir

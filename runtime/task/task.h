@@ -1,0 +1,120 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "common/base/mutex.h"
+#include "common/env/env.h"
+#include "runtime/task/chain.h"
+#include "runtime/task/task_input.h"
+
+namespace weir {
+
+namespace proto {
+class TaskReport;
+}  // namespace proto
+
+// One subtask: a chain of operators and what it reads, as an actor. It is run on one executor, its
+// whole life long, whenever something has woken it: a few steps at a time, never blocking, then the
+// next task of that executor has its turn.
+//
+// Lifecycle: made with chain and input, Start, then until FINISHED, FAILED or CANCELED. Start,
+// Cancel, Wake, Fail and FillReport may be called from any thread, all else is the executor's. It
+// must not be destroyed before its executor is shut down; what is open then is closed by CloseNow.
+class Task final : public TaskSignals {
+ public:
+  struct Options {
+    uint32_t vertex = 0;
+    uint32_t subtask = 0;
+    uint32_t worker = 0;
+    int64_t flush_interval_nanos = 5'000'000;
+  };
+  enum class State : uint8_t { kCreated, kInitializing, kRunning, kFinished, kCanceled, kFailed };
+
+  // `on_change` is called on the executor after each change of state. All references outlive the
+  // task.
+  Task(Options options, Env& env, Executor& executor, std::function<void()> on_change);
+
+  // Filled before Start.
+  Chain& chain() { return chain_; }
+  TaskClock& clock() { return clock_; }
+  void SetInput(std::unique_ptr<TaskInput> input) { input_ = std::move(input); }
+
+  void Start();
+  void Cancel();
+  void Wake() override;
+  void Fail(absl::Status status) override;
+  // After the executor's shutdown, on any one thread.
+  void CloseNow();
+
+  void FillReport(proto::TaskReport& report) const;
+
+ private:
+  // The mailbox: whether the task waits, waits for its executor, runs, or runs and has been woken
+  // meanwhile.
+  enum class Schedule : uint8_t { kIdle, kPosted, kRunning, kWoken };
+  struct Failure {
+    absl::Status status;
+    std::string operator_uid;
+    int64_t time_micros = 0;
+  };
+
+  void Post();
+  void Run();
+  // Steps until there is nothing to do or the budget is used up.
+  StepResult RunSteps(int64_t start);
+  absl::StatusOr<StepResult> Step(int64_t now);
+  absl::Status FlushAfter(StepResult result, int64_t now);
+  absl::Status OpenAll();
+  // The one place where what user code throws is caught: it becomes a status, and failed_uid_ says
+  // where.
+  absl::Status Guarded(absl::FunctionRef<absl::Status()> call);
+  void End(State state, absl::Status status);
+  void CloseAll();
+  void SetState(State state);
+  // Counts the time since the last Run as idle or backpressured.
+  void AccountWait(int64_t now);
+  // Has the task woken when the next wakeup or periodic emission is due.
+  void ArmTimer(int64_t now);
+
+  const Options options_;
+  Executor& executor_;
+  const std::function<void()> on_change_;
+  TaskClock clock_;
+  Chain chain_;
+  std::unique_ptr<TaskInput> input_;
+
+  std::atomic<Schedule> schedule_{Schedule::kIdle};
+  std::atomic<State> state_{State::kCreated};
+  std::atomic<bool> start_requested_{false};
+  std::atomic<bool> cancel_requested_{false};
+  std::atomic<bool> fail_requested_{false};
+
+  // Of the executor's thread.
+  bool input_ended_ = false;
+  bool woken_ = false;
+  std::string failed_uid_;
+  int64_t last_flush_ = 0;
+  std::optional<Executor::TimerId> timer_;
+  int64_t timer_deadline_ = kNoDeadline;
+
+  // Written by the executor's thread, read by any: totals, and what it waits for since when (0: it
+  // does not).
+  std::atomic<int64_t> busy_nanos_{0};
+  std::atomic<int64_t> idle_nanos_{0};
+  std::atomic<int64_t> backpressured_nanos_{0};
+  std::atomic<int64_t> waiting_since_{0};
+  std::atomic<StepResult> waiting_for_{StepResult::kNoInput};
+
+  mutable Mutex mutex_;
+  std::optional<Failure> failure_ ABSL_GUARDED_BY(mutex_);
+  absl::Status fail_status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace weir

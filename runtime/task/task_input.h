@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/task/chain.h"
+
+namespace weir {
+
+// Why a step of a task ended.
+enum class StepResult : uint8_t {
+  kMoreWork,  // only because others shall have their turn
+  kNoInput,   // nothing to read, and no timer due
+  kNoCredit,  // an output is blocked, or an operator waits for something of its own
+  kEnd,       // the input has ended, or the task has
+};
+
+inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
+
+// Where a task's records come from. Owned by the task's thread.
+class TaskInput {
+ public:
+  virtual ~TaskInput() = default;
+
+  virtual absl::Status Open() = 0;
+  // Takes one batch or event and gives it to the chain; never blocks. Called while the chain is not
+  // blocked and has nothing queued. `now` is on the monotonic clock, in nanoseconds.
+  virtual absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) = 0;
+  // The task cannot step because an output is blocked, until the next Step.
+  virtual void OnBlocked(int64_t now) { (void)now; }
+  // When to step by itself though nothing has come, on the monotonic clock; kNoDeadline: never.
+  virtual int64_t deadline() const { return kNoDeadline; }
+  virtual void Close() {}
+};
+
+}  // namespace weir
