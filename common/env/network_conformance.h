@@ -389,7 +389,8 @@ TEST_P(NetworkConformanceTest, AStreamCarriesMessagesBothWaysInOrder) {
   ListenStream([this](const std::string& message) { server_stream()->Send(Bytes("<" + message)); });
   OpenStream([this](const std::string&) { EXPECT_TRUE(client_executor_->IsCurrent()); });
   for (size_t i = 0; i < kCount; ++i) client_stream_->Send(Bytes(StrCat(i)));
-  ASSERT_TRUE(harness_->RunUntil([&] { return client_side_->count() == kCount; }));
+  ASSERT_TRUE(harness_->RunUntil(
+      [&] { return client_side_->count() == kCount && server_side_->count() == kCount; }));
   const auto there = server_side_->messages();
   const auto back = client_side_->messages();
   ASSERT_EQ(there.size(), kCount);
