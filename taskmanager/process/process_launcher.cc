@@ -171,10 +171,11 @@ class PosixSpawnLauncher final : public WorkerLauncher {
     posix_spawn_file_actions_addclosefrom_np(&setup.actions, kParametersFd + 1);
     posix_spawn_file_actions_addchdir_np(&setup.actions, spec.directory.c_str());
 
+    std::string shown_name = "taskmanager";
     std::string mode = "--worker";
     std::string job =
         StrCat("--job=", spec.key.ToString());  // for people who look at the processes
-    char* arguments[] = {program_.data(), mode.data(), job.data(), nullptr};
+    char* arguments[] = {shown_name.data(), mode.data(), job.data(), nullptr};
     Child child;
     if (const int error = posix_spawn(&child.pid, program_.c_str(), &setup.actions,
                                       &setup.attributes, arguments, environ);

@@ -66,7 +66,7 @@ class SlotAgent final : public Agent {
 
   absl::Status Start() override {
     WEIR_ASSIGN_OR_RETURN(listener_, env_.network().Listen(options_.listen_address, Methods()));
-    address_ = listener_->address();
+    address_ = WithHost(listener_->address(), options_.host);
     if (options_.name.empty()) options_.name = address_;
     job_manager_ = env_.network().Connect(options_.job_manager_address);
     control_.Post(lifetime_.GuardConst([this] { Register(); }));
@@ -119,7 +119,7 @@ class SlotAgent final : public Agent {
   void AddWorkers(Request& request) const {
     const auto add = [&request](const WorkerKey& key) {
       proto::RunningWorker* worker = request.add_workers();
-      worker->set_job_id(JobIdToBytes(key.job));
+      worker->set_job_id(JobIdBytes(key.job));
       worker->set_attempt(key.attempt);
       worker->set_index(key.index);
     };
@@ -218,7 +218,7 @@ class SlotAgent final : public Agent {
       if (unreachable_logged_) Log("info", "the job manager answers again");
       unreachable_logged_ = false;
       for (const proto::RunningWorker& worker : response->stop()) {
-        const auto job = JobIdFromBytes(worker.job_id());
+        const auto job = ReadJobId(worker.job_id());
         if (job.ok()) workers_->Stop({*job, worker.attempt(), worker.index()});
       }
       for (auto& [key, exited] : unreported_) ReportExit(key);
@@ -249,7 +249,7 @@ class SlotAgent final : public Agent {
         StrCat("worker ", spec.key.ToString(), " ended: ", failure.message()));
     Exited& exited = unreported_[spec.key];
     exited.request.set_task_manager_id(std::string(id_.bytes().begin(), id_.bytes().end()));
-    exited.request.set_job_id(JobIdToBytes(spec.key.job));
+    exited.request.set_job_id(JobIdBytes(spec.key.job));
     exited.request.set_attempt(spec.key.attempt);
     exited.request.set_worker_index(spec.key.index);
     exited.request.set_exit_code(exit.exit_code);
@@ -315,7 +315,8 @@ class SlotAgent final : public Agent {
       spec->job_manager_address = options_.job_manager_address;
     }
     spec->task_manager = options_.name;
-    spec->listen_host = address_.substr(0, address_.rfind(':'));
+    spec->listen_host = options_.listen_address.substr(0, options_.listen_address.rfind(':'));
+    spec->host = options_.host;
     spec->memory_limit_bytes = options_.worker_memory_limit_bytes;
     spec->orphan_timeout = options_.worker_orphan_timeout;
     workers_->Start(*std::move(spec),
@@ -332,7 +333,7 @@ class SlotAgent final : public Agent {
 
   absl::StatusOr<proto::StopWorkerResponse> StopWorker(const proto::StopWorkerRequest& request) {
     WEIR_RETURN_IF_ERROR(AcceptEpoch(request.leader_epoch()));
-    WEIR_ASSIGN_OR_RETURN(const JobId job, JobIdFromBytes(request.job_id()));
+    WEIR_ASSIGN_OR_RETURN(const JobId job, ReadJobId(request.job_id()));
     workers_->Stop({job, request.attempt(), request.worker_index()});
     return proto::StopWorkerResponse();
   }
@@ -342,7 +343,7 @@ class SlotAgent final : public Agent {
     if (absl::Status fenced = AcceptEpoch(request.leader_epoch()); !fenced.ok()) {
       return respond(fenced);
     }
-    const absl::StatusOr<JobId> job = JobIdFromBytes(request.job_id());
+    const absl::StatusOr<JobId> job = ReadJobId(request.job_id());
     if (!job.ok()) return respond(job.status());
     workers_->ReadLog(*job, request.worker_index(), request.max_lines(),
                       [respond = std::move(respond)](absl::StatusOr<std::string> text) mutable {

@@ -18,6 +18,8 @@ struct AgentOptions {
   // What people call it; default of the binary: host:port.
   std::string name;
   std::string listen_address = "127.0.0.1:0";
+  // The host by which others reach it and its workers; empty: the one it listens on.
+  std::string host;
   std::string job_manager_address;
   uint32_t slots = 1;
   // Holds plugins/ and jobs/.

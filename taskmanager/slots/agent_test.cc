@@ -177,7 +177,7 @@ class AgentTest : public ::testing::Test {
   proto::StartWorkerRequest Worker(uint64_t job, uint32_t attempt, uint32_t index, uint32_t slots) {
     proto::StartWorkerRequest request;
     request.set_leader_epoch(job_manager_->epoch);
-    request.set_job_id(JobIdToBytes(JobId(1, job)));
+    request.set_job_id(JobIdBytes(JobId(1, job)));
     request.set_attempt(attempt);
     request.set_worker_index(index);
     request.set_slots(slots);
@@ -349,7 +349,7 @@ TEST_F(AgentTest, StopsWhatAHeartbeatSaysAndKillsItAfterTheGrace) {
   ASSERT_TRUE(StartWorker(Worker(1, 1, 0, 1)).ok());
   ASSERT_TRUE(StartWorker(Worker(2, 1, 0, 1)).ok());
   proto::RunningWorker worker;
-  worker.set_job_id(JobIdToBytes(JobId(1, 1)));
+  worker.set_job_id(JobIdBytes(JobId(1, 1)));
   worker.set_attempt(1);
   job_manager_->stop.push_back(worker);
   ASSERT_TRUE(Until([&] { return launcher_.launched[0]->terminated == 1; }));
@@ -381,7 +381,7 @@ TEST_F(AgentTest, ShowsTheEndOfAWorkersOutput) {
                   .ok());
   proto::WorkerLogRequest request;
   request.set_leader_epoch(job_manager_->epoch);
-  request.set_job_id(JobIdToBytes(JobId(1, 1)));
+  request.set_job_id(JobIdBytes(JobId(1, 1)));
   request.set_max_lines(2);
   std::vector<absl::StatusOr<proto::WorkerLogResponse>> answers;
   job_manager_->Order("/weir.TaskManager/WorkerLog", request, answers);

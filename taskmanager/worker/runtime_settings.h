@@ -4,15 +4,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "common/config/settings.h"
 #include "runtime/job_runtime.h"
 
 namespace weir {
 
-// What a job's settings say about how it runs: execution.buffer-timeout,
-// pipeline.auto-watermark-interval. Settings that concern others are left alone (the job manager
-// refuses unknown ones). kInvalidArgument names the setting, its value and what is expected.
-absl::StatusOr<RuntimeOptions> RuntimeOptionsFromSettings(
-    const std::map<std::string, std::string>& settings);
+// What the settings say about how a job runs: buffers, intervals, batches. Threads, worker and log
+// are the caller's.
+RuntimeOptions RuntimeOptionsFromSettings(const Settings& settings);
+
+// The settings that were given with a job. kInvalidArgument for an unknown one or a bad value.
+absl::StatusOr<Settings> SettingsOfJob(const std::map<std::string, std::string>& settings);
 
 }  // namespace weir

@@ -132,7 +132,8 @@ class RuntimeWorker final : public Worker {
   }
 
   absl::Status Listen() {
-    WEIR_ASSIGN_OR_RETURN(runtime_options_, RuntimeOptionsFromSettings(spec_.settings));
+    WEIR_ASSIGN_OR_RETURN(const Settings settings, SettingsOfJob(spec_.settings));
+    runtime_options_ = RuntimeOptionsFromSettings(settings);
     runtime_options_.worker_index = spec_.key.index;
     runtime_options_.task_threads = spec_.slots;
     runtime_options_.log = [log = surroundings_.log](std::string_view uid, std::string_view level,
@@ -144,6 +145,7 @@ class RuntimeWorker final : public Worker {
     exchange.leader_epoch = spec_.leader_epoch;
     exchange.attempt = spec_.key.attempt;
     exchange.worker_index = spec_.key.index;
+    exchange.credits_per_channel = static_cast<uint32_t>(settings.Get(options::kCreditsPerChannel));
     WEIR_ASSIGN_OR_RETURN(exchange_, MakeExchange(env_, StrCat(spec_.listen_host, ":0"), exchange));
     ServerMethods methods;
     methods.unary.push_back(TypedUnary<proto::DeployRequest, proto::DeployResponse>(
@@ -165,12 +167,12 @@ class RuntimeWorker final : public Worker {
   void Register(absl::Duration retry) {
     if (ended_) return;
     proto::RegisterWorkerRequest request;
-    request.set_job_id(JobIdToBytes(spec_.key.job));
+    request.set_job_id(JobIdBytes(spec_.key.job));
     request.set_attempt(spec_.key.attempt);
     request.set_worker_index(spec_.key.index);
     request.set_leader_epoch(leader_epoch_);
-    request.set_control_address(listener_->address());
-    request.set_exchange_address(exchange_->address());
+    request.set_control_address(WithHost(listener_->address(), spec_.host));
+    request.set_exchange_address(WithHost(exchange_->address(), spec_.host));
     request.set_pid(spec_.pid);
     request.set_graph_hash(spec_.graph_hash);
     TypedCall<proto::RegisterWorkerRequest, proto::RegisterWorkerResponse>(
@@ -252,7 +254,7 @@ class RuntimeWorker final : public Worker {
     heartbeat_under_way_ = true;
     heartbeat_wanted_ = false;
     proto::WorkerHeartbeatRequest request;
-    request.set_job_id(JobIdToBytes(spec_.key.job));
+    request.set_job_id(JobIdBytes(spec_.key.job));
     request.set_attempt(spec_.key.attempt);
     request.set_worker_index(spec_.key.index);
     request.set_leader_epoch(leader_epoch_);
@@ -295,7 +297,7 @@ class RuntimeWorker final : public Worker {
   template <class Request>
   absl::Status CheckOrder(const Request& request) {
     WEIR_RETURN_IF_ERROR(AcceptEpoch(request.leader_epoch()));
-    if (request.job_id() != JobIdToBytes(spec_.key.job) || request.attempt() != spec_.key.attempt) {
+    if (request.job_id() != JobIdBytes(spec_.key.job) || request.attempt() != spec_.key.attempt) {
       return absl::FailedPreconditionError(StrCat("this worker runs attempt ", spec_.key.attempt,
                                                   " of job ", spec_.key.job.ToString(),
                                                   ", not attempt ", request.attempt()));

@@ -16,7 +16,7 @@ constexpr uint64_t kMaxPluginBytes = 512ull << 20;
 
 void FillRequest(const WorkerSpec& spec, proto::StartWorkerRequest& request) {
   request.set_leader_epoch(spec.leader_epoch);
-  request.set_job_id(JobIdToBytes(spec.key.job));
+  request.set_job_id(JobIdBytes(spec.key.job));
   request.set_attempt(spec.key.attempt);
   request.set_worker_index(spec.key.index);
   request.set_slots(spec.slots);
@@ -35,7 +35,11 @@ void FillRequest(const WorkerSpec& spec, proto::StartWorkerRequest& request) {
 
 std::string WorkerKey::ToString() const { return StrCat(job.ToString(), "/", attempt, "-", index); }
 
-absl::StatusOr<JobId> JobIdFromBytes(std::string_view bytes) {
+std::string WithHost(const std::string& address, const std::string& host) {
+  return host.empty() ? address : StrCat(host, address.substr(address.rfind(':')));
+}
+
+absl::StatusOr<JobId> ReadJobId(std::string_view bytes) {
   if (bytes.size() != JobId::kBytes) {
     return absl::InvalidArgumentError(
         StrCat("a job id has ", JobId::kBytes, " bytes, this one ", bytes.size()));
@@ -45,13 +49,13 @@ absl::StatusOr<JobId> JobIdFromBytes(std::string_view bytes) {
   return JobId(id);
 }
 
-std::string JobIdToBytes(const JobId& id) {
+std::string JobIdBytes(const JobId& id) {
   return std::string(id.bytes().begin(), id.bytes().end());
 }
 
 absl::StatusOr<WorkerSpec> WorkerSpecFromRequest(const proto::StartWorkerRequest& request) {
   WorkerSpec spec;
-  WEIR_ASSIGN_OR_RETURN(spec.key.job, JobIdFromBytes(request.job_id()));
+  WEIR_ASSIGN_OR_RETURN(spec.key.job, ReadJobId(request.job_id()));
   spec.key.attempt = request.attempt();
   spec.key.index = request.worker_index();
   spec.leader_epoch = request.leader_epoch();
@@ -86,6 +90,7 @@ std::string SerializeWorkerSpec(const WorkerSpec& spec) {
   parameters.set_task_manager(spec.task_manager);
   parameters.set_directory(spec.directory);
   parameters.set_listen_host(spec.listen_host);
+  parameters.set_host(spec.host);
   parameters.set_memory_limit_bytes(spec.memory_limit_bytes);
   parameters.set_orphan_timeout_micros(absl::ToInt64Microseconds(spec.orphan_timeout));
   return parameters.SerializeAsString();
@@ -101,6 +106,7 @@ absl::StatusOr<WorkerSpec> ParseWorkerSpec(std::string_view bytes) {
   spec.task_manager = parameters.task_manager();
   spec.directory = parameters.directory();
   spec.listen_host = parameters.listen_host();
+  spec.host = parameters.host();
   spec.memory_limit_bytes = parameters.memory_limit_bytes();
   spec.orphan_timeout = absl::Microseconds(parameters.orphan_timeout_micros());
   return spec;

@@ -44,6 +44,8 @@ struct WorkerSpec {
   std::string task_manager;
   std::string directory;
   std::string listen_host = "127.0.0.1";
+  // The host by which others reach it; empty: the one it listens on.
+  std::string host;
   // 0: no limit.
   uint64_t memory_limit_bytes = 0;
   absl::Duration orphan_timeout = absl::Seconds(10);
@@ -62,8 +64,11 @@ class StartWorkerRequest;
 // or a number is out of its range.
 absl::StatusOr<WorkerSpec> WorkerSpecFromRequest(const proto::StartWorkerRequest& request);
 
+// "host:port" with another host; as it is if `host` is empty.
+std::string WithHost(const std::string& address, const std::string& host);
+
 // Reads a job id of exactly 16 bytes.
-absl::StatusOr<JobId> JobIdFromBytes(std::string_view bytes);
-std::string JobIdToBytes(const JobId& id);
+absl::StatusOr<JobId> ReadJobId(std::string_view bytes);
+std::string JobIdBytes(const JobId& id);
 
 }  // namespace weir
