@@ -270,6 +270,7 @@ TEST_P(NetworkConformanceTest, AnAnswerMayComeLaterFromAnotherExecutor) {
   const auto response = CallAndWait(*peer_, "later");
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(*response, "later");
+  listener_ = nullptr;  // No handler is still posting to `other`.
 }
 
 TEST_P(NetworkConformanceTest, ManyCallsAtOnceAreEachAnsweredOnce) {
@@ -371,6 +372,12 @@ TEST_P(NetworkConformanceTest, APeerConnectsAgainWhenTheServerIsBack) {
   listener_ = std::move(*listener);
   absl::StatusOr<std::string> response = absl::UnavailableError("not tried");
   for (int i = 0; i < 1000 && absl::IsUnavailable(response.status()); ++i) {
+    std::atomic<bool> due = false;  // A network may wait a little before it tries again.
+    client_executor_->PostAfter(absl::Milliseconds(10), [&] {
+      due = true;
+      harness_->Notify();
+    });
+    ASSERT_TRUE(harness_->RunUntil([&] { return due.load(); }));
     response = CallAndWait(*peer_, "hello");
   }
   ASSERT_TRUE(response.ok()) << response.status();
@@ -545,6 +552,29 @@ TEST_P(NetworkConformanceTest, AStreamIsLostWhenTheServerStops) {
   client_stream_->Send(Bytes("anybody there?"));
   client_stream_->Finish();
   client_stream_->Cancel(absl::CancelledError("over"));
+}
+
+TEST_P(NetworkConformanceTest, AStreamWithoutAnExecutorCarriesMessagesAndTheReasonOfItsEnd) {
+  ServerMethods methods;
+  methods.streams.push_back(
+      {kMethod, nullptr,
+       [this](std::shared_ptr<MessageStream> stream) -> absl::StatusOr<StreamCallbacks> {
+         stream->Send(Bytes("welcome"));
+         const std::lock_guard<std::mutex> lock(mutex_);
+         server_stream_ = std::move(stream);
+         return server_side_->Callbacks();
+       }});
+  Listen(std::move(methods));
+  client_stream_ = peer_->OpenStream(kMethod, nullptr, client_side_->Callbacks());
+  for (int i = 0; i < 100; ++i) client_stream_->Send(Bytes(StrCat(i)));
+  ASSERT_TRUE(harness_->RunUntil([&] { return server_side_->count() == 100; }));
+  ASSERT_TRUE(harness_->RunUntil([&] { return client_side_->count() == 1; }));
+  EXPECT_EQ(server_side_->messages().back(), "99");
+  client_stream_->Cancel(absl::DataLossError("checksum"));
+  // Not from within the call, which may hold a lock.
+  ASSERT_TRUE(harness_->RunUntil([&] { return client_side_->closed().has_value(); }));
+  ASSERT_TRUE(harness_->RunUntil([&] { return server_side_->closed().has_value(); }));
+  EXPECT_EQ(*server_side_->closed(), absl::DataLossError("checksum"));
 }
 
 }  // namespace weir

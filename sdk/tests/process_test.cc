@@ -65,6 +65,8 @@ struct Timers : KeyedProcess<std::string, Command, std::string> {
 class ProcessTest : public ::testing::TestWithParam<testing::HarnessMode> {
  protected:
   void Make(std::string on_timer = "") {
+    harness_.reset();
+    job_ = JobDefinition();
     const DefineInput input;
     internal::GraphBuilder graph(input, job_);
     Job job(graph);

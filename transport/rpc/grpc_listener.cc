@@ -235,7 +235,9 @@ class GrpcListener::Server : public std::enable_shared_from_this<Server> {
   using StreamKey = std::pair<std::string, uint64_t>;
 
   void Take(grpc_call* call, const std::string& method, uint64_t stream_id) {
-    if (const auto unary = unary_.find(method); unary != unary_.end()) {
+    // A stream may bring no message for ever: a unary method is not for it.
+    const auto unary = stream_id == 0 ? unary_.find(method) : unary_.end();
+    if (unary != unary_.end()) {
       std::make_shared<UnaryAnswer>(queue_, call,
                                     [self = shared_from_this(), &offered = unary->second](
                                         std::string request, std::shared_ptr<UnaryAnswer> answer) {
@@ -256,7 +258,9 @@ class GrpcListener::Server : public std::enable_shared_from_this<Server> {
     } else {
       grpc_call_cancel_with_status(
           call, GRPC_STATUS_UNIMPLEMENTED,
-          StrCat("this server has no method ", method, "; is it of another version?").c_str(),
+          StrCat("this server has no ", stream_id == 0 ? "method " : "stream ", method,
+                 "; is it of another version?")
+              .c_str(),
           nullptr);
       grpc_call_unref(call);
     }

@@ -11,9 +11,8 @@ namespace weir {
 struct GrpcNetworkOptions {
   // Threads that wait for the network and run its work, and the callbacks that name no executor.
   int threads = 2;
-  // A larger message ends its call with kResourceExhausted, on the sending side already. The slack
-  // is for a control message's envelope.
-  size_t max_message_bytes = kMaxControlMessageBytes + (64 << 10);
+  // A larger message ends its call with kResourceExhausted, on the sending side already.
+  size_t max_message_bytes = kMaxControlMessageBytes;
   // What all connections of this network together may hold in buffers.
   size_t max_buffer_bytes = 512 << 20;
   // Calls and streams that one connection may have open at a server; more wait at the client.

@@ -270,8 +270,8 @@ void StreamCall::Deliver(std::string message) {
     AfterDelivery();
     return;
   }
-  const CallGate::Pass pass(*gate_);
-  if (!pass) return Abandon();
+  const CallGate::Pass posting(*gate_);
+  if (!posting) return Abandon();
   executor_->Post(RunOrAbandon(
       [self, message = std::move(message)]() mutable {
         {
@@ -366,7 +366,8 @@ void StreamCall::Cancel(absl::Status why) {
   if (why.ok()) why = absl::CancelledError("the stream was cancelled");
   {
     MutexLock lock(mutex_);
-    if (reason_given_ || close_posted_) return;
+    // A server may still cancel after the client has finished and on_close has run.
+    if (reason_given_ || status_known_) return;
     reason_given_ = true;
     reason_ = why;
     broken_ = true;

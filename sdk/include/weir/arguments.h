@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "weir/duration.h"
+#include "weir/time_format.h"
 #include "weir/graph.h"
 #include "weir/plugin.h"
 #include "weir/time.h"
@@ -39,7 +39,7 @@ std::string FormatArgument(const T& value) {
   } else if constexpr (std::is_same_v<T, bool>) {
     return value ? "true" : "false";
   } else if constexpr (std::is_same_v<T, Duration>) {
-    return DurationToText(value);
+    return FormatDuration(value);
   } else {
     char buffer[64];
     const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value);
@@ -57,7 +57,7 @@ bool ParseArgument(std::string_view text, T& value) {
     value = text == "true";
     return true;
   } else if constexpr (std::is_same_v<T, Duration>) {
-    return DurationFromText(text, value);
+    return ParseDuration(text, value).ok();
   } else {
     const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
     return result.ec == std::errc() && result.ptr == text.data() + text.size();

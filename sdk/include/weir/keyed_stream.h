@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "weir/aggregates.h"
-#include "weir/duration.h"
+#include "weir/time_format.h"
 #include "weir/keyed_operators.h"
 #include "weir/stream.h"
 #include "weir/window.h"
@@ -164,13 +164,13 @@ class KeyedStream {
   WindowedStream<T, F> Window(Tumbling window) const {
     return WindowedStream<T, F>(keyed_,
                                 {window.size.count(), window.size.count(), window.offset.count(), 0,
-                                 "TumblingWindow(" + internal::DurationToText(window.size) + ")"});
+                                 "TumblingWindow(" + FormatDuration(window.size) + ")"});
   }
   WindowedStream<T, F> Window(Sliding window) const {
     return WindowedStream<T, F>(
         keyed_, {window.size.count(), window.slide.count(), window.offset.count(), 0,
-                 "SlidingWindow(" + internal::DurationToText(window.size) + ", " +
-                     internal::DurationToText(window.slide) + ")"});
+                 "SlidingWindow(" + FormatDuration(window.size) + ", " +
+                     FormatDuration(window.slide) + ")"});
   }
 
   // f(accumulated, next) -> accumulated; puts out the new value for each record.
