@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/edit_distance.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "connectors/files/files_settings.h"
@@ -43,12 +44,12 @@ class Registry final : public ConnectorRegistry {
       return reader.Finish();
     }
     if (spec.connector == "blackhole") return SettingsReader(spec).Finish();
-    const std::vector<std::string_view> names =
-        is_source ? std::vector<std::string_view>{"files"}
-                  : std::vector<std::string_view>{"files", "print", "blackhole"};
+    const std::vector<std::string> names =
+        is_source ? std::vector<std::string>{"files"}
+                  : std::vector<std::string>{"files", "print", "blackhole"};
     std::string known;
-    for (const std::string_view name : names) known += StrCat(known.empty() ? "" : ", ", name);
-    const std::string_view nearest = NearestName(spec.connector, names);
+    for (const std::string& name : names) known += StrCat(known.empty() ? "" : ", ", name);
+    const std::string nearest = Nearest(spec.connector, names);
     return absl::InvalidArgumentError(
         StrCat("unknown connector '", spec.connector, "'",
                nearest.empty() ? "." : StrCat("; is '", nearest, "' meant?"), " Known ",

@@ -1,30 +1,16 @@
 #include "connectors/settings.h"
 
 #include <algorithm>
-#include <numeric>
 #include <variant>
 
+#include "common/base/edit_distance.h"
 #include "common/base/strings.h"
 
 namespace weir {
 namespace {
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
-std::string Join(const std::vector<std::string_view>& names) {
+template <class Names>
+std::string Join(const Names& names) {
   std::string text;
   for (const std::string_view name : names) {
     if (!text.empty()) text += ", ";
@@ -34,20 +20,6 @@ std::string Join(const std::vector<std::string_view>& names) {
 }
 
 }  // namespace
-
-std::string_view NearestName(std::string_view name, const std::vector<std::string_view>& names) {
-  std::string_view nearest;
-  size_t least = std::max<size_t>(2, name.size() / 3) + 1;
-  if (name.size() > 128) return nearest;
-  for (const std::string_view candidate : names) {
-    const size_t distance = EditDistance(name, candidate);
-    if (distance < least) {
-      least = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest;
-}
 
 const SettingValue* SettingsReader::Find(std::string_view name) {
   known_.emplace(name);
@@ -97,8 +69,8 @@ void SettingsReader::Fail(std::string_view text) {
 absl::Status SettingsReader::Finish() {
   for (const auto& [name, value] : spec_.settings) {
     if (known_.contains(name)) continue;
-    const std::vector<std::string_view> names(known_.begin(), known_.end());
-    const std::string_view nearest = NearestName(name, names);
+    const std::vector<std::string> names(known_.begin(), known_.end());
+    const std::string nearest = Nearest(name, names);
     Fail(nearest.empty() ? StrCat("unknown setting '", name, "'; it has: ", Join(names))
                          : StrCat("unknown setting '", name, "'; is '", nearest,
                                   "' meant? It has: ", Join(names)));

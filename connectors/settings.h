@@ -11,9 +11,6 @@
 
 namespace weir {
 
-// Of `names`, the one nearest to `name` by edits, if it is near enough to be meant; else empty.
-std::string_view NearestName(std::string_view name, const std::vector<std::string_view>& names);
-
 // Reads the settings of a connector. The first error is kept; Finish also refuses settings that
 // were not asked for, naming the nearest that exists. `connector` and `spec` outlive it.
 class SettingsReader {

@@ -18,8 +18,8 @@ absl::StatusOr<Files> ParseFilesSettings(const ConnectorSpec& spec, bool is_sour
   settings.format = kFormats[reader.Choice("format", {"from-extension", "json", "csv"}, 0)];
   settings.header = reader.Flag("header", true);
   if (is_source) {
-    constexpr std::array kMalformed = {Malformed::kFail, Malformed::kSkip, Malformed::kSideOutput};
-    settings.malformed = kMalformed[reader.Choice("malformed", {"fail", "skip", "side-output"}, 0)];
+    constexpr std::array kPolicies = {Malformed::kFail, Malformed::kSkip, Malformed::kSideOutput};
+    settings.malformed = kPolicies[reader.Choice("malformed", {"fail", "skip", "side-output"}, 0)];
     constexpr std::array kUnits = {TimeUnit::kMillis, TimeUnit::kSeconds, TimeUnit::kMicros,
                                    TimeUnit::kNanos};
     settings.time_unit = kUnits[reader.Choice("time-unit", {"ms", "s", "us", "ns"}, 0)];

@@ -12,8 +12,8 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "connectors/json/time_text.h"
 #include "simdjson.h"
+#include "weir/time_format.h"
 
 namespace weir {
 namespace {
@@ -150,7 +150,7 @@ class SimdjsonLineReader final : public JsonLineReader {
     std::string_view text;
     const auto error = OnCurrent([](auto& v) { return v.get_string(); }).get(text);
     if (error != simdjson::SUCCESS) return Unexpected("a time (ISO-8601 text or a number)", error);
-    WEIR_ASSIGN_OR_RETURN(value, ParseTimeText(text));
+    WEIR_RETURN_IF_ERROR(ParseTime(text, value));
     state_ = State::kDone;
     return absl::OkStatus();
   }
@@ -166,7 +166,7 @@ class SimdjsonLineReader final : public JsonLineReader {
     const auto error = OnCurrent([](auto& v) { return v.get_string(); }).get(text);
     if (error != simdjson::SUCCESS)
       return Unexpected("a duration (text such as \"1h30m\", or a number)", error);
-    WEIR_ASSIGN_OR_RETURN(value, ParseDurationText(text));
+    WEIR_RETURN_IF_ERROR(ParseDuration(text, value));
     state_ = State::kDone;
     return absl::OkStatus();
   }

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "weir/graph.h"
+#include "weir/side_output.h"
 #include "weir/source.h"
 
 // What a job reads from and writes to. Files, Print and Blackhole are values that name a connector
@@ -32,8 +32,11 @@ enum class FileFormat {
 enum class Malformed {
   kFail,        // the job fails, naming file and line
   kSkip,        // it is dropped and counted in numMalformedRecordsSkipped
-  kSideOutput,  // it goes to the source's output for malformed records, with the reason
+  kSideOutput,  // it goes to the source's side output kMalformed, with the reason
 };
+
+// The side output of a source with Malformed::kSideOutput: source.Side(weir::kMalformed).
+inline constexpr SideOutput<MalformedRecord> kMalformed{"malformed"};
 
 // What a number stands for where a record has a time or a duration.
 enum class TimeUnit { kSeconds, kMillis, kMicros, kNanos };
