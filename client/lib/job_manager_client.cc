@@ -18,7 +18,7 @@ std::string Bytes(JobId job) { return std::string(job.bytes().begin(), job.bytes
 absl::Status WithAddress(const absl::Status& status, const ClientOptions& options) {
   if (absl::IsUnavailable(status)) {
     return absl::UnavailableError(StrCat("the job manager at ", options.address,
-                                         " is not reachable: ", ToStd(status.message())));
+                                         " is not reachable: ", UnreachableCause(status)));
   }
   if (absl::IsDeadlineExceeded(status)) {
     return absl::UnavailableError(StrCat("the job manager at ", options.address,
@@ -44,6 +44,11 @@ std::string ListOf(const std::vector<const proto::JobSummary*>& jobs) {
 }
 
 }  // namespace
+
+std::string UnreachableCause(const absl::Status& status) {
+  const std::string text(status.message());
+  return text.find("Connection refused") != std::string::npos ? "nothing listens there" : text;
+}
 
 JobManagerClient::JobManagerClient(Env& env, Executor& executor, ClientOptions options)
     : env_(env),

@@ -198,7 +198,7 @@ void PluginUpload::Finish(absl::StatusOr<JobId> result) {
                                            end_sent_ ? " was lost while it accepted the job, which "
                                                        "may run or not (look with 'jobctl list'): "
                                                      : " is not reachable: ",
-                                           ToStd(result.status().message())));
+                                           UnreachableCause(result.status())));
   }
   auto done = std::exchange(done_, nullptr);
   done(std::move(result));

@@ -13,6 +13,9 @@
 
 namespace weir {
 
+// Why nobody answers, without what the layers below add to it.
+std::string UnreachableCause(const absl::Status& status);
+
 // One submission: hashes the plugin, sends the header, then the file in pieces of 1 MiB as the
 // network takes them (at most kMaxQueuedBytes wait in it), then the end. Lives on `executor` until
 // `done` has been called, held by its own callbacks.
