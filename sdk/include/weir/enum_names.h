@@ -19,11 +19,18 @@ namespace internal {
 inline constexpr int kMinNamedEnum = -128;
 inline constexpr std::size_t kNamedEnums = 256;
 
-template <class E, E value>
-struct EnumConstant {};
+// Casts that the enum is too small for: g++ and clang up to 19 warn, later ones do not substitute.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#if defined(__clang__) && __clang_major__ >= 16 && __clang_major__ < 20
+#pragma clang diagnostic ignored "-Wenum-constexpr-conversion"
+#endif
+template <class E, int value, class = void>
+inline constexpr bool kCanCast = false;
+template <class E, int value>
+inline constexpr bool
+    kCanCast<E, value, std::void_t<std::integral_constant<E, static_cast<E>(value)>>> = true;
 
-// Whether `value` can be cast to E in a constant: not where the enum has no fixed underlying type
-// and is too small for it.
 template <class E, int value>
 consteval bool IsEnumValue() {
   using U = std::underlying_type_t<E>;
@@ -32,7 +39,7 @@ consteval bool IsEnumValue() {
   } else if constexpr (!std::in_range<U>(value)) {
     return false;
   } else {
-    return requires { typename EnumConstant<E, static_cast<E>(value)>; };
+    return kCanCast<E, value>;
   }
 }
 
@@ -77,6 +84,8 @@ std::array<std::string_view, kNamedEnums> FindEnumNames() {
   }
   return names;
 }
+
+#pragma GCC diagnostic pop
 
 template <class E>
 const std::array<std::string_view, kNamedEnums>& EnumNames() {

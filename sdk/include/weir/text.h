@@ -31,8 +31,8 @@ inline constexpr bool kHasText = kIsScalar<T> || CodecHasText<T>;
 
 inline absl::Status Expected(const std::string& what, std::string_view found) {
   const bool cut = found.size() > 64;
-  return absl::InvalidArgumentError("expected " + what + ", found '" +
-                                    std::string(found.substr(0, 64)) + (cut ? "...'" : "'"));
+  return absl::InvalidArgumentError("expected " + what + ", found \"" +
+                                    std::string(found.substr(0, 64)) + (cut ? "...\"" : "\""));
 }
 
 template <class N>

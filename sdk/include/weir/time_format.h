@@ -106,8 +106,8 @@ class TimeScanner {
 };
 
 inline absl::Status NotATime(std::string_view text, const char* why) {
-  return absl::InvalidArgumentError("expected a time such as 2001-02-03T04:05:06.789Z, found '" +
-                                    std::string(text.substr(0, 64)) + "'" + why);
+  return absl::InvalidArgumentError("expected a time such as 2001-02-03T04:05:06.789Z, found \"" +
+                                    std::string(text.substr(0, 64)) + "\"" + why);
 }
 
 }  // namespace internal
@@ -208,7 +208,7 @@ inline absl::Status ParseTime(std::string_view text, EventTime& time,
       civil.day > internal::DaysInMonth(civil.year, civil.month)) {
     return internal::NotATime(text, ": there is no such day");
   }
-  if (hours > 23 || minutes > 59 || seconds > 59)
+  if (hours > 23 || minutes > 59 || seconds > 60)
     return internal::NotATime(text, ": there is no such time of day");
   const std::int64_t whole =
       internal::DaysFromCivil(civil) * 86'400 + static_cast<std::int64_t>(hours) * 3600 +
@@ -265,8 +265,8 @@ inline std::string FormatDuration(Duration duration) {
 // kInvalidArgument for anything else.
 inline absl::Status ParseDuration(std::string_view text, Duration& duration) {
   const auto wrong = [text](const char* why) {
-    return absl::InvalidArgumentError("expected a duration such as 1h30m, 90s or 250ms, found '" +
-                                      std::string(text.substr(0, 64)) + "'" + why);
+    return absl::InvalidArgumentError("expected a duration such as 1h30m, 90s or 250ms, found \"" +
+                                      std::string(text.substr(0, 64)) + "\"" + why);
   };
   struct Unit {
     std::string_view name;

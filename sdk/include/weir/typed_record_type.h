@@ -209,7 +209,6 @@ class TypedRecordType final : public RecordType {
                             std::size_t old_size, Batch<T>& to) {
     if (!from.timestamps.empty() || !to.timestamps.empty()) {
       while (to.timestamps.size() < old_size) to.timestamps.emplace_back(kMinTicks);
-      to.timestamps.truncate(old_size);
       for (std::size_t i = begin; i < end; ++i) to.timestamps.emplace_back(from.TimestampAt(i));
     }
     if (from.hashes.empty() || to.hashes.size() != old_size) {
@@ -228,7 +227,6 @@ class TypedRecordType final : public RecordType {
       to.records.emplace_back(std::move(from.records[i]));
       if (kTimestamps || !to.timestamps.empty()) {
         if (to.timestamps.size() != old_size) [[unlikely]] {
-          to.timestamps.truncate(old_size);
           while (to.timestamps.size() < old_size) to.timestamps.emplace_back(kMinTicks);
         }
         to.timestamps.emplace_back(kTimestamps ? from.timestamps[i] : kMinTicks);
