@@ -8,9 +8,10 @@
 #include <utility>
 
 #include "weir/aggregates.h"
-#include "weir/time_format.h"
 #include "weir/keyed_operators.h"
+#include "weir/sliced_window_operator.h"
 #include "weir/stream.h"
+#include "weir/time_format.h"
 #include "weir/window.h"
 #include "weir/window_operator.h"
 
@@ -137,7 +138,19 @@ class WindowedStream {
     NodeDefinition node;
     node.uid = std::move(uid);
     node.description = shape_.description;
-    using Op = internal::WindowOperator<Key, T, Out, Plan>;
+    // Overlapping windows share slices where the order of arrival does not matter.
+    if constexpr (kOrderFree) {
+      if (shape_.slide < shape_.size) {
+        return AddOperator<Out, internal::SlicedWindowOperator<Key, T, Out, Plan>>(
+            std::move(node), std::move(plan), where);
+      }
+    }
+    return AddOperator<Out, internal::WindowOperator<Key, T, Out, Plan>>(std::move(node),
+                                                                         std::move(plan), where);
+  }
+  template <class Out, class Op, class Plan>
+  Stream<Out> AddOperator(NodeDefinition node, std::shared_ptr<const Plan> plan,
+                          const std::source_location& where) const {
     node.states.push_back({"windows", Op::StateTypeText()});
     return keyed_.template Add<Out>(std::move(node), where,
                                     [plan](std::shared_ptr<const internal::SidePorts> sides) {

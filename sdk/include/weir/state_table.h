@@ -51,6 +51,13 @@ struct KeyedSlot<K, V> {
   void MarkUsed(std::uint32_t) {}
 };
 
+// A place in an iteration over a table that can stop and go on later, as long as the table is not
+// changed in between.
+struct TableCursor {
+  std::uint32_t group = 0;
+  std::uint32_t slot = 0;
+};
+
 // A flat hash table from keys to values, one open-addressing sub-table for each key group, so that
 // a snapshot or a rescale is a scan of one range and growth happens a sub-table at a time.
 //
@@ -70,12 +77,7 @@ class KeyedTable {
   };
 
  public:
-  // A place in an iteration that can stop and go on later, as long as the table is not changed in
-  // between.
-  struct Cursor {
-    std::uint32_t group = 0;
-    std::uint32_t slot = 0;
-  };
+  using Cursor = TableCursor;
 
   KeyedTable(KeyGroupRange range, std::uint32_t max_parallelism)
       : first_(range.first), max_parallelism_(max_parallelism), groups_(range.size()) {}
@@ -223,6 +225,11 @@ class KeyedTable {
       f(key, value);
       return true;
     });
+  }
+  // Calls f(const K&, const V&, hash) for each entry, for what looks the keys up in another table.
+  template <class F>
+  void ForEachHashed(F&& f) {
+    ForEach([&](const K& key, V& value) { f(key, std::as_const(value), KeyHash(key)); });
   }
   // Calls f(const K&, const V&) for the entries of one key group, given by its absolute number.
   template <class F>

@@ -14,26 +14,9 @@
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
 #include "weir/window.h"
+#include "weir/window_batch.h"
 
 namespace weir::internal {
-
-// What is the same for all event-time window operators of one job step, made once and shared by its
-// subtasks.
-template <class T, class Key, class Aggregator, class MakeResult>
-struct WindowPlan {
-  WindowShape shape;
-  Key key;
-  Aggregator aggregator;
-  // (const K&, const TimeWindow&, AggregateResult) -> the record put out.
-  MakeResult make_result;
-  // Tag of the late side output, or empty.
-  std::string late_tag;
-};
-
-// How a loop holds a function of the plan: a copy where that is a few bytes, so that it stays in
-// registers.
-template <class F>
-using InLoop = std::conditional_t<std::is_trivially_copyable_v<F> && sizeof(F) <= 64, F, const F&>;
 
 // Tumbling windows, and sliding ones whose aggregation must see the records of each window in their
 // order of arrival: a table from key to accumulator for each open window. One timer a window end,
@@ -113,94 +96,22 @@ class WindowOperator final : public Operator {
   absl::Status ProcessTumbling(Batch<T>& batch) {
     const std::size_t n = batch.records.size();
     if (n == 0) return absl::OkStatus();
-    if (last_ == nullptr || !AllIn(*last_, batch)) {
+    if (last_ == nullptr || !AllWithin(last_->start, last_->max_timestamp, batch)) {
       if (batch.timestamps[0] == kMinTicks) return NoTimestamp();
       last_ = FindPane(WindowStart(batch.timestamps[0], shape_.offset, shape_.size));
-      if (last_ == nullptr || !AllIn(*last_, batch)) return ProcessMixed(batch);
+      if (last_ == nullptr || !AllWithin(last_->start, last_->max_timestamp, batch))
+        return ProcessMixed(batch);
     }
     if (last_->any_fired) return ProcessMixed(batch);
-    AddAll(*last_, batch);
+    AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
     return absl::OkStatus();
-  }
-
-  static bool AllIn(const Pane& pane, const Batch<T>& batch) {
-    // For a time outside [start, max] at least one of the differences has its sign bit set, also
-    // when it wraps around.
-    const auto start = static_cast<std::uint64_t>(pane.start);
-    const auto max = static_cast<std::uint64_t>(pane.max_timestamp);
-    std::uint64_t signs = 0;
-    for (const Ticks time : batch.timestamps) {
-      signs |=
-          (static_cast<std::uint64_t>(time) - start) | (max - static_cast<std::uint64_t>(time));
-    }
-    return (signs >> 63) == 0;
-  }
-
-  // The usual case: a whole batch for one window that has not fired.
-  void AddAll(Pane& pane, Batch<T>& batch) {
-    // A smaller table stays in the processor's caches by itself.
-    constexpr std::size_t kCachedTableBytes = 256 << 10;
-    const auto hashes = batch.hashes.data();
-    if (pane.table->memory_bytes() < kCachedTableBytes) {
-      if (batch.hashes.empty()) {
-        AddAllAhead<1>(*pane.table, batch, [](const K& key, std::size_t) { return KeyHash(key); });
-      } else {
-        AddAllAhead<1>(*pane.table, batch, [hashes](const K&, std::size_t i) { return hashes[i]; });
-      }
-    } else if (batch.hashes.empty()) {
-      AddAllAhead<16>(*pane.table, batch, [](const K& key, std::size_t) { return KeyHash(key); });
-    } else {
-      AddAllAhead<16>(*pane.table, batch, [hashes](const K&, std::size_t i) { return hashes[i]; });
-    }
-  }
-
-  // The slot of a record is on its way from memory while the kAhead records before it are added.
-  template <std::size_t kAhead, class HashOf>
-  [[gnu::noinline]] void AddAllAhead(Table& table, Batch<T>& batch, HashOf hash_of) {
-    using Places = typename Table::Locator;
-    const std::size_t n = batch.records.size();
-    const T* const records = batch.records.data();
-    const InLoop<decltype(Plan::key)> key = plan_->key;
-    const InLoop<decltype(Plan::aggregator)> aggregator = plan_->aggregator;
-    const Places places = table.locator();
-    if constexpr (kAhead == 1) {
-      for (std::size_t i = 0; i < n; ++i) {
-        const K& k = std::invoke(key, records[i]);
-        aggregator.Add(places.FindOrInsert(places.Locate(hash_of(k, i)), k, table), records[i]);
-      }
-    } else {
-      typename Places::Place ring[kAhead];
-      const std::size_t lead = std::min(kAhead, n);
-      for (std::size_t i = 0; i < lead; ++i) {
-        ring[i] = places.Locate(hash_of(std::invoke(key, records[i]), i));
-        Places::Prefetch(ring[i]);
-      }
-      std::size_t i = 0;
-      for (; i + kAhead < n; ++i) {
-        const auto place = ring[i % kAhead];
-        const auto next = places.Locate(hash_of(std::invoke(key, records[i + kAhead]), i + kAhead));
-        Places::Prefetch(next);
-        ring[i % kAhead] = next;
-        const K& k = std::invoke(key, records[i]);
-        aggregator.Add(places.FindOrInsert(place, k, table), records[i]);
-      }
-      for (; i < n; ++i) {
-        const K& k = std::invoke(key, records[i]);
-        aggregator.Add(places.FindOrInsert(ring[i % kAhead], k, table), records[i]);
-      }
-    }
   }
 
   // Records of several windows, of fired ones or late.
   absl::Status ProcessMixed(Batch<T>& batch) {
     const std::size_t n = batch.records.size();
     panes_of_.resize(n);
-    if (batch.hashes.empty()) {
-      batch.hashes.resize_uninitialized(n);
-      for (std::size_t i = 0; i < n; ++i) {
-        batch.hashes[i] = KeyHash(std::invoke(plan_->key, std::as_const(batch.records[i])));
-      }
-    }
+    HashBatch(batch, plan_->key);
     for (std::size_t i = 0; i < n; ++i) {
       const Ticks ts = batch.timestamps[i];
       Pane* pane = last_;

@@ -1,0 +1,586 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/aggregates.h"
+#include "weir/results.h"
+#include "weir/state_codec.h"
+#include "weir/state_table.h"
+#include "weir/window.h"
+#include "weir/window_batch.h"
+
+namespace weir::internal {
+
+// Overlapping sliding windows of an aggregation that can be merged. Time is cut into slices at the
+// starts and ends of windows; a record is added to one slice, however many windows cover it. What a
+// window holds is kept up from one firing to the next: by adding the slices that enter and, if the
+// aggregation can retract, taking out those that leave; otherwise by two stacks, where the older
+// slices carry the aggregate of themselves and all after them up to the newest at the time of the
+// last turn, and the slices since then are aggregated in one table. Either way a key costs a
+// constant number of merges a slide.
+//
+// The results are those of the definition (semantics rules 1-8); see WindowOperator for the rest.
+template <class K, class T, class Out, class Plan>
+class SlicedWindowOperator final : public Operator {
+ public:
+  using Aggregator = decltype(Plan::aggregator);
+  using Accumulator = typename Aggregator::Accumulator;
+
+  SlicedWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
+      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+
+  static std::string StateTypeText() {
+    return "slices<" + TypeNotation<K>() + "," + TypeNotation<Accumulator>() + ">";
+  }
+
+  absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
+    results_.Open(context, ports_);
+    late_to_side_ = !plan_->late_tag.empty() && results_.HasSide(plan_->late_tag);
+    skipped_windows_ = &context.metrics().counter("numLateWindowsSkipped");
+    running_ = std::make_unique<RunningTable>(context.key_groups(), context.max_parallelism());
+    return absl::OkStatus();
+  }
+
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<T>&>(base);
+    if (batch.records.empty()) return absl::OkStatus();
+    if (batch.timestamps.empty()) return NoTimestamp();
+    if (last_ != nullptr && last_->fresh && AllWithin(last_->start, last_->max_timestamp, batch)) {
+      AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
+      return absl::OkStatus();
+    }
+    WEIR_SDK_RETURN_IF_ERROR(ProcessMixed(batch));
+    return results_.Flush();
+  }
+
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    watermark_ = watermark;
+    if (watermark < next_due_) return true;
+    const bool done = FireDue();
+    if (done) {
+      CleanUp();
+      for (auto& [start, slice] : slices_) slice.fresh = EarliestMax(slice) > watermark_;
+      FindNextDue();
+    }
+    WEIR_SDK_RETURN_IF_ERROR(results_.Flush());
+    return done;
+  }
+
+  std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+
+ private:
+  using Table = KeyedTable<K, Accumulator>;
+  struct Slice {
+    Ticks start = 0;
+    // Inclusive.
+    Ticks max_timestamp = 0;
+    std::unique_ptr<Table> table;
+    // Two stacks: the aggregate of this slice and those after it up to `turned_`.
+    std::unique_ptr<Table> suffix;
+    // No window over this slice has fired.
+    bool fresh = false;
+  };
+  // What is in the slices that the current window covers (retracting), or in those since the last
+  // turn (two stacks).
+  struct Running {
+    Accumulator acc{};
+    // Slices that hold the key.
+    std::uint32_t slices = 0;
+  };
+  using RunningTable = KeyedTable<K, Running>;
+  static constexpr bool kRetracts = Retractable<Aggregator>;
+
+  absl::Status NoTimestamp() const {
+    return absl::InvalidArgumentError(
+        "operator '" + context_->uid() +
+        "': a record without a timestamp cannot be put into an event-time window; give the "
+        "source a timestamp ({.timestamp = &Record::field})");
+  }
+
+  // ---- Which slices and windows there are.
+
+  Ticks SliceStart(Ticks ts) const {
+    const Ticks window = WindowStart(ts, shape_.offset, shape_.slide);
+    const Ticks cut = shape_.size % shape_.slide;
+    return cut != 0 && ts - window >= cut ? window + cut : window;
+  }
+  Ticks SliceMax(Ticks start) const {
+    const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
+    const Ticks cut = shape_.size % shape_.slide;
+    return (cut != 0 && start == window ? window + cut : window + shape_.slide) - 1;
+  }
+  // Starts of the last and of the first window over the slice.
+  Ticks LastWindow(const Slice& slice) const {
+    return WindowStart(slice.start, shape_.offset, shape_.slide);
+  }
+  Ticks FirstWindow(const Slice& slice) const {
+    return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
+           shape_.slide;
+  }
+  Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
+  Ticks EarliestMax(const Slice& slice) const { return WindowMax(FirstWindow(slice)); }
+  Ticks CleanupTime(Ticks max_timestamp) const {
+    return SaturatingAdd(max_timestamp, shape_.lateness);
+  }
+  bool SliceIsLate(const Slice& slice) const {
+    return CleanupTime(WindowMax(LastWindow(slice))) <= watermark_;
+  }
+
+  // ---- Records.
+
+  absl::Status ProcessMixed(Batch<T>& batch) {
+    constexpr std::size_t kAhead = 16;
+    const std::size_t n = batch.records.size();
+    HashBatch(batch, plan_->key);
+    slices_of_.resize(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const Ticks ts = batch.timestamps[i];
+      Slice* slice = last_;
+      if (slice == nullptr || ts < slice->start || ts > slice->max_timestamp) {
+        if (ts == kMinTicks) return NoTimestamp();
+        slice = FindSlice(SliceStart(ts));
+        if (slice != nullptr) last_ = slice;
+      }
+      slices_of_[i] = slice;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i + kAhead < n && slices_of_[i + kAhead] != nullptr) {
+        slices_of_[i + kAhead]->table->Prefetch(batch.hashes[i + kAhead]);
+      }
+      if (slices_of_[i] == nullptr) [[unlikely]] {
+        Late(batch.records[i], batch.timestamps[i]);
+      } else if (slices_of_[i]->fresh) [[likely]] {
+        const T& record = batch.records[i];
+        plan_->aggregator.Add(
+            *slices_of_[i]
+                 ->table->FindOrInsert(std::invoke(plan_->key, record), batch.hashes[i])
+                 .first,
+            record);
+      } else {
+        AddBehind(*slices_of_[i], batch.records[i], batch.hashes[i]);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  void Late(T& record, Ticks ts) {
+    if (late_to_side_) {
+      results_.EmitSide(SideOutput<T>{plan_->late_tag.c_str()}, std::move(record), ts);
+    } else {
+      context_->late_records_dropped().Add();
+    }
+  }
+
+  // Adds a record to a slice of which some windows have fired: those still open fire again.
+  void AddBehind(Slice& slice, const T& record, std::uint64_t hash) {
+    const K& key = std::invoke(plan_->key, record);
+    const auto [acc, inserted] = slice.table->FindOrInsert(key, hash);
+    plan_->aggregator.Add(*acc, record);
+    if (slice.start >= covered_from_ && slice.start < covered_to_) {
+      if (kRetracts || slice.start >= turned_) {
+        Running& running = *running_->FindOrInsert(key, hash).first;
+        plan_->aggregator.Add(running.acc, record);
+        running.slices += inserted ? 1 : 0;
+      } else {
+        if (slice.suffix == nullptr) BeginSuffix(slice);
+        for (auto it = slices_.begin(); it != slices_.end() && it->first <= slice.start; ++it) {
+          if (it->second.suffix == nullptr) continue;
+          plan_->aggregator.Add(*it->second.suffix->FindOrInsert(key, hash).first, record);
+        }
+      }
+    }
+    std::uint64_t skipped = 0;
+    const Ticks reached = std::max(watermark_, FiredThrough(hash));
+    for (Ticks start = LastWindow(slice); start >= FirstWindow(slice); start -= shape_.slide) {
+      const Ticks max = WindowMax(start);
+      if (CleanupTime(max) <= watermark_) {
+        ++skipped;
+      } else if (max <= reached) {
+        EmitResult(start, key, Combined(start, key, hash));
+      }
+    }
+    if (skipped > 0) skipped_windows_->Add(skipped);
+  }
+
+  // A slice that came into being among those that have suffixes begins with what the next of them
+  // has.
+  void BeginSuffix(Slice& slice) {
+    slice.suffix = NewTable();
+    for (auto it = slices_.upper_bound(slice.start); it != slices_.end() && it->first < turned_;
+         ++it) {
+      if (it->second.suffix == nullptr) continue;
+      CopyInto(*slice.suffix, *it->second.suffix);
+      return;
+    }
+  }
+  static void CopyInto(Table& to, Table& from) {
+    from.ForEachHashed([&](const K& key, const Accumulator& acc, std::uint64_t hash) {
+      *to.FindOrInsert(key, hash).first = acc;
+    });
+  }
+
+  // The aggregate of one key over the slices of one window.
+  Accumulator Combined(Ticks window, const K& key, std::uint64_t hash) {
+    Accumulator all{};
+    bool first = true;
+    const Ticks end = WindowMax(window);
+    for (auto it = slices_.lower_bound(window); it != slices_.end() && it->first <= end; ++it) {
+      const Accumulator* part = it->second.table->Find(key, hash);
+      if (part == nullptr) continue;
+      if (first) {
+        all = *part;
+        first = false;
+      } else {
+        plan_->aggregator.Merge(all, *part);
+      }
+    }
+    return all;
+  }
+
+  // The slice that starts at `start`, made if it is not there yet; null if all its windows are
+  // late.
+  Slice* FindSlice(Ticks start) {
+    if (auto it = slices_.find(start); it != slices_.end()) return &it->second;
+    Slice slice;
+    slice.start = start;
+    slice.max_timestamp = SliceMax(start);
+    if (SliceIsLate(slice)) return nullptr;
+    slice.fresh = EarliestMax(slice) > watermark_ && fired_through_.empty();
+    slice.table = NewTable();
+    for (Ticks window = LastWindow(slice); window >= FirstWindow(slice); window -= shape_.slide) {
+      if (WindowMax(window) > watermark_) pending_.insert(window);
+    }
+    next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slice))));
+    if (!pending_.empty()) next_due_ = std::min(next_due_, WindowMax(*pending_.begin()));
+    return &slices_.emplace(start, std::move(slice)).first->second;
+  }
+
+  std::unique_ptr<Table> NewTable() {
+    if (spare_tables_.empty())
+      return std::make_unique<Table>(context_->key_groups(), context_->max_parallelism());
+    std::unique_ptr<Table> table = std::move(spare_tables_.back());
+    spare_tables_.pop_back();
+    return table;
+  }
+  void Recycle(std::unique_ptr<Table> table) {
+    if (table == nullptr || spare_tables_.size() >= kSpareTables) return;
+    table->Clear();
+    spare_tables_.push_back(std::move(table));
+  }
+
+  // ---- Firing.
+
+  void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
+    const TimeWindow window{EventTime::FromTicks(start),
+                            EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
+    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)), WindowMax(start));
+  }
+
+  // Up to which time the windows of a key group had fired in the subtask that it comes from, where
+  // that is later than here.
+  Ticks FiredThrough(std::uint64_t hash) const {
+    if (fired_through_.empty()) [[likely]] {
+      return kMinTicks;
+    }
+    return fired_through_[KeyGroupOf(hash, context_->max_parallelism()) -
+                          context_->key_groups().first];
+  }
+  bool HasFired(std::uint32_t group_index, Ticks max_timestamp) const {
+    return !fired_through_.empty() && fired_through_[group_index] >= max_timestamp;
+  }
+
+  // False: stopped because an output is blocked.
+  bool FireDue() {
+    while (!pending_.empty() && WindowMax(*pending_.begin()) <= watermark_) {
+      const Ticks window = *pending_.begin();
+      if (results_.Blocked()) return false;
+      if (!firing_) {
+        Cover(window);
+        firing_ = true;
+        cursor_ = {};
+        in_suffix_ = true;
+      }
+      if (!EmitWindow(window)) return false;
+      firing_ = false;
+      pending_.erase(pending_.begin());
+    }
+    return true;
+  }
+
+  // Makes the running aggregates those of the window.
+  void Cover(Ticks window) {
+    const Ticks end = SaturatingAdd(window, shape_.size);
+    if (covered_to_ <= window || covered_from_ > window) {
+      Uncover();
+      covered_from_ = covered_to_ = turned_ = window;
+    }
+    if constexpr (kRetracts) {
+      LeaveBefore(window);
+    } else {
+      covered_from_ = window;
+      const auto first = slices_.lower_bound(window);
+      if (first == slices_.end() || first->first >= turned_) {
+        Turn(window, end);
+        return;
+      }
+    }
+    for (auto it = slices_.lower_bound(covered_to_); it != slices_.end() && it->first < end; ++it)
+      Enter(it->second);
+    covered_to_ = end;
+  }
+  void Uncover() {
+    running_->Clear();
+    for (auto& [start, slice] : slices_) Recycle(std::move(slice.suffix));
+  }
+  void Enter(Slice& slice) {
+    slice.table->ForEachHashed([&](const K& key, const Accumulator& acc, std::uint64_t hash) {
+      Running& running = *running_->FindOrInsert(key, hash).first;
+      if (running.slices++ == 0) {
+        running.acc = acc;
+      } else {
+        plan_->aggregator.Merge(running.acc, acc);
+      }
+    });
+  }
+  // Takes the slices that start before `time` out of the running aggregates.
+  void LeaveBefore(Ticks time) {
+    if constexpr (kRetracts) {
+      for (auto it = slices_.lower_bound(covered_from_);
+           it != slices_.end() && it->first < std::min(time, covered_to_); ++it) {
+        it->second.table->ForEachHashed(
+            [&](const K& key, const Accumulator& acc, std::uint64_t hash) {
+              Running* running = running_->Find(key, hash);
+              if (--running->slices == 0) {
+                running_->Erase(key, hash);
+              } else {
+                plan_->aggregator.Retract(running->acc, acc);
+              }
+            });
+      }
+      covered_from_ = std::max(covered_from_, time);
+    }
+  }
+  // Two stacks: every slice of the window gets the aggregate of itself and those after it.
+  void Turn(Ticks window, Ticks end) {
+    Uncover();
+    Table* later = nullptr;
+    for (auto it = slices_.lower_bound(end); it != slices_.begin();) {
+      --it;
+      if (it->first < window) break;
+      Slice& slice = it->second;
+      slice.suffix = NewTable();
+      CopyInto(*slice.suffix, *slice.table);
+      if (later != nullptr) {
+        later->ForEachHashed([&](const K& key, const Accumulator& acc, std::uint64_t hash) {
+          const auto [into, inserted] = slice.suffix->FindOrInsert(key, hash);
+          if (inserted) {
+            *into = acc;
+          } else {
+            plan_->aggregator.Merge(*into, acc);
+          }
+        });
+      }
+      later = slice.suffix.get();
+    }
+    turned_ = covered_to_ = end;
+  }
+
+  // Emits the results of the covered window from where the last call stopped; false if it stopped
+  // again.
+  bool EmitWindow(Ticks window) {
+    const Ticks max = WindowMax(window);
+    std::uint32_t since_check = 0;
+    const auto go_on = [&] { return ++since_check % kBatchRecords != 0 || !results_.Blocked(); };
+    if constexpr (!kRetracts) {
+      const auto first = slices_.lower_bound(window);
+      Table* const suffix =
+          first != slices_.end() && first->first < turned_ ? first->second.suffix.get() : nullptr;
+      if (in_suffix_ && suffix != nullptr) {
+        const bool done = suffix->ForEachFrom(cursor_, [&](const K& key, const Accumulator& acc) {
+          if (HasFired(cursor_.group, max)) return go_on();
+          const Running* since =
+              running_->size() == 0 ? nullptr : running_->Find(key, KeyHash(key));
+          if (since == nullptr) {
+            EmitResult(window, key, acc);
+          } else {
+            Accumulator both = acc;
+            plan_->aggregator.Merge(both, since->acc);
+            EmitResult(window, key, both);
+          }
+          return go_on();
+        });
+        if (!done) return false;
+      }
+      if (in_suffix_) {
+        in_suffix_ = false;
+        cursor_ = {};
+      }
+      return running_->ForEachFrom(cursor_, [&](const K& key, const Running& running) {
+        if (HasFired(cursor_.group, max)) return go_on();
+        if (suffix == nullptr || suffix->Find(key, KeyHash(key)) == nullptr)
+          EmitResult(window, key, running.acc);
+        return go_on();
+      });
+    } else {
+      return running_->ForEachFrom(cursor_, [&](const K& key, const Running& running) {
+        if (!HasFired(cursor_.group, max)) EmitResult(window, key, running.acc);
+        return go_on();
+      });
+    }
+  }
+
+  void CleanUp() {
+    while (!slices_.empty() && SliceIsLate(slices_.begin()->second)) {
+      Slice& slice = slices_.begin()->second;
+      LeaveBefore(slice.max_timestamp + 1);
+      Recycle(std::move(slice.table));
+      Recycle(std::move(slice.suffix));
+      slices_.erase(slices_.begin());
+    }
+    if (!fired_through_.empty() && std::all_of(fired_through_.begin(), fired_through_.end(),
+                                               [&](Ticks t) { return t <= watermark_; })) {
+      fired_through_.clear();
+    }
+    last_ = nullptr;
+  }
+
+  void FindNextDue() {
+    next_due_ = kMaxTicks;
+    if (!pending_.empty()) next_due_ = WindowMax(*pending_.begin());
+    if (!slices_.empty())
+      next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slices_.begin()->second))));
+    // Slices stop being fresh when the first window over them fires, which is always one of those
+    // pending.
+  }
+
+  // ---- Snapshots: of a key group, the time up to which its windows have fired, then for each
+  // slice with entries its start and the entries.
+  class Snapshot final : public KeyedStateTable {
+   public:
+    explicit Snapshot(SlicedWindowOperator& owner) : owner_(owner) {}
+    const std::string& name() const override { return name_; }
+    const std::string& type() const override { return type_; }
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
+      bool any = false;
+      for (const auto& [start, slice] : owner_.slices_) {
+        EntryWriter<K, Accumulator> writer;
+        slice.table->ForEachInKeyGroup(
+            key_group, [&](const K& key, const Accumulator& acc) { writer.Add(key, acc); });
+        if (writer.empty()) continue;
+        if (!any) {
+          const Ticks through =
+              owner_.fired_through_.empty()
+                  ? kMinTicks
+                  : owner_.fired_through_[key_group - owner_.context_->key_groups().first];
+          EncodeValue(std::max(through, owner_.watermark_), out);
+          any = true;
+        }
+        EncodeValue(start, out);
+        writer.WriteTo(out);
+      }
+    }
+    absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+      return bytes.empty() ? absl::OkStatus() : owner_.ReadKeyGroup(key_group, bytes);
+    }
+    void DropKeyGroup(std::uint32_t key_group) override {
+      for (auto& [start, slice] : owner_.slices_) {
+        slice.table->DropKeyGroup(key_group);
+        if (slice.suffix != nullptr) slice.suffix->DropKeyGroup(key_group);
+      }
+      owner_.running_->DropKeyGroup(key_group);
+    }
+    std::size_t entries() const override {
+      std::size_t total = 0;
+      for (const auto& [start, slice] : owner_.slices_) total += slice.table->size();
+      return total;
+    }
+    std::size_t memory_bytes() const override {
+      std::size_t total = owner_.running_->memory_bytes();
+      for (const auto& [start, slice] : owner_.slices_) {
+        total += slice.table->memory_bytes() +
+                 (slice.suffix != nullptr ? slice.suffix->memory_bytes() : 0);
+      }
+      return total;
+    }
+
+   private:
+    SlicedWindowOperator& owner_;
+    std::string name_ = "windows";
+    std::string type_ = StateTypeText();
+  };
+
+  absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) {
+    Decoder in(bytes);
+    Ticks through = 0;
+    if (!DecodeValue(in, through))
+      return absl::DataLossError("state 'windows': no time of the last firing");
+    const std::size_t index = key_group - context_->key_groups().first;
+    if (index >= context_->key_groups().size()) {
+      return absl::DataLossError("state 'windows': a key group that this subtask does not own");
+    }
+    if (through > watermark_) {
+      if (fired_through_.empty()) fired_through_.assign(context_->key_groups().size(), kMinTicks);
+      fired_through_[index] = through;
+      for (auto& [start, slice] : slices_) slice.fresh = false;
+    }
+    while (in.remaining() > 0) {
+      Ticks start = 0;
+      if (!DecodeValue(in, start) || SliceStart(start) != start) {
+        return absl::DataLossError("state 'windows': no slice of windows of this size and slide");
+      }
+      Slice* const slice = FindSlice(start);
+      // Null: all its windows have been cleaned, here as where it comes from.
+      WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, Accumulator>(
+          in, key_group, context_->max_parallelism(), "windows",
+          [&](const K& key, Accumulator acc, std::uint64_t hash) {
+            if (slice != nullptr) *slice->table->FindOrInsert(key, hash).first = std::move(acc);
+          })));
+    }
+    // What was covered is covered again at the next firing.
+    Uncover();
+    covered_from_ = covered_to_ = turned_ = kMinTicks;
+    return absl::OkStatus();
+  }
+
+  static constexpr std::size_t kSpareTables = 2;
+
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const SidePorts> ports_;
+  const WindowShape shape_;
+  OperatorContext* context_ = nullptr;
+  Results<Out> results_;
+  bool late_to_side_ = false;
+  Counter* skipped_windows_ = nullptr;
+
+  Ticks watermark_ = kMinTicks;
+  // Nothing is to be fired or cleaned before the watermark reaches this.
+  Ticks next_due_ = kMaxTicks;
+  std::map<Ticks, Slice> slices_;
+  Slice* last_ = nullptr;
+  // Starts of the windows over some slice that have not fired.
+  std::set<Ticks> pending_;
+  // Which time the running aggregates cover, and up to where suffixes reach.
+  Ticks covered_from_ = kMinTicks;
+  Ticks covered_to_ = kMinTicks;
+  Ticks turned_ = kMinTicks;
+  std::unique_ptr<RunningTable> running_;
+  std::vector<Ticks> fired_through_;
+  std::vector<std::unique_ptr<Table>> spare_tables_;
+  std::vector<Slice*> slices_of_;
+  // A firing that met a blocked output.
+  bool firing_ = false;
+  bool in_suffix_ = true;
+  TableCursor cursor_;
+  Snapshot snapshot_;
+};
+
+}  // namespace weir::internal
