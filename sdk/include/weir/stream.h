@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "weir/codec.h"
+#include "weir/connectors.h"
 #include "weir/functions.h"
 #include "weir/fused_operator.h"
 #include "weir/graph_builder.h"
@@ -217,6 +218,12 @@ class Stream {
     const internal::Upstream upstream = Close(where);
     internal::Upstream side;
     for (const internal::PortRef& from : upstream.ports) {
+      const NodeDefinition& node = graph_->job().nodes[from.node];
+      if (node.kind == NodeKind::kSource &&
+          !(std::same_as<U, MalformedRecord> && std::string_view(tag.name) == kMalformed.name)) {
+        graph_->Error(where, "source '" + node.uid + "' has no side output '" + tag.name +
+                                 "'; the one that a source has is weir::kMalformed");
+      }
       side.ports.push_back(
           {from.node, graph_->SidePort(from.node, tag.name, &RecordTypeOf<U>(), where)});
     }
