@@ -57,10 +57,7 @@ class JobManager::Process {
     }
     listener_ = *std::move(listener);
     address_ = listener_->address();
-    control_->Post(
-        [this, advertised = options_.advertised_address.empty()
-                                ? address_
-                                : options_.advertised_address] { dispatcher_->Start(advertised); });
+    control_->Post([this] { dispatcher_->Start(AdvertisedAddress()); });
     options_.log("info", StrCat("job manager listens at ", address_, ", leader epoch ", epoch_));
     return absl::OkStatus();
   }
@@ -112,6 +109,13 @@ class JobManager::Process {
         },
         options_.submission_idle_timeout);
     plugin_server_ = std::make_unique<PluginServer>(env_, *io_, *blobs_);
+  }
+
+  std::string AdvertisedAddress() const {
+    if (options_.advertised_host.empty()) return address_;
+    const bool v6 = options_.advertised_host.find(':') != std::string::npos;
+    return StrCat(v6 ? "[" : "", options_.advertised_host, v6 ? "]" : "",
+                  address_.substr(address_.rfind(':')));
   }
 
   // Adds one method of the dispatcher.

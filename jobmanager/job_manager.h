@@ -23,9 +23,9 @@ struct JobManagerOptions {
   size_t max_ended_jobs = 100;
   // How long a client may be silent in the middle of a submission.
   absl::Duration submission_idle_timeout = absl::Minutes(1);
-  // Where task managers and workers reach it, if that is not where it listens. Empty: the
-  // listener's address.
-  std::string advertised_address;
+  // The host by which task managers and workers reach it, if that is not the one that it listens
+  // on: without a port.
+  std::string advertised_host;
   // Makes snapshots for the REST server.
   bool publish_snapshots = false;
   // Level ("info", "warning", "error") and a line. Called from any thread. Null: nothing is logged.
