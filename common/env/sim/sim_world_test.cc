@@ -1,6 +1,7 @@
 #include "common/env/sim/sim_world.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ std::string Interleaving(uint64_t seed) {
 TEST(SimWorldTest, TheOrderBetweenExecutorsComesFromTheSeed) {
   EXPECT_EQ(Interleaving(1), Interleaving(1));
   EXPECT_NE(Interleaving(1), Interleaving(2));
+  // Also of what is due at exactly one time.
+  std::set<char> first;
+  for (uint64_t seed = 1; seed <= 20; ++seed) first.insert(Interleaving(seed).front());
+  EXPECT_EQ(first, (std::set<char>{'a', 'b'}));
 }
 
 TEST(SimWorldTest, TimersRunAtExactlyTheirTime) {

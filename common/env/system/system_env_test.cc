@@ -152,28 +152,38 @@ TEST_F(ThreadExecutorTest, ItsThreadIsCurrentOnlyForIt) {
 
 TEST_F(ThreadExecutorTest, ShutdownWaitsForTheRunningClosureAndDropsTheRest) {
   auto executor = env_->NewExecutor("main");
+  std::promise<void> posted;
   std::promise<void> begun;
-  std::atomic<bool> finished = false;
+  std::promise<void> shutdown_returned;
+  std::atomic<bool> returned_early = false;
   std::atomic<bool> other_ran = false;
-  auto token = std::make_shared<int>(1);
-  std::promise<void> go_on;
+  auto in_batch = std::make_shared<int>(1);
+  auto queued = std::make_shared<int>(1);
+  executor->Post([&] { posted.get_future().wait(); });
+  // These two are taken out of the queue together, while the first one above waits.
   executor->Post([&] {
     begun.set_value();
-    go_on.get_future().wait();
-    finished = true;
+    // Shutdown has begun once what is queued is gone; then it must not return before this does.
+    while (queued.use_count() > 1) std::this_thread::yield();
+    returned_early = shutdown_returned.get_future().wait_for(std::chrono::milliseconds(50)) ==
+                     std::future_status::ready;
   });
-  executor->Post([&, token] { other_ran = true; });
-  executor->PostAfter(absl::ZeroDuration(), [&, token] { other_ran = true; });
+  executor->Post([&, in_batch] { other_ran = true; });
+  posted.set_value();
   begun.get_future().wait();
-  std::thread stopper([&] { executor->Shutdown(); });
-  executor->PostAfter(absl::ZeroDuration(), [&, token] { other_ran = true; });
-  go_on.set_value();
+  executor->Post([&, queued] { other_ran = true; });
+  executor->PostAfter(absl::ZeroDuration(), [&, queued] { other_ran = true; });
+  std::thread stopper([&] {
+    executor->Shutdown();
+    shutdown_returned.set_value();
+  });
   stopper.join();
-  EXPECT_TRUE(finished);
-  executor->Post([&, token] { other_ran = true; });
-  EXPECT_EQ(token.use_count(), 1);
-  executor = nullptr;
-  EXPECT_EQ(token.use_count(), 1);
+  EXPECT_FALSE(returned_early);
+  EXPECT_FALSE(other_ran);
+  EXPECT_EQ(in_batch.use_count(), 1);
+  executor->Post([&, queued] { other_ran = true; });
+  executor->PostAfter(absl::ZeroDuration(), [&, queued] { other_ran = true; });
+  EXPECT_EQ(queued.use_count(), 1);
 }
 
 TEST_F(ThreadExecutorTest, AnExecutorMayBeShutDownAndDestroyedByItsOwnClosure) {
