@@ -58,7 +58,8 @@ using ClientCallback = absl::AnyInvocable<void(absl::StatusOr<T>&& result)>;
 // another version; kResourceExhausted; ...).
 class JobManagerClient {
  public:
-  // `env` and `executor` outlive it.
+  // `env` and `executor` outlive it, and its calls: the executor is not shut down before each
+  // `done` has been called.
   JobManagerClient(Env& env, Executor& executor, ClientOptions options);
   ~JobManagerClient();
   JobManagerClient(const JobManagerClient&) = delete;

@@ -13,6 +13,9 @@ namespace {
 // How often is looked whether the network has taken what is queued.
 constexpr absl::Duration kQueuePoll = absl::Milliseconds(1);
 
+// How long the job manager may take to close a stream that has served its purpose.
+constexpr absl::Duration kClosePatience = absl::Seconds(1);
+
 }  // namespace
 
 PluginUpload::PluginUpload(Env& env, Executor& executor, const ClientOptions& options,
@@ -37,7 +40,7 @@ void PluginUpload::Blocking(std::function<absl::StatusOr<FileResult>(PluginUploa
     auto result = step(*self);
     Executor& executor = self->executor_;
     executor.Post([self = std::move(self), result = std::move(result), then]() mutable {
-      if (self->done_ == nullptr) return;
+      if (self->result_.has_value()) return;
       if (!result.ok()) return self->Finish(result.status());
       ((*self).*then)(*std::move(result));
     });
@@ -105,7 +108,7 @@ void PluginUpload::OnHashed(FileResult file) {
 }
 
 void PluginUpload::OnMessage(const std::string& message) {
-  if (done_ == nullptr) return;
+  if (result_.has_value()) return;
   proto::SubmitResponse response;
   if (!response.ParseFromString(message)) {
     return Finish(absl::InternalError(
@@ -123,14 +126,14 @@ void PluginUpload::OnMessage(const std::string& message) {
 }
 
 void PluginUpload::OnClose(const absl::Status& status) {
-  if (done_ == nullptr) return;
-  if (status.ok())
-    return Finish(absl::UnavailableError("the job manager ended the upload without an answer"));
-  Finish(status);
+  stream_ = nullptr;
+  if (result_.has_value()) return Deliver();
+  Finish(status.ok() ? absl::UnavailableError("the job manager ended the upload without an answer")
+                     : status);
 }
 
 void PluginUpload::SendNext() {
-  if (done_ == nullptr) return;
+  if (result_.has_value()) return;
   if (sent_bytes_ == file_bytes_) return SendEnd();
   const size_t queued = stream_->queued_bytes();
   if (queued + kChunkBytes > kMaxQueuedBytes) {
@@ -181,27 +184,36 @@ void PluginUpload::ExpectAnswer() {
 }
 
 void PluginUpload::Finish(absl::StatusOr<JobId> result) {
-  if (done_ == nullptr) return;
+  if (result_.has_value()) return;
   if (timer_set_) executor_.Cancel(timer_);
   timer_set_ = false;
-  if (stream_ != nullptr) {
-    if (result.ok()) {
-      stream_->Finish();
-    } else {
-      stream_->Cancel(absl::CancelledError("the client gave up"));
-    }
-  }
-  file_.reset();
   if (!result.ok() &&
       (absl::IsUnavailable(result.status()) || absl::IsDeadlineExceeded(result.status()))) {
-    result = absl::UnavailableError(StrCat("the job manager at ", options_.address,
-                                           end_sent_ ? " was lost while it accepted the job, which "
-                                                       "may run or not (look with 'jobctl list'): "
-                                                     : " is not reachable: ",
-                                           UnreachableCause(result.status())));
+    result = absl::UnavailableError(
+        StrCat("the job manager at ", options_.address,
+               end_sent_ ? " was lost while it accepted the job, which may run or not (look with "
+                           "'jobctl list'): "
+                         : " is not reachable: ",
+               UnreachableCause(result.status())));
   }
+  result_ = std::move(result);
+  if (stream_ == nullptr) return Deliver();
+  // The stream calls back until it is closed, so that is waited for: whoever has the result may
+  // destroy the executor.
+  if (!result_->ok()) return stream_->Cancel(absl::CancelledError("the client gave up"));
+  stream_->Finish();
+  timer_set_ = true;
+  timer_ = executor_.PostAfter(kClosePatience, [self = shared_from_this()] {
+    self->timer_set_ = false;
+    if (self->stream_ != nullptr) self->stream_->Cancel(absl::CancelledError("the upload is over"));
+  });
+}
+
+void PluginUpload::Deliver() {
+  if (timer_set_) executor_.Cancel(timer_);
+  timer_set_ = false;
   auto done = std::exchange(done_, nullptr);
-  done(std::move(result));
+  if (done != nullptr) done(*std::move(result_));
 }
 
 }  // namespace weir

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -52,7 +53,9 @@ class PluginUpload : public std::enable_shared_from_this<PluginUpload> {
   void SendEnd();
   void Send(const proto::SubmitChunk& chunk);
   void ExpectAnswer();
+  // Decides the outcome, once; `done` hears of it when the stream is closed.
   void Finish(absl::StatusOr<JobId> result);
+  void Deliver();
 
   Env& env_;
   Executor& executor_;
@@ -67,7 +70,8 @@ class PluginUpload : public std::enable_shared_from_this<PluginUpload> {
   uint64_t file_bytes_ = 0;
   uint64_t sent_bytes_ = 0;
   size_t queued_at_last_look_ = 0;
-  std::shared_ptr<MessageStream> stream_;
+  std::shared_ptr<MessageStream> stream_;  // Null before it is opened and after it is closed.
+  std::optional<absl::StatusOr<JobId>> result_;
   bool header_answered_ = false;
   bool end_sent_ = false;
   Executor::TimerId timer_ = 0;
