@@ -1,4 +1,7 @@
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -36,21 +39,37 @@ struct DataDirectory {
   bool own = false;
 };
 
-DataDirectory ChooseDataDirectory(const Settings& settings) {
+// One of its own has a name that nobody can guess and is this user's alone: plugins are loaded from
+// it.
+absl::StatusOr<DataDirectory> MakeDataDirectory(Env& env, const Settings& settings) {
   const std::string data = settings.Get(options::kDataDir);
-  if (!data.empty()) return {data, false};
+  if (!data.empty()) {
+    WEIR_RETURN_IF_ERROR(env.files().CreateDirectories(data));
+    return DataDirectory{data, false};
+  }
   const std::vector<std::string> temporary = absl::StrSplit(settings.Get(options::kTmpDirs), ',');
-  return {StrCat(temporary[0], "/weir-taskmanager-", getpid()), true};
+  std::string path = StrCat(temporary[0], "/weir-taskmanager-XXXXXX");
+  if (mkdtemp(path.data()) == nullptr) {
+    return absl::ErrnoToStatus(
+        errno, StrCat("making a folder in ", temporary[0], " (io.tmp.dirs; or set weir.data.dir)"));
+  }
+  return DataDirectory{path, true};
+}
+
+// "host:port", with brackets around an IPv6 address.
+std::string Address(const std::string& host, int64_t port) {
+  const bool v6 = host.find(':') != std::string::npos && !host.starts_with("[");
+  return StrCat(v6 ? "[" : "", host, v6 ? "]" : "", ":", port);
 }
 
 AgentOptions OptionsFromSettings(const Settings& settings, std::string_view version) {
   AgentOptions agent;
   agent.name = settings.Get(options::kTaskManagerResourceId);
-  agent.listen_address = StrCat(settings.Get(options::kTaskManagerBindHost), ":",
-                                settings.Get(options::kTaskManagerPort));
+  agent.listen_address =
+      Address(settings.Get(options::kTaskManagerBindHost), settings.Get(options::kTaskManagerPort));
   agent.host = settings.Get(options::kTaskManagerHost);
-  agent.job_manager_address = StrCat(settings.Get(options::kJobManagerAddress), ":",
-                                     settings.Get(options::kJobManagerPort));
+  agent.job_manager_address =
+      Address(settings.Get(options::kJobManagerAddress), settings.Get(options::kJobManagerPort));
   agent.slots = static_cast<uint32_t>(settings.Get(options::kTaskSlots));
   agent.version = std::string(version);
   agent.worker_memory_limit_bytes = static_cast<uint64_t>(settings.Get(options::kWorkerMemory));
@@ -62,8 +81,7 @@ absl::Status Run(const AgentCommand& command, const Settings& settings, std::str
   const std::unique_ptr<Network> network =
       MakeGrpcNetwork({.allow_insecure_non_loopback = command.allow_insecure});
   const std::unique_ptr<Env> env = MakeSystemEnv({.network = network.get()});
-  const DataDirectory data = ChooseDataDirectory(settings);
-  WEIR_RETURN_IF_ERROR(env->files().CreateDirectories(data.path));
+  WEIR_ASSIGN_OR_RETURN(const DataDirectory data, MakeDataDirectory(*env, settings));
   WEIR_ASSIGN_OR_RETURN(const auto launcher, MakeProcessLauncher(*env, "/proc/self/exe"));
   const std::unique_ptr<Executor> control = env->NewExecutor("agent");
   AgentOptions agent_options = OptionsFromSettings(settings, version);
@@ -95,7 +113,8 @@ int AgentMain(int argc, char** argv, std::string_view version) {
   AgentCommand command;
   CLI::App app{"Runs workers of jobs in its slots, as the job manager says."};
   app.add_option("--config", command.config, "YAML file with settings");
-  app.add_option("-D", command.overrides, "A setting, key=value, over those of the file");
+  app.add_option("-D", command.overrides, "A setting, key=value, over those of the file")
+      ->allow_extra_args(false);
   app.add_flag("--insecure-allow-plaintext", command.allow_insecure,
                "Listen on an address that other hosts reach, without encryption");
   app.set_version_flag("--version", std::string(version));
@@ -106,6 +125,7 @@ int AgentMain(int argc, char** argv, std::string_view version) {
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   }
   ProcessWatch::BlockSignals();
+  signal(SIGPIPE, SIG_IGN);
   absl::StatusOr<Settings> settings;
   {
     const std::unique_ptr<Env> env = MakeSystemEnv();

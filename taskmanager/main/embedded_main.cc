@@ -139,7 +139,7 @@ int EmbeddedMain(int argc, char** argv) {
   app.add_option("--run", command.plugin, "The job: a shared library")->required();
   app.add_option("-p,--parallelism", command.parallelism, "Subtasks of each operator")
       ->check(CLI::Range(1, 4096));
-  app.add_option("-D", command.overrides, "A setting, key=value");
+  app.add_option("-D", command.overrides, "A setting, key=value")->allow_extra_args(false);
   app.add_option("--config", command.config, "YAML file with settings");
   app.add_option("--name", command.name, "Name of the job, in place of its own");
   app.add_flag("--progress", command.progress,
