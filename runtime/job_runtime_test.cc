@@ -8,7 +8,7 @@
 #include "common/env/sim/sim_world.h"
 #include "common/env/system/system_env.h"
 #include "gmock/gmock.h"
-#include "runtime/testing/test_job.h"
+#include "runtime/testing/test_job_internal.h"
 
 namespace weir {
 namespace {

@@ -84,7 +84,8 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
                 StrCat("a record of more than ", kMaxRecordBytes, " bytes from ", from_));
           }
           assembled_ += frame.payload;
-          Grant(queue_empty_);
+          ++to_grant_;
+          GiveBack();
           continue;
         }
         return DecodeInto(frame, element);
@@ -97,6 +98,7 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
       return absl::DataLossError(
           StrCat("a record from ", from_, " that is not continued to its end"));
     }
+    GiveBack();
     return absl::OkStatus();
   }
   return absl::OkStatus();
@@ -127,12 +129,13 @@ absl::Status RemoteInputChannel::DecodeInto(const Frame& frame, Element& element
 void RemoteInputChannel::Recycle(std::unique_ptr<BatchBase> batch) {
   batch->Clear();
   if (free_.size() < kMaxFreeBatches) free_.push_back(std::move(batch));
-  Grant(queue_empty_);
+  ++to_grant_;
+  GiveBack();
 }
 
-void RemoteInputChannel::Grant(bool queue_empty) {
-  ++to_grant_;
-  if (queue_empty || to_grant_ >= kGrantGroup) grant_(std::exchange(to_grant_, 0));
+void RemoteInputChannel::GiveBack() {
+  if (to_grant_ > 0 && (queue_empty_ || to_grant_ >= kGrantGroup))
+    grant_(std::exchange(to_grant_, 0));
 }
 
 }  // namespace weir

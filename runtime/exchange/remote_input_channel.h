@@ -39,7 +39,8 @@ class RemoteInputChannel final : public InputChannel, public ChannelReceiver {
  private:
   bool PopFrame(Frame& frame, bool& empty_now);
   absl::Status DecodeInto(const Frame& frame, Element& element);
-  void Grant(bool queue_empty);
+  // Returns credits: in groups while there is more to read.
+  void GiveBack();
 
   const RecordType& type_;
   const KeyHasher* const hasher_;
