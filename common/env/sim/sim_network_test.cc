@@ -224,13 +224,13 @@ TEST_F(SimNetworkTest, APausedServerAnswersWhenItGoesOn) {
 
 TEST_F(SimNetworkTest, LossOfMessagesShowsAsLossOfConnectionsOnly) {
   world_.SetConnectionLoss(0.2);
-  int sent = 0;
+
   for (int round = 0; round < 50; ++round) {
     at_server_ = {};
     at_client_ = {};
     Open();
     for (int i = 0; i < 5; ++i) client_stream_->Send(Bytes(std::to_string(i)));
-    sent += 5;
+
     world_.RunFor(absl::Seconds(2));
     // A prefix arrives, and whoever misses something hears of it.
     for (size_t i = 0; i < at_server_.messages.size(); ++i) {
