@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-
 #include "common/base/id.h"
 #include "common/env/env.h"
 
@@ -36,8 +35,9 @@ enum class FrameKind : uint8_t {
   kCredit = 7,
 };
 
-// One element of a channel, as bytes. For kData the payload is timestamps and records as runtime/exchange encodes them;
-// a record larger than a frame is continued (`more` set on all parts but the last).
+// One element of a channel, as bytes. For kData the payload is timestamps and records as
+// runtime/exchange encodes them; a record larger than a frame is continued (`more` set on all parts
+// but the last).
 struct Frame {
   FrameKind kind = FrameKind::kData;
   bool more = false;
@@ -49,8 +49,9 @@ struct Frame {
 inline constexpr size_t kMaxFramePayloadBytes = 64 << 10;
 inline constexpr size_t kMaxRecordBytes = 16 << 20;
 
-// Receives one channel. Called on a thread of the transport, one call at a time for one channel: it hands over to a mailbox
-// and returns. Frames arrive in order and complete, or OnError comes, once, as the last call.
+// Receives one channel. Called on a thread of the transport, one call at a time for one channel: it
+// hands over to a mailbox and returns. Frames arrive in order and complete, or OnError comes, once,
+// as the last call.
 class ChannelReceiver {
  public:
   virtual ~ChannelReceiver() = default;
@@ -58,11 +59,13 @@ class ChannelReceiver {
   virtual void OnError(absl::Status status) = 0;
 };
 
-// Sends one channel. Owned by one task; calls from its thread. One credit is one kData frame; other kinds cost none.
+// Sends one channel. Owned by one task; calls from its thread. One credit is one kData frame; other
+// kinds cost none.
 class ChannelSender {
  public:
   virtual ~ChannelSender() = default;
-  // Data frames that may be sent now. May be exceeded by what one step of the task produces (they queue here).
+  // Data frames that may be sent now. May be exceeded by what one step of the task produces (they
+  // queue here).
   virtual int64_t credits() const = 0;
   virtual void Send(Frame frame) = 0;
   // Pushes what is queued to the network; called at the end of a step or on the latency bound.
@@ -80,18 +83,21 @@ struct ExchangeOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
 };
 
-// The data plane of one worker: one stream per pair of workers, frames of many channels multiplexed on it, credits per
-// channel. A malformed frame (length, checksum, gap in sequence, unknown channel, wrong attempt or epoch) closes the stream
-// and fails its channels with an error that names the peer. Thread safe.
+// The data plane of one worker: one stream per pair of workers, frames of many channels multiplexed
+// on it, credits per channel. A malformed frame (length, checksum, gap in sequence, unknown
+// channel, wrong attempt or epoch) closes the stream and fails its channels with an error that
+// names the peer. Thread safe.
 class Exchange {
  public:
   virtual ~Exchange() = default;
 
   // Before any peer sends on it. `receiver` outlives the exchange or Unregister.
-  virtual void RegisterReceiver(ChannelId channel, uint32_t from_worker, ChannelReceiver* receiver) = 0;
+  virtual void RegisterReceiver(ChannelId channel, uint32_t from_worker,
+                                ChannelReceiver* receiver) = 0;
   // Returns `n` credits to the sender: that many data frames have been consumed.
   virtual void GrantCredits(ChannelId channel, uint32_t n) = 0;
-  // `on_credit` runs on a transport thread when credits become positive again; `on_error` once if the peer is lost.
+  // `on_credit` runs on a transport thread when credits become positive again; `on_error` once if
+  // the peer is lost.
   virtual std::unique_ptr<ChannelSender> OpenSender(ChannelId channel, uint32_t to_worker,
                                                     const std::string& to_address,
                                                     std::function<void()> on_credit,
@@ -102,8 +108,8 @@ class Exchange {
   virtual void Shutdown() = 0;
 };
 
-// Listens on `listen_address` (port 0 allowed) over env.network(). The real network and the simulated one carry the same
-// frames.
+// Listens on `listen_address` (port 0 allowed) over env.network(). The real network and the
+// simulated one carry the same frames.
 absl::StatusOr<std::unique_ptr<Exchange>> MakeExchange(Env& env, const std::string& listen_address,
                                                        ExchangeOptions options);
 

@@ -328,16 +328,23 @@ void StreamCall::CloseIfOver() {
   PostClose(std::move(status));
 }
 
+// Where nothing can be posted any more, nobody uses the callbacks: no message is being delivered
+// when a stream closes.
 void StreamCall::PostClose(absl::Status status) {
   close_status_ = std::move(status);
   if (executor_ != nullptr) {
-    const CallGate::Pass pass(*gate_);
-    if (pass) executor_->Post([self = shared_from_this()] { self->OnClose(true); });
+    const CallGate::Pass posting(*gate_);
+    if (posting) {
+      executor_->Post([self = shared_from_this()] { self->OnClose(true); });
+    } else {
+      callbacks_ = StreamCallbacks();
+    }
     return;
   }
   // A batch without operations: its end is reported on a thread of the queue, wherever this one is.
   if (!queue_->Start(call_, nullptr, 0, on_close_.Arm(shared_from_this()))) {
     on_close_.Arm(nullptr);
+    callbacks_ = StreamCallbacks();
   }
 }
 

@@ -1,0 +1,145 @@
+#include "transport/exchange/exchange.h"
+
+#include <map>
+#include <utility>
+
+#include "common/base/call_gate.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "transport/exchange/handshake.h"
+#include "transport/exchange/incoming_channels.h"
+#include "transport/exchange/outgoing_stream.h"
+
+namespace weir {
+namespace {
+
+// The task's handle of a channel.
+class StreamSender final : public ChannelSender {
+ public:
+  StreamSender(std::shared_ptr<OutgoingStream> stream,
+               std::shared_ptr<OutgoingStream::Channel> channel)
+      : stream_(std::move(stream)), channel_(std::move(channel)) {}
+  ~StreamSender() override {
+    OutgoingStream::Detach(*channel_);
+    Flush();
+  }
+
+  int64_t credits() const override { return channel_->available.load(std::memory_order_acquire); }
+  void Send(Frame frame) override {
+    if (frame.kind == FrameKind::kData) channel_->available.fetch_sub(1, std::memory_order_acq_rel);
+    bytes_ += frame.payload.size();
+    frames_.push_back(std::move(frame));
+    // A full message has nothing to wait for.
+    if (bytes_ >= kFullMessagePayloadBytes) Flush();
+  }
+  void Flush() override {
+    bytes_ = 0;
+    if (!frames_.empty()) stream_->Send(*channel_, frames_);
+  }
+
+ private:
+  const std::shared_ptr<OutgoingStream> stream_;
+  const std::shared_ptr<OutgoingStream::Channel> channel_;
+  std::vector<Frame> frames_;
+  size_t bytes_ = 0;
+};
+
+// Exchange over the streams of Env's network.
+class StreamExchange final : public Exchange {
+ public:
+  StreamExchange(Env& env, ExchangeOptions options)
+      : env_(env),
+        options_(std::move(options)),
+        timers_(env.NewExecutor("exchange")),
+        incoming_(std::make_shared<IncomingChannels>(*timers_, gate_, options_)) {}
+  ~StreamExchange() override { Shutdown(); }
+
+  absl::Status Listen(const std::string& address) {
+    ServerMethods methods;
+    methods.streams.push_back(
+        {kExchangeMethod, /*executor=*/nullptr,
+         [incoming = incoming_](std::shared_ptr<MessageStream> stream)
+             -> absl::StatusOr<StreamCallbacks> { return incoming->Accept(std::move(stream)); }});
+    WEIR_ASSIGN_OR_RETURN(listener_, env_.network().Listen(address, std::move(methods)));
+    address_ = listener_->address();
+    return absl::OkStatus();
+  }
+
+  void RegisterReceiver(ChannelId channel, uint32_t from_worker,
+                        ChannelReceiver* receiver) override {
+    incoming_->Register(channel, from_worker, receiver);
+  }
+
+  void GrantCredits(ChannelId channel, uint32_t n) override { incoming_->Grant(channel, n); }
+
+  std::unique_ptr<ChannelSender> OpenSender(ChannelId id, uint32_t to_worker,
+                                            const std::string& to_address,
+                                            std::function<void()> on_credit,
+                                            std::function<void(absl::Status)> on_error) override {
+    auto channel = std::make_shared<OutgoingStream::Channel>();
+    channel->id = id;
+    {
+      MutexLock lock(channel->callback_mutex);
+      channel->on_credit = std::move(on_credit);
+      channel->on_error = std::move(on_error);
+    }
+    std::shared_ptr<OutgoingStream> stream;
+    bool is_new = false;
+    {
+      MutexLock lock(mutex_);
+      WEIR_CHECK(!shut_down_);
+      std::shared_ptr<OutgoingStream>& entry = outgoing_[to_worker];
+      is_new = entry == nullptr;
+      if (is_new) {
+        entry = std::make_shared<OutgoingStream>(env_, *timers_, gate_, options_, to_worker,
+                                                 to_address);
+      }
+      stream = entry;
+    }
+    stream->AddChannel(channel);
+    if (is_new) stream->Connect();
+    return std::make_unique<StreamSender>(std::move(stream), std::move(channel));
+  }
+
+  const std::string& address() const override { return address_; }
+
+  void Shutdown() override {
+    std::map<uint32_t, std::shared_ptr<OutgoingStream>> outgoing;
+    {
+      MutexLock lock(mutex_);
+      if (std::exchange(shut_down_, true)) return;
+      outgoing.swap(outgoing_);
+    }
+    gate_->CloseAndWait();
+    for (const auto& [worker, stream] : outgoing) stream->Close();
+    incoming_->Close();
+    listener_ = nullptr;
+    timers_->Shutdown();
+  }
+
+ private:
+  Env& env_;
+  const ExchangeOptions options_;
+  const std::shared_ptr<CallGate> gate_ = std::make_shared<CallGate>();
+  const std::unique_ptr<Executor> timers_;
+  const std::shared_ptr<IncomingChannels> incoming_;
+  std::unique_ptr<Listener> listener_;
+  std::string address_;
+  Mutex mutex_;
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<uint32_t, std::shared_ptr<OutgoingStream>> outgoing_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Exchange>> MakeExchange(Env& env, const std::string& listen_address,
+                                                       ExchangeOptions options) {
+  if (options.credits_per_channel == 0) {
+    return absl::InvalidArgumentError("credits_per_channel must be at least 1");
+  }
+  auto exchange = std::make_unique<StreamExchange>(env, std::move(options));
+  WEIR_RETURN_IF_ERROR(exchange->Listen(listen_address));
+  return std::unique_ptr<Exchange>(std::move(exchange));
+}
+
+}  // namespace weir
