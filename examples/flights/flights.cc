@@ -44,12 +44,14 @@ WEIR_JOB(job) {
       job.Arg<std::string>("input", "flights as JSON lines: a file, a folder or a glob");
   const auto output = job.Arg<std::string>("output", "folder or file for the results");
   const auto late = job.Arg<std::string>("late", "folder or file for flights that came too late");
-  const auto exact =
-      job.Arg<bool>("every-record", "a watermark after every record, not periodically", false);
+  const auto every_record = job.Arg<bool>(
+      "every-record", "one reader and a watermark after each record: what is late is determined",
+      false);
 
   auto flights = job.From<Flight>(
       "flights", weir::Files{.path = input},
-      {.timestamp = &Flight::scheduled, .max_delay = 30min, .every_record = exact});
+      {.timestamp = &Flight::scheduled, .max_delay = 30min, .every_record = every_record});
+  if (every_record) flights = flights.Parallelism(1);
   auto hours =
       flights.KeyBy(&Flight::origin)
           .Window(weir::Tumbling{1h})

@@ -42,14 +42,16 @@ flights_oracle::Outcome ReadOutcome(const std::string& results, const std::strin
   return outcome;
 }
 
-TEST(FlightsEmbeddedTest,
-     OneReaderWithAWatermarkAfterEveryRecordGivesTheOraclesRowsAndLateRecords) {
+class FlightsExactTest : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(FlightsExactTest, OneReaderWithAWatermarkAfterEveryRecordGivesTheOraclesRowsAndLateRecords) {
   const TestFolder folder;
   const EmbeddedEnd end = RunEmbedded({.plugin = WEIR_FLIGHTS_JOB,
                                        .arguments = {{"input", WEIR_FLIGHTS_DATA},
                                                      {"output", folder / "results"},
-                                                     {"late", folder / "late.jsonl"},
-                                                     {"every-record", "true"}}});
+                                                     {"late", folder / "late"},
+                                                     {"every-record", "true"}},
+                                       .parallelism = GetParam()});
   ASSERT_EQ(end.kind, EmbeddedEnd::Kind::kFinished) << end.message;
   std::string error;
   const flights_oracle::Reader input = flights_oracle::ReadFlights({WEIR_FLIGHTS_DATA}, error);
@@ -58,10 +60,11 @@ TEST(FlightsEmbeddedTest,
   // The data must be able to show a mistake: there are late records, and windows that fire again.
   ASSERT_GT(expected.late.size(), 10u);
   ASSERT_GT(expected.rows.size(), 5000u);
-  EXPECT_THAT(
-      flights_oracle::Compare(expected, ReadOutcome(folder / "results", folder / "late.jsonl")),
-      IsEmpty());
+  EXPECT_THAT(flights_oracle::Compare(expected, ReadOutcome(folder / "results", folder / "late")),
+              IsEmpty());
 }
+
+INSTANTIATE_TEST_SUITE_P(Parallelism, FlightsExactTest, ::testing::Values(1u, 2u, 4u));
 
 // Parallelism, and whether the input is one file or one for each reader.
 class FlightsTimingTest : public ::testing::TestWithParam<std::tuple<uint32_t, bool>> {};
