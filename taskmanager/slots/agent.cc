@@ -172,8 +172,9 @@ class SlotAgent final : public Agent {
     registered_ = true;
     heartbeat_interval_ =
         absl::Milliseconds(std::clamp(response->heartbeat_interval_ms(), 10u, 60'000u));
-    heartbeat_timeout_ =
-        absl::Milliseconds(std::clamp(response->heartbeat_timeout_ms(), 100u, 600'000u));
+    // Short enough for another try before the job manager gives this task manager up.
+    heartbeat_call_timeout_ =
+        absl::Milliseconds(std::clamp(response->heartbeat_timeout_ms(), 90u, 600'000u)) / 3;
     Log("info", StrCat("registered at the job manager at ", options_.job_manager_address,
                        ", leader epoch ", highest_epoch_, ", ", options_.slots, " slots"));
     for (auto& [key, exited] : unreported_) ReportExit(key);
@@ -192,8 +193,8 @@ class SlotAgent final : public Agent {
     request.set_leader_epoch(highest_epoch_);
     AddWorkers(request);
     TypedCall<proto::TaskManagerHeartbeatRequest, proto::TaskManagerHeartbeatResponse>(
-        *job_manager_, "/weir.JobManager/TaskManagerHeartbeat", request,
-        std::min(kCallTimeout, heartbeat_timeout_), &control_,
+        *job_manager_, "/weir.JobManager/TaskManagerHeartbeat", request, heartbeat_call_timeout_,
+        &control_,
         lifetime_.GuardConst([this](absl::StatusOr<proto::TaskManagerHeartbeatResponse> response) {
           OnHeartbeat(response);
         }));
@@ -367,7 +368,7 @@ class SlotAgent final : public Agent {
   std::unique_ptr<Listener> listener_;
   uint64_t highest_epoch_ = 0;
   absl::Duration heartbeat_interval_ = absl::Seconds(1);
-  absl::Duration heartbeat_timeout_ = absl::Seconds(5);
+  absl::Duration heartbeat_call_timeout_ = absl::Seconds(1);
   absl::Duration retry_ = absl::ZeroDuration();
   bool registering_ = false;
   bool registered_ = false;

@@ -194,6 +194,9 @@ class RuntimeWorker final : public Worker {
     last_contact_nanos_ = env_.clock().MonotonicNanos();
     heartbeat_interval_ =
         absl::Milliseconds(std::clamp(response->heartbeat_interval_ms(), 10u, 60'000u));
+    // Short enough for another try before the job manager gives this worker up.
+    heartbeat_call_timeout_ =
+        absl::Milliseconds(std::clamp(response->heartbeat_timeout_ms(), 90u, 600'000u)) / 3;
     registered_ = true;
     surroundings_.log("info", "registered at the job manager");
     HeartbeatLoop();
@@ -265,7 +268,8 @@ class RuntimeWorker final : public Worker {
       }
     }
     TypedCall<proto::WorkerHeartbeatRequest, proto::WorkerHeartbeatResponse>(
-        *job_manager_, "/weir.JobManager/WorkerHeartbeat", request, CallTimeout(), &control_,
+        *job_manager_, "/weir.JobManager/WorkerHeartbeat", request, heartbeat_call_timeout_,
+        &control_,
         lifetime_.GuardConst([this](absl::StatusOr<proto::WorkerHeartbeatResponse> response) {
           heartbeat_under_way_ = false;
           if (ended_) return;
@@ -360,6 +364,7 @@ class RuntimeWorker final : public Worker {
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<RemotePeer> job_manager_;
   absl::Duration heartbeat_interval_ = absl::Seconds(1);
+  absl::Duration heartbeat_call_timeout_ = absl::Seconds(1);
   int64_t last_contact_nanos_ = 0;
   bool registered_ = false;
   bool heartbeat_under_way_ = false;

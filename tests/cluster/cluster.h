@@ -1,0 +1,100 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/lib/job_manager_client.h"
+#include "common/env/env.h"
+#include "proto/control.pb.h"
+
+namespace weir::cluster {
+
+// A process that a test started, with its output in a file. Killed, and waited for, at the end at
+// the latest.
+class TestProcess {
+ public:
+  // `arguments[0]` is the program. Output goes to <log_prefix>.out and .err.
+  static std::unique_ptr<TestProcess> Start(std::vector<std::string> arguments,
+                                            const std::string& log_prefix);
+  ~TestProcess();
+
+  pid_t pid() const { return pid_; }
+  void Signal(int signal) const;
+  // Waits for its end: the exit code, or 128 + the signal that ended it; -1 if it still runs after
+  // `limit`.
+  int AwaitExit(absl::Duration limit);
+  std::string Output() const;
+  std::string Errors() const;
+
+ private:
+  pid_t pid_ = 0;
+  int pidfd_ = -1;
+  int exit_code_ = -1;
+  std::string log_prefix_;
+};
+
+// A cluster of real processes on loopback: one job manager, any number of task managers, and a
+// client in the test's process. All files are in a temporary folder of its own; it ends only
+// processes that it started. One thread.
+class Cluster {
+ public:
+  Cluster();
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  // On a free port the first time, and on the same one afterwards: the next job manager of the same
+  // cluster.
+  void StartJobManager();
+  TestProcess& job_manager() { return *job_manager_; }
+  // `settings`: "key=value". Returns its index.
+  size_t StartTaskManager(uint32_t slots, std::vector<std::string> settings = {},
+                          const std::string& program = "");
+  TestProcess& task_manager(size_t index) { return *task_managers_[index]; }
+  const std::string& folder() const { return folder_; }
+  const std::string& address() const { return address_; }
+
+  bool AwaitTaskManagers(int count, absl::Duration limit = absl::Seconds(20));
+  absl::StatusOr<JobId> Submit(const std::string& plugin, uint32_t parallelism,
+                               std::map<std::string, std::string> arguments = {});
+  absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
+  absl::StatusOr<proto::ClusterInfoResponse> Info();
+  absl::StatusOr<std::string> Logs(JobId job);
+  absl::Status Cancel(JobId job);
+  // False: not within `limit`, or terminal in another state.
+  bool AwaitState(JobId job, proto::JobState state, absl::Duration limit = absl::Seconds(30));
+  // Asks until `condition` holds.
+  bool AwaitStatus(JobId job, const std::function<bool(const proto::JobStatusResponse&)>& condition,
+                   absl::Duration limit = absl::Seconds(30));
+  // True once no process with this number is left.
+  bool AwaitGone(int64_t pid, absl::Duration limit);
+
+  // Prints what all processes wrote, workers too; for a test that failed.
+  void PrintLogs() const;
+
+ private:
+  template <class T>
+  absl::StatusOr<T> Await(std::function<void(ClientCallback<T>)> call);
+  // Calls `condition` with pauses until it holds or `limit` has passed.
+  bool Poll(const std::function<bool()>& condition, absl::Duration limit);
+
+  std::string folder_;
+  std::string address_;
+  int started_job_managers_ = 0;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Env> env_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<JobManagerClient> client_;
+  std::unique_ptr<TestProcess> job_manager_;
+  std::vector<std::unique_ptr<TestProcess>> task_managers_;
+};
+
+}  // namespace weir::cluster

@@ -1,0 +1,69 @@
+// Does what a plugin should not, in the operator "trouble", when it sees the 100th number.
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <weir/sdk.h>
+
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+// In the global namespace and not inlined, so that their names are seen in a stack.
+__attribute__((noinline)) void ReadThroughNull() {
+  const volatile int* nothing = nullptr;
+  static_cast<void>(*nothing);
+}
+__attribute__((noinline)) int RecurseForEver(int depth) {
+  volatile char frame[1024];
+  frame[0] = static_cast<char>(depth);
+  return depth < 0 ? 0 : RecurseForEver(depth + 1) + frame[0];
+}
+__attribute__((noinline)) void CallExit() { exit(3); }
+__attribute__((noinline)) void ThrowOnAThread() {
+  std::thread([] { throw std::logic_error("nobody catches this"); }).join();
+}
+__attribute__((noinline)) void UseAllMemory() {
+  std::vector<char*> blocks;
+  for (;;) {
+    blocks.push_back(new char[16 << 20]);
+    std::memset(blocks.back(), 1, 16 << 20);
+  }
+}
+
+namespace {
+
+void Misbehave(const std::string& how) {
+  if (how == "segfault") ReadThroughNull();
+  if (how == "stack_overflow") RecurseForEver(0);
+  if (how == "abort") abort();
+  if (how == "throw") throw std::runtime_error("this number is too much");
+  if (how == "throw_on_thread") ThrowOnAThread();
+  if (how == "exit") CallExit();
+  if (how == "leave") _exit(4);
+  if (how == "memory") UseAllMemory();
+  if (how == "kill") kill(getpid(), SIGKILL);
+  if (how == "hang") {
+    for (volatile bool for_ever = true; for_ever;) {
+    }
+  }
+}
+
+}  // namespace
+
+WEIR_JOB(job) {
+  const auto how = job.Arg<std::string>("how", "what to do");
+  job.From<std::int64_t>(
+         "numbers",
+         weir::Generator{.make = [](std::uint64_t i) { return static_cast<std::int64_t>(i); },
+                         .count = 0,
+                         .rate = 1'000})
+      .Map("trouble",
+           [how](std::int64_t n) {
+             if (n == 100) Misbehave(how);
+             return n;
+           })
+      .To("out", weir::Blackhole{});
+}
