@@ -15,11 +15,11 @@ constexpr unsigned char kHasTimestamps = 1;
 
 }  // namespace
 
-size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin,
-                     std::string& out) {
+size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin, std::string& out,
+                     size_t target_bytes) {
   const bool timed = !batch.timestamps.empty();
   out.push_back(timed ? static_cast<char>(kHasTimestamps) : char{0});
-  size_t target = kTargetMessageBytes;
+  size_t target = target_bytes;
   if (timed) {
     // Leave room for the timestamps: exact for records of one size, near enough for others.
     const size_t record = type.record_size_bytes();

@@ -18,13 +18,11 @@ namespace weir {
 //   bytes     the records, one after the other, as RecordType::Encode writes them
 //   i64 x n   their timestamps, little-endian, if bit 0 is set
 inline constexpr size_t kTargetMessageBytes = 48 << 10;
-// A message of one record of kMaxRecordBytes fits.
-inline constexpr size_t kMaxMessageOverheadBytes = 64 << 10;
 
-// Appends a message of records from `begin` on, as many as make about kTargetMessageBytes, at least
-// one; returns the index after the last.
-size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin,
-                     std::string& out);
+// Appends a message of records from `begin` on, as many as make about `target_bytes`, at least one;
+// returns the index after the last.
+size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin, std::string& out,
+                     size_t target_bytes = kTargetMessageBytes);
 
 // Reads a message of `records` records into `batch`, which is empty. kDataLoss unless `message` is
 // exactly that.

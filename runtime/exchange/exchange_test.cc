@@ -293,6 +293,19 @@ TEST_F(RemoteChannelTest, ContinuesALargeRecordOverManyFrames) {
       << "the parts of a large record give their credits back before it is whole";
 }
 
+TEST_F(RemoteChannelTest, SendsARecordOfNearlyTheLimitThatComesAfterSmallOnes) {
+  auto batch = Rows({1, 2, 3});
+  static_cast<Batch<Row>&>(*batch).records[2].text = std::string(kMaxRecordBytes - 100, 'z');
+  ASSERT_TRUE(output_.SendBatch(batch).ok());
+  std::vector<int64_t> ids;
+  Element element;
+  while (input_.Poll(element).ok() && element.kind == ElementKind::kBatch) {
+    for (const int64_t id : Ids(*element.batch)) ids.push_back(id);
+    input_.Recycle(std::move(element.batch));
+  }
+  EXPECT_THAT(ids, ElementsAre(1, 2, 3));
+}
+
 TEST_F(RemoteChannelTest, RefusesARecordThatIsTooLargeAndNamesItsOperator) {
   auto batch = Rows({1}, false, std::string(17 << 20, 'z'));
   const absl::Status status = output_.SendBatch(batch);

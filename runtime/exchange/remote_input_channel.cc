@@ -78,8 +78,7 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
         break;
       case FrameKind::kData:
         if (frame.more) {
-          if (assembled_.size() + frame.payload.size() >
-              kMaxRecordBytes + kMaxMessageOverheadBytes) {
+          if (assembled_.size() + frame.payload.size() > kMaxRecordBytes) {
             return absl::DataLossError(
                 StrCat("a record of more than ", kMaxRecordBytes, " bytes from ", from_));
           }

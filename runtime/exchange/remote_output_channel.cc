@@ -13,8 +13,13 @@ absl::Status RemoteOutputChannel::SendBatch(std::unique_ptr<BatchBase>& batch) {
   for (size_t begin = 0; begin < batch->size();) {
     std::string message;
     message.reserve(kMaxFramePayloadBytes);
-    const size_t end = EncodeMessage(type_, *batch, begin, message);
-    if (message.size() > kMaxRecordBytes + kMaxMessageOverheadBytes) {
+    size_t end = EncodeMessage(type_, *batch, begin, message);
+    if (message.size() > kMaxRecordBytes && end - begin > 1) {
+      // Its last record is a huge one: each goes alone.
+      message.clear();
+      end = EncodeMessage(type_, *batch, begin, message, 1);
+    }
+    if (message.size() > kMaxRecordBytes) {
       return absl::InvalidArgumentError(
           StrCat("operator '", uid_, "' put out a record of type ", type_.schema().type_name,
                  " of about ", message.size(), " bytes; at most ", kMaxRecordBytes,
