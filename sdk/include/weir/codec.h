@@ -17,6 +17,8 @@ const RecordType& RecordTypeOf() {
   if constexpr (CheckRecord<T>()) {
     static const internal::TypedRecordType<T> type;
     return type;
+  } else {
+    __builtin_unreachable();  // does not compile
   }
 }
 

@@ -112,61 +112,71 @@ struct FieldLabel {
   }
 };
 
-template <class T, class... Enclosing>
-consteval bool CheckType();
+// The type that keeps another from being a record: itself, or that of a field of `Struct`.
+template <class Struct, FieldLabel field, class Type>
+struct Culprit {};
 
-template <class Record, FieldLabel label, class Field, class... Enclosing>
-consteval bool CheckField() {
-  return CheckType<Field, Record, Enclosing...>();
+template <class Found, class... Rest>
+consteval auto FirstCulprit(std::type_identity<Found> found, Rest... rest) {
+  if constexpr (std::is_void_v<Found> && sizeof...(Rest) > 0) {
+    return FirstCulprit(rest...);
+  } else {
+    return found;
+  }
 }
 
-// Compiles only if T can be (part of) a record; otherwise the compiler's first error says what is
-// wrong with which type.
-template <class T, class... Enclosing>
-consteval bool CheckType() {
+// type_identity of a Culprit, or of void if there is none. `Enclosing` are the types that are being
+// looked at already.
+template <class T, class Struct, FieldLabel field, class... Enclosing>
+consteval auto FindCulprit() {
   if constexpr ((std::is_same_v<T, Enclosing> || ...)) {
-    return true;
+    return std::type_identity<void>();
+  } else if constexpr (OwnProblem<T>() != RecordProblem::kNone) {
+    return std::type_identity<Culprit<Struct, field, T>>();
+  } else if constexpr (kKind<T> == Kind::kAggregate) {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return FirstCulprit(
+          FindCulprit<Part<I, T>, T, FieldLabel<FieldNames<T>()[I].size()>(FieldNames<T>()[I]), T,
+                      Enclosing...>()...,
+          std::type_identity<void>());
+    }(std::make_index_sequence<kFieldCount<T>>());
   } else {
-    constexpr RecordProblem problem = OwnProblem<T>();
-    using enum RecordProblem;
-    static_assert(problem != kPointer,
-                  "a Weir record cannot hold a pointer or reference: use a value, std::optional or "
-                  "std::vector");
-    static_assert(problem != kView,
-                  "a Weir record cannot hold a std::string_view: use std::string");
-    static_assert(problem != kArray,
-                  "a Weir record cannot hold a C array: use std::array or std::string");
-    static_assert(problem != kUnion,
-                  "a Weir record cannot hold a union: specialize weir::Codec for the type");
-    static_assert(problem != kOtherDuration,
-                  "a Weir record holds times as weir::Duration or weir::EventTime");
-    static_assert(problem != kNumber,
-                  "a Weir record cannot hold this type of number: use double or an integer");
-    static_assert(problem != kNotPlain,
-                  "a Weir record must be a plain aggregate (no constructors, no private or virtual "
-                  "members); for "
-                  "another type specialize weir::Codec");
-    static_assert(problem != kTooManyFields,
-                  "a Weir record has at most 64 fields: group some in a nested struct");
-    static_assert(problem != kBaseClass,
-                  "a Weir record cannot have a base class: make the base a field");
-    static_assert(problem != kNotDefault,
-                  "a Weir record must be default constructible: so must be each of its fields");
-    static_assert(problem != kNotCopyable,
-                  "a Weir record must be copyable and assignable: no const or move-only field");
-    if constexpr (problem != kNone) {
-      return false;
-    } else if constexpr (kKind<T> == Kind::kAggregate) {
-      return []<std::size_t... I>(std::index_sequence<I...>) {
-        return (CheckField<T, FieldLabel<FieldNames<T>()[I].size()>(FieldNames<T>()[I]), Part<I, T>,
-                           Enclosing...>() &&
-                ... && true);
-      }(std::make_index_sequence<kFieldCount<T>>());
-    } else {
-      return AllParts<T>(
-          []<class P>(std::type_identity<P>) { return CheckType<P, T, Enclosing...>(); });
-    }
+    return []<class... P>(std::type_identity<std::tuple<P...>>) {
+      return FirstCulprit(FindCulprit<P, Struct, field, T, Enclosing...>()...,
+                          std::type_identity<void>());
+    }(std::type_identity<Parts<T>>());
   }
+}
+
+// Does not compile: the first error says why `Type`, of a field of `Struct`, cannot be in a record.
+template <class Struct, FieldLabel field, class Type>
+consteval bool CannotBeInARecord(std::type_identity<Culprit<Struct, field, Type>>) {
+  constexpr RecordProblem problem = OwnProblem<Type>();
+  using enum RecordProblem;
+  static_assert(problem != kPointer,
+                "a Weir record cannot hold a pointer or reference: use a value, std::optional or "
+                "std::vector");
+  static_assert(problem != kView, "a Weir record cannot hold a std::string_view: use std::string");
+  static_assert(problem != kArray,
+                "a Weir record cannot hold a C array: use std::array or std::string");
+  static_assert(problem != kUnion,
+                "a Weir record cannot hold a union: specialize weir::Codec for the type");
+  static_assert(problem != kOtherDuration,
+                "a Weir record holds times as weir::Duration or weir::EventTime");
+  static_assert(problem != kNumber,
+                "a Weir record cannot hold this type of number: use double or an integer");
+  static_assert(problem != kNotPlain,
+                "a Weir record must be a plain aggregate (no constructors, no private or virtual "
+                "members); for another type specialize weir::Codec");
+  static_assert(problem != kTooManyFields,
+                "a Weir record has at most 64 fields: group some in a nested struct");
+  static_assert(problem != kBaseClass,
+                "a Weir record cannot have a base class: make the base a field");
+  static_assert(problem != kNotDefault,
+                "a Weir record must be default constructible: so must be each of its fields");
+  static_assert(problem != kNotCopyable,
+                "a Weir record must be copyable and assignable: no const or move-only field");
+  return false;
 }
 
 }  // namespace internal
@@ -183,7 +193,7 @@ consteval bool CheckRecord() {
   if constexpr (Record<T>) {
     return true;
   } else {
-    return internal::CheckType<T>() && false;
+    return internal::CannotBeInARecord(internal::FindCulprit<T, T, internal::FieldLabel<0>("")>());
   }
 }
 
