@@ -12,19 +12,14 @@
 #include <vector>
 
 // In the global namespace and not inlined, so that their names are seen in a stack.
-__attribute__((noinline)) void ReadThroughNull() {
-  const volatile int* nothing = nullptr;
-  static_cast<void>(*nothing);
-}
+__attribute__((noinline)) int ReadThrough(const volatile int* pointer) { return *pointer + 1; }
 __attribute__((noinline)) int RecurseForEver(int depth) {
   volatile char frame[1024];
   frame[0] = static_cast<char>(depth);
   return depth < 0 ? 0 : RecurseForEver(depth + 1) + frame[0];
 }
 __attribute__((noinline)) void CallExit() { exit(3); }
-__attribute__((noinline)) void ThrowOnAThread() {
-  std::thread([] { throw std::logic_error("nobody catches this"); }).join();
-}
+__attribute__((noinline)) void ThrowUncaught() { throw std::logic_error("nobody catches this"); }
 __attribute__((noinline)) void UseAllMemory() {
   std::vector<char*> blocks;
   for (;;) {
@@ -36,11 +31,11 @@ __attribute__((noinline)) void UseAllMemory() {
 namespace {
 
 void Misbehave(const std::string& how) {
-  if (how == "segfault") ReadThroughNull();
+  if (how == "segfault") ReadThrough(nullptr);
   if (how == "stack_overflow") RecurseForEver(0);
   if (how == "abort") abort();
   if (how == "throw") throw std::runtime_error("this number is too much");
-  if (how == "throw_on_thread") ThrowOnAThread();
+  if (how == "throw_on_thread") std::thread(ThrowUncaught).join();
   if (how == "exit") CallExit();
   if (how == "leave") _exit(4);
   if (how == "memory") UseAllMemory();
