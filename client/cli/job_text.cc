@@ -283,14 +283,14 @@ std::string FailureText(const proto::Failure& failure) {
   std::string where;
   if (!failure.operator_uid().empty()) {
     where =
-        StrCat("operator '", Harmless(failure.operator_uid()), "', subtask ", failure.subtask());
+        StrCat("in operator '", Harmless(failure.operator_uid()), "', subtask ", failure.subtask());
   }
   if (!failure.task_manager().empty()) {
     where +=
         StrCat(where.empty() ? "" : ", ", "on task manager ", Harmless(failure.task_manager()));
   }
   std::string text = StrCat("failed: ", Harmless(failure.message()), "\n");
-  if (!where.empty()) text += StrCat("  in ", where, "\n");
+  if (!where.empty()) text += StrCat("  ", where, "\n");
   if (failure.signal() != 0) text += StrCat("  signal ", SignalName(failure.signal()), "\n");
   for (const std::string& frame : failure.stack()) text += StrCat("    at ", Harmless(frame), "\n");
   return text;

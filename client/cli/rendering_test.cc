@@ -219,6 +219,13 @@ TEST(JobTextTest, AFailureShowsWhereAndTheStack) {
                     HasSubstr("\"state\": \"FAILED\"")));
 }
 
+TEST(JobTextTest, AFailureOutsideAnOperatorShowsTheTaskManagerAlone) {
+  proto::Failure failure;
+  failure.set_message("lost");
+  failure.set_task_manager("tm-1");
+  EXPECT_EQ(FailureText(failure), "failed: lost\n  on task manager tm-1\n");
+}
+
 TEST(JobTextTest, ProgressShowsRatesSinceTheLastLook) {
   const proto::JobStatusResponse before = Status();
   proto::JobStatusResponse now = Status();

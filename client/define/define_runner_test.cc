@@ -70,17 +70,19 @@ TEST(DefineInChildTest, AStackOverflowIsReported) {
 }
 
 TEST(DefineInChildTest, ADefinitionThatEndsTheProcessIsReported) {
-  EXPECT_EQ(
-      ErrorOf("exit"),
-      "define() ended the process with exit code 0: it must return and only describe the job");
+  // A leak checker has an exit code of its own.
+  EXPECT_THAT(ErrorOf("exit"), AllOf(StartsWith("define() ended the process with exit code "),
+                                     HasSubstr(": it must return and only describe the job")));
 }
 
 TEST(DefineInChildTest, ADefinitionThatNeverReturnsIsKilledAndShowsWhereItWas) {
   auto response = Define("loop", false, absl::Milliseconds(300));
-  EXPECT_THAT(
-      std::string(response.status().message()),
-      AllOf(StartsWith("define() did not return within 300ms: it must only describe the job"),
-            HasSubstr("Define()")));
+  const std::string message(response.status().message());
+  EXPECT_THAT(message,
+              StartsWith("define() did not return within 300ms: it must only describe the job"));
+#if !defined(__SANITIZE_THREAD__)  // Which holds signals back while nothing is called.
+  EXPECT_THAT(message, HasSubstr("Define()"));
+#endif
 }
 
 TEST(DefineInChildTest, AGraphThatIsTooLargeIsRefused) {
@@ -93,6 +95,12 @@ TEST(DefineInChildTest, ADescriptionNeedsNoValidGraph) {
   EXPECT_EQ(response->arguments_size(), 2);
   EXPECT_EQ(response->arguments(0).name(), "behave");
   EXPECT_THAT(response->message(), HasSubstr("no such table"));
+}
+
+TEST(DefineInChildTest, AJobWithoutANameIsCalledAfterItsFile) {
+  auto response = Define("nameless");
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->graph().job_name(), "behaving_job");
 }
 
 TEST(DefineInChildTest, AProgramThatCannotBeStartedIsNamed) {

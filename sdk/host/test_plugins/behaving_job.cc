@@ -31,6 +31,7 @@ struct NoHash : weir::KeyHasher {
 
 void Recurse(volatile int* depth) {
   volatile int here = *depth + 1;
+  if (here < 0) return;  // Never: the stack ends first.
   Recurse(&here);
   *depth = here;
 }
@@ -46,6 +47,7 @@ void Define(const weir::DefineInput& input, weir::JobDefinition& job) {
       job.errors.push_back("the job has no argument '" + name + "'; it has --behave, --limit");
     }
   }
+  if (behave == "nameless") job.name.clear();
   if (behave == "throw") throw std::runtime_error("no such table");
   if (behave == "throw-int") throw 42;
   if (behave == "error") job.errors.push_back("behaving_job.cc:12: a window of size 0");
