@@ -196,6 +196,124 @@ TEST(JobRuntime, ASlowSinkHoldsBackItsProducersAndLosesNothing) {
   }
 }
 
+// Watermarks per record, and what an operator sees of them.
+class WatermarkRecorder final : public CheckedOperator {
+ public:
+  explicit WatermarkRecorder(std::vector<std::string>& seen) : seen_(seen) {}
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    seen_.push_back("w" + std::to_string(watermark));
+    return CheckedOperator::OnWatermark(watermark);
+  }
+
+ protected:
+  absl::Status OnEvent(Event& event) override {
+    seen_.push_back(std::to_string(event.value));
+    return absl::OkStatus();
+  }
+
+ private:
+  std::vector<std::string>& seen_;
+};
+
+// Sees that the sums come before the watermark that made them.
+class BeforeTheEnd final : public CheckedOperator {
+ public:
+  BeforeTheEnd() { check_late = false; }
+
+ protected:
+  absl::Status OnEvent(Event& event) override {
+    EXPECT_LT(watermark_, kMaxTicks);
+    return Emit(std::move(event));
+  }
+};
+
+TEST(JobRuntime, AnOperatorThatStopsForABlockedOutputGoesOnWhereItWas) {  // Rule 8
+  for (const Partitioning after : {Partitioning::kForward, Partitioning::kRebalance}) {
+    Results results;
+    SimJob run;
+    TestJob job;
+    const SequenceOptions sequence{.count = 50000, .keys = 40000};
+    const uint32_t source = job.Source("in", 1, sequence);
+    const uint32_t sum = job.Apply("sum", 2, Make<SumOperator>());
+    const uint32_t before =
+        job.Apply("before", after == Partitioning::kForward ? 2 : 1, Make<BeforeTheEnd>());
+    job.Connect(source, sum, Partitioning::kHash);
+    job.Connect(sum, before, after);
+    job.Connect(before,
+                job.Sink("out", after == Partitioning::kForward ? 2 : 1, results, &run.env(),
+                         absl::Microseconds(20)),
+                Partitioning::kForward);
+    run.Deploy(job.definition);
+    run.runtime().Start();
+    ASSERT_TRUE(run.RunToEnd());
+    EXPECT_EQ(run.FirstFailure().message(), "");
+    EXPECT_EQ(results.SumByKey(), ExpectedSums(sequence));
+  }
+}
+
+TEST(JobRuntime, AnIdleSourceDoesNotHoldTheWatermarkOfTheOthersBack) {  // Rules 24 and 28
+  std::vector<std::string> seen;
+  Results nothing;
+  TestJob job;
+  const uint32_t stalled =
+      job.Source("stalled", 1, {.count = 2, .pause_after = 1, .pause = 60'000'000});
+  job.definition.nodes[stalled].watermarks.idle_after = 1'000'000;
+  const uint32_t going =
+      job.Source("going", 1, {.count = 1000, .pause_after = 1, .pause = 100'000});
+  const uint32_t recorder =
+      job.Apply("recorder", 1, [&seen] { return std::make_unique<WatermarkRecorder>(seen); });
+  job.Connect(stalled, recorder, Partitioning::kRebalance);
+  job.Connect(going, recorder, Partitioning::kRebalance);
+  job.Connect(recorder, job.Sink("out", 1, nothing), Partitioning::kForward);
+  SimJob run;
+  run.Deploy(job.definition);
+  run.runtime().Start();
+  run.world().RunFor(absl::Milliseconds(950));
+  EXPECT_THAT(seen, ::testing::Contains("w-1"));
+  EXPECT_THAT(seen, ::testing::Not(::testing::Contains("w0")));
+  run.world().RunFor(absl::Milliseconds(500));
+  EXPECT_THAT(seen, ::testing::Contains("w10"));
+}
+
+// Has nothing but an event for its second output.
+class MalformedReader final : public SourceReader {
+ public:
+  absl::Status Open(SourceContext& context) override {
+    context_ = &context;
+    return absl::OkStatus();
+  }
+  uint32_t splits() const override { return 0; }
+  absl::StatusOr<PollResult> Poll(BatchBase&, size_t) override {
+    Batch<Event> bad;
+    bad.records.emplace_back(Event{1, 99, {}, ""});
+    WEIR_RETURN_IF_ERROR(context_->malformed_output()->Push(bad));
+    return PollResult{PollState::kEnd};
+  }
+  std::string SnapshotPosition() const override { return ""; }
+  absl::Status RestorePosition(std::string_view) override { return absl::OkStatus(); }
+
+ private:
+  SourceContext* context_ = nullptr;
+};
+
+TEST(JobRuntime, TheSecondOutputOfASourceTakesWhatItCouldNotRead) {
+  Results results;
+  Results malformed;
+  TestJob job;
+  const uint32_t source = job.Source("in", 1, {});
+  job.definition.nodes[source].make_source = [] { return std::make_unique<MalformedReader>(); };
+  job.definition.nodes[source].outputs.push_back({"malformed", &RecordTypeOf<Event>()});
+  job.Connect(source, job.Sink("out", 1, results), Partitioning::kForward);
+  job.Connect(source, job.Sink("bad", 1, malformed), Partitioning::kForward);
+  job.definition.edges.back().from_port = 1;
+  SimJob run;
+  run.Deploy(job.definition);
+  run.runtime().Start();
+  ASSERT_TRUE(run.RunToEnd());
+  EXPECT_EQ(results.size(), 0u);
+  EXPECT_EQ(malformed.SumByKey(), (std::map<int64_t, int64_t>{{1, 99}}));
+}
+
 // Throws at an event with a certain value.
 class ThrowingOperator final : public CheckedOperator {
  protected:
@@ -277,25 +395,6 @@ TEST(JobRuntime, CanBeCancelledOrDestroyedAtAnyMoment) {
     }
   }
 }
-
-// Watermarks per record, and what an operator sees of them.
-class WatermarkRecorder final : public CheckedOperator {
- public:
-  explicit WatermarkRecorder(std::vector<std::string>& seen) : seen_(seen) {}
-  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
-    seen_.push_back("w" + std::to_string(watermark));
-    return CheckedOperator::OnWatermark(watermark);
-  }
-
- protected:
-  absl::Status OnEvent(Event& event) override {
-    seen_.push_back(std::to_string(event.value));
-    return absl::OkStatus();
-  }
-
- private:
-  std::vector<std::string>& seen_;
-};
 
 TEST(JobRuntime, GivesAWatermarkAfterEveryRecordWhenAsked) {  // Rules 8, 23 and 27
   for (const Partitioning partitioning : {Partitioning::kForward, Partitioning::kRebalance}) {
@@ -433,6 +532,26 @@ TEST(JobRuntime, TwoRunsOfOneSeedAreTheSame) {
     hash = run.world().hash();
   }
   EXPECT_EQ(hashes[0], hashes[1]);
+}
+
+TEST(JobRuntime, AFactoryThatThrowsIsAnErrorThatNamesTheOperator) {
+  Results results;
+  TestJob job;
+  const uint32_t source = job.Source("in", 1, {});
+  const uint32_t op =
+      job.Apply("broken", 1, []() -> std::unique_ptr<Operator> { throw std::bad_alloc(); });
+  job.Connect(source, op, Partitioning::kForward);
+  job.Connect(op, job.Sink("out", 1, results), Partitioning::kForward);
+  auto graph = BuildJobGraph(job.definition, {});
+  ASSERT_TRUE(graph.ok());
+  SimWorld world;
+  SimEnv& env = world.StartProcess("worker");
+  auto control = env.NewExecutor("control");
+  NoConnectors connectors;
+  auto runtime = JobRuntime::Make(env, *control, job.definition, *graph,
+                                  SpreadOver(*graph, {"a:1"}), connectors, nullptr, {}, [] {});
+  EXPECT_THAT(std::string(runtime.status().message()),
+              HasSubstr("operator 'broken' threw std::bad_alloc"));
 }
 
 TEST(JobRuntime, RefusesAPlanThatDoesNotFitTheGraph) {

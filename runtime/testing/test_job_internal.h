@@ -173,6 +173,13 @@ class CheckedOperator : public Operator {
   absl::Status ProcessBatch(size_t, BatchBase& batch) override {
     EXPECT_FALSE(finished_);
     EXPECT_FALSE(batch.empty());
+    // Each reader gives its events in the order of their times, so none may come behind a watermark
+    // (rule 23).
+    if (check_late) {
+      for (const Event& event : static_cast<Batch<Event>&>(batch).records) {
+        EXPECT_GT(event.at.ticks(), watermark_) << context_->uid();
+      }
+    }
     for (Event& event : static_cast<Batch<Event>&>(batch).records)
       WEIR_RETURN_IF_ERROR(OnEvent(event));
     return absl::OkStatus();
@@ -190,6 +197,8 @@ class CheckedOperator : public Operator {
     return true;
   }
   void Close() override { EXPECT_EQ(closed_++, 0); }
+
+  bool check_late = true;
 
  protected:
   virtual absl::Status OnEvent(Event& event) { return Emit(std::move(event)); }
