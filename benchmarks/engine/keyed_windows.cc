@@ -32,16 +32,16 @@ struct Case {
 };
 
 // One event a tick; with disorder each lies up to so many ticks back. Keys are spread over 64 bits.
-std::vector<Event> MakeEvents(std::uint64_t n, const Case& c) {
-  std::vector<Event> events(n);
+Input<Event> MakeEvents(std::uint64_t n, const Case& c) {
+  Input<Event> events(n);
   std::mt19937_64 random(c.keys + static_cast<std::uint64_t>(c.disorder));
   for (std::uint64_t i = 0; i < n; ++i) {
     const Ticks back =
         c.disorder == 0 ? 0 : static_cast<Ticks>(random() % static_cast<std::uint64_t>(c.disorder));
     const Ticks ts = std::max<Ticks>(0, static_cast<Ticks>(i) - back);
-    events[i] = {EventTime::FromTicks(ts),
-                 static_cast<std::int64_t>((random() % c.keys) * 0xD6E8FEB86659FD93ULL >> 1),
-                 static_cast<std::int64_t>(i % 1000)};
+    events.Add({EventTime::FromTicks(ts),
+                static_cast<std::int64_t>((random() % c.keys) * 0xD6E8FEB86659FD93ULL >> 1),
+                static_cast<std::int64_t>(i % 1000)});
   }
   return events;
 }
@@ -53,7 +53,7 @@ void AddResult(std::int64_t key, Ticks start, std::int64_t sum, Outcome& out) {
 
 // The loop for tumbling windows: a table for each open window, fired when the greatest time seen is
 // past it by the disorder.
-Outcome TumblingLoop(const std::vector<Event>& events, const Case& c) {
+Outcome TumblingLoop(Input<Event>& events, const Case& c) {
   Outcome out;
   std::map<Ticks, FlatSums> open;
   std::vector<FlatSums> spare;
@@ -61,7 +61,7 @@ Outcome TumblingLoop(const std::vector<Event>& events, const Case& c) {
   Ticks start = 0;
   Ticks greatest = 0;
   Ticks next_fire = kMaxTicks;
-  for (const Event& event : events) {
+  events.ForEach([&](const Event& event) {
     const Ticks ts = event.at.ticks();
     if (current == nullptr || ts < start || ts >= start + c.size) {
       start = ts / c.size * c.size;
@@ -86,7 +86,7 @@ Outcome TumblingLoop(const std::vector<Event>& events, const Case& c) {
       current = nullptr;
       next_fire = open.empty() ? kMaxTicks : open.begin()->first + c.size + c.disorder;
     }
-  }
+  });
   for (auto& [window, sums] : open) {
     sums.ForEach(
         [&, w = window](std::int64_t key, std::int64_t sum) { AddResult(key, w, sum, out); });
@@ -96,7 +96,7 @@ Outcome TumblingLoop(const std::vector<Event>& events, const Case& c) {
 
 // The loop for sliding windows over events in order: a running sum over the slices, the leaving one
 // taken out. Keys that are in no slice of a window are counted out.
-Outcome SlidingLoop(const std::vector<Event>& events, const Case& c) {
+Outcome SlidingLoop(Input<Event>& events, const Case& c) {
   struct Slot {
     std::int64_t sum = 0;
     std::int64_t slices = 0;
@@ -128,7 +128,7 @@ Outcome SlidingLoop(const std::vector<Event>& events, const Case& c) {
   };
   Ticks slice = 0;
   FlatSums* current = &slices.emplace(0, FlatSums(c.keys)).first->second;
-  for (const Event& event : events) {
+  events.ForEach([&](const Event& event) {
     const Ticks ts = event.at.ticks();
     if (ts >= slice + c.slide) {
       enter(*current);
@@ -137,13 +137,13 @@ Outcome SlidingLoop(const std::vector<Event>& events, const Case& c) {
       current = &slices.emplace(slice, FlatSums(c.keys)).first->second;
     }
     (*current)[event.key] += event.value;
-  }
+  });
   enter(*current);
   for (Ticks k = 1; k <= overlap; ++k) fire(slice + k * c.slide);
   return out;
 }
 
-Outcome Engine(const std::vector<Event>& events, const Case& c) {
+Outcome Engine(Input<Event>& events, const Case& c) {
   Outcome out;
   const JobDefinition job = Describe([&](Job& j) {
     const auto keyed = j.From<Event>("in", MemorySource<Event>(events),
@@ -188,8 +188,9 @@ int main(int argc, char** argv) {
       {"sliding_sum/overlap_100", 1'000, 0, 10'000'000, 100'000, 0},
   };
   for (const Case& c : cases) {
+    if (c.name.find(options.only) == std::string::npos) continue;
     const std::uint64_t n = options.Scaled(20'000'000);
-    const std::vector<Event> events = MakeEvents(n, c);
+    Input<Event> events = MakeEvents(n, c);
     Compare(
         options, c.name, n, c.goal,
         [&] { return c.slide == c.size ? TumblingLoop(events, c) : SlidingLoop(events, c); },

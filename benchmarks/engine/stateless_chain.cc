@@ -22,11 +22,12 @@ int main(int argc, char** argv) {
   const auto options = bench::BenchOptions::Parse(
       argc, argv, "Five stateless operators on 16-byte records against a loop.");
   const std::uint64_t n = options.Scaled(40'000'000);
-  std::vector<Pair> input(n);
+  bench::Input<Pair> input(n);
   std::mt19937_64 random(1);
-  for (Pair& pair : input)
-    pair = {static_cast<std::int64_t>(random() % 1000),
-            static_cast<std::int64_t>(random() % 1'000'000)};
+  for (std::uint64_t i = 0; i < n; ++i) {
+    input.Add({static_cast<std::int64_t>(random() % 1000),
+               static_cast<std::int64_t>(random() % 1'000'000)});
+  }
 
   const auto add = [](const Pair& p, bench::Outcome& out) {
     out.digest += static_cast<std::uint64_t>(p.key) * 31 + static_cast<std::uint64_t>(p.value);
@@ -42,13 +43,13 @@ int main(int argc, char** argv) {
       options, "stateless_chain", n, 0.8,
       [&] {
         bench::Outcome out;
-        for (const Pair& record : input) {
+        input.ForEach([&](const Pair& record) {
           Pair p = times3(record);
-          if (!not_7th(p)) continue;
+          if (!not_7th(p)) return;
           p = mixed(p);
-          if (!not_huge(p)) continue;
+          if (!not_huge(p)) return;
           add(shifted(p), out);
-        }
+        });
         return out;
       },
       [&] {

@@ -27,7 +27,7 @@ std::uint64_t TextHash(std::string_view text) {
 }
 
 // About ten words a line, of 20,000 words whose frequency falls with their rank.
-std::vector<Line> MakeLines(std::uint64_t words) {
+Input<Line> MakeLines(std::uint64_t words) {
   std::mt19937_64 random(5);
   std::vector<std::string> vocabulary;
   for (int i = 0; i < 20'000; ++i) {
@@ -36,15 +36,16 @@ std::vector<Line> MakeLines(std::uint64_t words) {
       word += static_cast<char>('a' + random() % 26);
     vocabulary.push_back(std::move(word));
   }
-  std::vector<Line> lines(words / 10);
+  Input<Line> lines(words / 10);
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    lines[i].at = EventTime::FromTicks(static_cast<Ticks>(i));
+    Line line{EventTime::FromTicks(static_cast<Ticks>(i)), ""};
     for (int w = 0; w < 10; ++w) {
       const double u = static_cast<double>(random() >> 11) * 0x1.0p-53;
       const auto rank = static_cast<std::size_t>(20'000 * u * u * u);
-      if (w > 0) lines[i].text += ' ';
-      lines[i].text += vocabulary[rank];
+      if (w > 0) line.text += ' ';
+      line.text += vocabulary[rank];
     }
+    lines.Add(std::move(line));
   }
   return lines;
 }
@@ -59,14 +60,14 @@ void ForEachWord(std::string_view text, F&& f) {
 }
 
 // The loop: a flat table of owned words, found by a view.
-Outcome Loop(const std::vector<Line>& lines) {
+Outcome Loop(Input<Line>& lines) {
   struct Slot {
     std::uint64_t hash = 0;
     std::string word;
     std::int64_t count = 0;
   };
   std::vector<Slot> slots(1 << 16);
-  for (const Line& line : lines) {
+  lines.ForEach([&](const Line& line) {
     ForEachWord(line.text, [&](std::string_view word) {
       std::uint64_t hash = word.size();
       for (std::string_view rest = word; !rest.empty();
@@ -84,7 +85,7 @@ Outcome Loop(const std::vector<Line>& lines) {
         slots[i].word = word;
       }
     });
-  }
+  });
   Outcome out;
   for (const Slot& slot : slots) {
     if (slot.count > 0) out.Add(TextHash(slot.word), 0, static_cast<std::uint64_t>(slot.count));
@@ -92,7 +93,7 @@ Outcome Loop(const std::vector<Line>& lines) {
   return out;
 }
 
-Outcome Engine(const std::vector<Line>& lines) {
+Outcome Engine(Input<Line>& lines) {
   Outcome out;
   const JobDefinition job = Describe([&](Job& j) {
     j.From<Line>("lines", MemorySource<Line>(lines), {.timestamp = &Line::at})
@@ -121,7 +122,7 @@ int main(int argc, char** argv) {
   const auto options = BenchOptions::Parse(
       argc, argv, "Counts of words of lines in memory, against a loop over a flat table.");
   const std::uint64_t words = options.Scaled(20'000'000);
-  const std::vector<Line> lines = MakeLines(words);
+  Input<Line> lines = MakeLines(words);
   Compare(
       options, "word_count", words, 0.6, [&] { return Loop(lines); },
       [&] { return Engine(lines); });

@@ -53,9 +53,12 @@ BenchOptions BenchOptions::Parse(int argc, char** argv, std::string_view what) {
       options.rounds = 1;
     } else if (argument == "--rounds" && i + 1 < argc && std::atoi(argv[i + 1]) > 0) {
       options.rounds = std::atoi(argv[++i]);
+    } else if (argument == "--only" && i + 1 < argc) {
+      options.only = argv[++i];
     } else {
       const bool help = argument == "--help" || argument == "-h";
-      std::fprintf(help ? stdout : stderr, "%s [--json] [--rounds N] [--quick]\n%.*s\n", argv[0],
+      std::fprintf(help ? stdout : stderr,
+                   "%s [--json] [--rounds N] [--only TEXT] [--quick]\n%.*s\n", argv[0],
                    static_cast<int>(what.size()), what.data());
       std::exit(help ? 0 : 2);
     }
@@ -65,6 +68,7 @@ BenchOptions BenchOptions::Parse(int argc, char** argv, std::string_view what) {
 
 void Compare(const BenchOptions& options, std::string_view name, std::uint64_t records, double goal,
              const Program& loop, const Program& engine) {
+  if (name.find(options.only) == std::string_view::npos) return;
   std::vector<double> ratios;
   std::vector<double> loop_wall;
   std::vector<double> loop_cpu;
@@ -89,7 +93,7 @@ void Compare(const BenchOptions& options, std::string_view name, std::uint64_t r
           static_cast<unsigned long long>(expected.digest));
       std::exit(1);
     }
-    ratios.push_back(l.wall_s / e.wall_s);
+    ratios.push_back(l.cpu_s / e.cpu_s);
     loop_wall.push_back(l.wall_s);
     loop_cpu.push_back(l.cpu_s);
     engine_wall.push_back(e.wall_s);

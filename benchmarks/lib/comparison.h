@@ -27,11 +27,13 @@ struct Outcome {
 // bytes, and says what came out.
 using Program = std::function<Outcome()>;
 
-// Command line of every benchmark: [--json] [--rounds N] [--quick].
+// Command line of every benchmark: [--json] [--rounds N] [--only TEXT] [--quick].
 struct BenchOptions {
   bool json = false;
   // Runs of each of the two; medians are printed.
   int rounds = 5;
+  // Only cases whose name contains this.
+  std::string only;
   // A tenth of the input: to see that it runs, not to measure.
   bool quick = false;
 
@@ -41,7 +43,7 @@ struct BenchOptions {
 };
 
 // Runs the two alternately and prints one line (or JSON object): records a second of CPU time of
-// each, the ratio of their wall times (above 1: the engine is faster), cores used, and the memory
+// each, the ratio of their CPU times (above 1: the engine is faster), cores used, and the memory
 // that the engine's run added at its peak. `goal`: the ratio to reach, 0 for none. Ends the process
 // with 1 if the outcomes differ.
 void Compare(const BenchOptions& options, std::string_view name, std::uint64_t records, double goal,

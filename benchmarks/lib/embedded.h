@@ -27,43 +27,79 @@ JobDefinition Describe(F describe) {
   return definition;
 }
 
-// A source of records that lie in memory: subtask s of p emits the s-th part of p. `records`
-// outlives the job.
+// Records in memory, in pieces as a reader would hand them over: a loop walks over them, a job gets
+// them batch by batch.
+template <class T>
+class Input {
+ public:
+  explicit Input(std::size_t records) : size_(records) {
+    for (std::size_t begin = 0; begin < records; begin += kBatchRecords) {
+      pieces_.emplace_back().reserve(std::min(kBatchRecords, records - begin));
+    }
+  }
+  void Add(T record) {
+    if (!pieces_.empty() && pieces_[filling_].size() == kBatchRecords) ++filling_;
+    pieces_[filling_].emplace_unchecked(std::move(record));
+  }
+  std::size_t size() const { return size_; }
+  template <class F>
+  void ForEach(F&& f) const {
+    for (const auto& piece : pieces_) {
+      for (const T& record : piece) f(record);
+    }
+  }
+  std::vector<internal::Column<T>>& pieces() { return pieces_; }
+
+ private:
+  std::size_t size_;
+  std::size_t filling_ = 0;
+  std::vector<internal::Column<T>> pieces_;
+};
+
+// A source of the records of an Input, which outlives the job: subtask s of p emits every p-th
+// piece. Trivial records are lent: the batch has the piece's own memory until the next Poll, and
+// whoever gets it leaves it as it was. Others are copied.
 template <class T>
 class MemorySource {
  public:
   using Record = T;
-  explicit MemorySource(const std::vector<T>& records) : records_(records) {}
+  explicit MemorySource(Input<T>& input) : input_(input) {}
   auto MakeFactory() const {
-    return [&records = records_]() -> std::unique_ptr<SourceReader> {
-      return std::make_unique<Reader>(records);
+    return [&input = input_]() -> std::unique_ptr<SourceReader> {
+      return std::make_unique<Reader>(input);
     };
   }
 
  private:
   class Reader final : public SourceReader {
    public:
-    explicit Reader(const std::vector<T>& records) : records_(records) {}
+    explicit Reader(Input<T>& input) : input_(input) {}
     absl::Status Open(SourceContext& context) override {
-      next_ = records_.size() * context.subtask() / context.parallelism();
-      end_ = records_.size() * (context.subtask() + 1) / context.parallelism();
+      next_ = context.subtask();
+      stride_ = context.parallelism();
       return absl::OkStatus();
     }
     std::uint32_t splits() const override { return 1; }
-    absl::StatusOr<PollResult> Poll(BatchBase& base, std::size_t max_records) override {
+    absl::StatusOr<PollResult> Poll(BatchBase& base, std::size_t) override {
       auto& column = static_cast<Batch<T>&>(base).records;
-      const std::size_t n = std::min(max_records, end_ - next_);
-      column.reserve(column.size() + n);
-      if constexpr (std::is_trivially_copyable_v<T>) {
-        std::memcpy(static_cast<void*>(column.data() + column.size()), &records_[next_],
-                    n * sizeof(T));
-        column.set_size(column.size() + n);
-      } else {
-        for (std::size_t i = 0; i < n; ++i) column.emplace_unchecked(records_[next_ + i]);
+      if (lent_ != nullptr) {
+        lent_->swap(column);
+        lent_->set_size(lent_size_);
+        lent_ = nullptr;
       }
-      next_ += n;
       PollResult result;
-      if (next_ == end_) {
+      if (next_ < input_.pieces().size()) {
+        internal::Column<T>& piece = input_.pieces()[next_];
+        if constexpr (std::is_trivially_copyable_v<T>) {
+          lent_ = &piece;
+          lent_size_ = piece.size();
+          column.swap(piece);
+        } else {
+          column.reserve(piece.size());
+          for (const T& record : piece) column.emplace_unchecked(record);
+        }
+        next_ += stride_;
+      } else {
         result.state = PollState::kEnd;
         result.split_ended = true;
       }
@@ -75,11 +111,13 @@ class MemorySource {
     }
 
    private:
-    const std::vector<T>& records_;
+    Input<T>& input_;
     std::size_t next_ = 0;
-    std::size_t end_ = 0;
+    std::size_t stride_ = 1;
+    internal::Column<T>* lent_ = nullptr;
+    std::size_t lent_size_ = 0;
   };
-  const std::vector<T>& records_;
+  Input<T>& input_;
 };
 
 // A sink that adds add(record, outcome) up over one subtask. `outcome` outlives the job.

@@ -89,8 +89,11 @@ TEST(KeyedTableTest, TheKeyThatMarksAnEmptySlotIsAKeyLikeOthers) {
   int in_group = 0;
   table.ForEachInKeyGroup(KeyGroupOf(hash, 128), [&](std::int64_t, int) { ++in_group; });
   EXPECT_GE(in_group, 1);
-  auto places = table.locator();
-  EXPECT_EQ(places.FindOrInsert(places.Locate(hash), reserved, table), 7);
+  EXPECT_TRUE(table.IsWhole());
+  const KeyedTable<std::int64_t, int>::Locator<true> whole(table);
+  EXPECT_EQ(whole.FindOrInsert(whole.Locate(hash), reserved, table), 7);
+  const KeyedTable<std::int64_t, int>::Locator<false> any(table);
+  EXPECT_EQ(any.FindOrInsert(any.Locate(hash), reserved, table), 7);
   EXPECT_TRUE(table.Erase(reserved, hash));
   EXPECT_EQ(table.size(), 1U);
   *table.FindOrInsert(reserved, hash).first = 8;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "weir/batch.h"
@@ -56,39 +57,41 @@ class FusedOperator final : public Operator {
   }
 
  private:
-  // Counts what has been constructed also when user code throws.
-  struct SizeGuard {
-    Batch<Out>& batch;
-    std::size_t& records;
-    std::size_t& timestamps;
-    ~SizeGuard() {
-      batch.records.set_size(records);
-      batch.timestamps.set_size(timestamps);
-    }
-  };
-
   template <bool kStamped>
   void RunReserved(Batch<In>& batch) {
     const std::size_t n = batch.records.size();
     out_.records.reserve(n);
     if constexpr (kStamped) out_.timestamps.reserve(n);
+    if constexpr (std::is_trivially_destructible_v<Out>) {
+      const std::size_t made = Run<kStamped>(batch, n, [](std::size_t) {});
+      out_.records.set_size(made);
+      if constexpr (kStamped) out_.timestamps.set_size(made);
+    } else {
+      // Counted one by one, so that what has been constructed is destroyed also when user code
+      // throws.
+      Run<kStamped>(batch, n, [this](std::size_t made) {
+        out_.records.set_size(made);
+        if constexpr (kStamped) out_.timestamps.set_size(made);
+      });
+    }
+  }
+
+  template <bool kStamped, class Counted>
+  std::size_t Run(Batch<In>& batch, std::size_t n, Counted counted) {
     Out* const to = out_.records.data();
     Ticks* const times = out_.timestamps.data();
     In* const from = batch.records.data();
     const Ticks* const from_times = batch.timestamps.data();
-    std::size_t m = 0;
-    std::size_t stamped = 0;
-    SizeGuard guard{out_, m, stamped};
+    std::size_t made = 0;
     for (std::size_t i = 0; i < n; ++i) {
       stage_.Apply(std::move(from[i]), [&](Out&& result) __attribute__((always_inline)) {
-        ::new (static_cast<void*>(to + m)) Out(std::move(result));
-        if constexpr (kStamped) {
-          times[m] = from_times[i];
-          ++stamped;
-        }
-        ++m;
+        ::new (static_cast<void*>(to + made)) Out(std::move(result));
+        if constexpr (kStamped) times[made] = from_times[i];
+        ++made;
+        counted(made);
       });
     }
+    return made;
   }
 
   Stage stage_;

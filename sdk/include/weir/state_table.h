@@ -70,6 +70,7 @@ class KeyedTable {
   using Slot = KeyedSlot<K, V>;
 
  private:
+  // A sub-table without entries has one empty slot, that of the table (`nothing_`).
   struct Group {
     Slot* slots = nullptr;
     std::uint32_t mask = 0;
@@ -80,7 +81,10 @@ class KeyedTable {
   using Cursor = TableCursor;
 
   KeyedTable(KeyGroupRange range, std::uint32_t max_parallelism)
-      : first_(range.first), max_parallelism_(max_parallelism), groups_(range.size()) {}
+      : first_(range.first), max_parallelism_(max_parallelism), groups_(range.size()) {
+    Nothing()->MarkEmpty();
+    for (Group& group : groups_) group.slots = Nothing();
+  }
   KeyedTable(const KeyedTable&) = delete;
   KeyedTable& operator=(const KeyedTable&) = delete;
   ~KeyedTable() {
@@ -94,7 +98,9 @@ class KeyedTable {
 
   // For a loop over many records: finds key groups without looking at the table's own members
   // again, which the compiler must otherwise take for changed after each store to a value. Valid as
-  // long as the table.
+  // long as the table. kWhole: the table owns all key groups and their number is a power of two
+  // (IsWhole), so that finding one is a mask.
+  template <bool kWhole>
   class Locator {
    public:
     // Where a key with this hash belongs; stays valid when the table grows.
@@ -102,12 +108,21 @@ class KeyedTable {
       void* group;
       std::uint32_t tag;
     };
+    explicit Locator(KeyedTable& table)
+        : groups_(table.groups_.data()),
+          count_(static_cast<std::uint32_t>(table.groups_.size())),
+          first_(table.first_),
+          max_parallelism_(table.max_parallelism_) {}
     [[gnu::always_inline]] Place Locate(std::uint64_t hash) const {
-      const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
-      if (index >= count_) [[unlikely]] {
-        __builtin_trap();
+      if constexpr (kWhole) {
+        return {groups_ + (static_cast<std::uint32_t>(hash >> 32) & (count_ - 1)), TagOf(hash)};
+      } else {
+        const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
+        if (index >= count_) [[unlikely]] {
+          __builtin_trap();
+        }
+        return {groups_ + index, TagOf(hash)};
       }
-      return {groups_ + index, TagOf(hash)};
     }
     [[gnu::always_inline]] static void Prefetch(const Place& place) {
       PrefetchAt(*static_cast<const Group*>(place.group), place.tag);
@@ -116,64 +131,44 @@ class KeyedTable {
     [[gnu::always_inline]] V& FindOrInsert(const Place& place, const K& key,
                                            KeyedTable& table) const {
       Group& group = *static_cast<Group*>(place.group);
-      if constexpr (Slot::kHasReservedKey) {
-        if (key == Slot::kReservedKey) [[unlikely]] {
-          return *table.FindOrInsertReserved(static_cast<std::uint32_t>(&group - groups_)).first;
-        }
-      }
-      if (group.slots != nullptr) [[likely]] {
-        Slot* const slot = Probe(group, key, place.tag);
-        if (!slot->Empty()) [[likely]] {
-          return slot->value;
-        }
+      Slot* const slot = Probe(group, key, place.tag);
+      if (!slot->Empty()) [[likely]] {
+        return slot->value;
       }
       return *table.Insert(group, place.tag, key);
     }
 
    private:
-    friend class KeyedTable;
     Group* groups_;
     std::uint32_t count_;
     std::uint32_t first_;
     std::uint32_t max_parallelism_;
   };
-  Locator locator() {
-    Locator locator;
-    locator.groups_ = groups_.data();
-    locator.count_ = static_cast<std::uint32_t>(groups_.size());
-    locator.first_ = first_;
-    locator.max_parallelism_ = max_parallelism_;
-    return locator;
+  bool IsWhole() const {
+    return groups_.size() == max_parallelism_ && (max_parallelism_ & (max_parallelism_ - 1)) == 0;
   }
 
   V* Find(const K& key, std::uint64_t hash) {
-    Group& group = groups_[GroupOf(hash)];
     if constexpr (Slot::kHasReservedKey) {
       if (key == Slot::kReservedKey) [[unlikely]] {
         return reserved_.get();
       }
     }
-    if (group.slots == nullptr) return nullptr;
-    Slot* const slot = Probe(group, key, TagOf(hash));
+    Slot* const slot = Probe(groups_[GroupOf(hash)], key, TagOf(hash));
     return slot->Empty() ? nullptr : &slot->value;
   }
 
   // The value of the key and whether it was inserted now, as V{}.
   [[gnu::always_inline]] std::pair<V*, bool> FindOrInsert(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
-    if constexpr (Slot::kHasReservedKey) {
-      if (key == Slot::kReservedKey) [[unlikely]] {
-        return FindOrInsertReserved(static_cast<std::uint32_t>(GroupOf(hash)));
-      }
-    }
     const std::uint32_t tag = TagOf(hash);
-    if (group.slots != nullptr) [[likely]] {
-      Slot* const slot = Probe(group, key, tag);
-      if (!slot->Empty()) [[likely]] {
-        return {&slot->value, false};
-      }
+    Slot* const slot = Probe(group, key, tag);
+    if (!slot->Empty()) [[likely]] {
+      return {&slot->value, false};
     }
-    return {Insert(group, tag, key), true};
+    const std::size_t before = size_;
+    V* const value = Insert(group, tag, key);
+    return {value, size_ != before};
   }
 
   bool Erase(const K& key, std::uint64_t hash) {
@@ -186,7 +181,6 @@ class KeyedTable {
         return true;
       }
     }
-    if (group.slots == nullptr) return false;
     Slot* const slot = Probe(group, key, TagOf(hash));
     if (slot->Empty()) return false;
     EraseAt(group, static_cast<std::uint32_t>(slot - group.slots));
@@ -208,7 +202,7 @@ class KeyedTable {
         }
       }
       if (cursor.slot == 0) cursor.slot = 1;
-      if (group.slots == nullptr) continue;
+      if (IsNothing(group)) continue;
       // Slot i is visited when the cursor says i + 1.
       while (cursor.slot <= group.mask + 1) {
         Slot& slot = group.slots[cursor.slot - 1];
@@ -240,7 +234,7 @@ class KeyedTable {
       if (reserved_ != nullptr && reserved_group_ == key_group - first_)
         f(Slot::kReservedKey, std::as_const(*reserved_));
     }
-    if (group.slots == nullptr) return;
+    if (IsNothing(group)) return;
     for (std::uint32_t i = 0; i <= group.mask; ++i) {
       const Slot& slot = group.slots[i];
       if (!slot.Empty()) f(slot.key, slot.value);
@@ -250,9 +244,9 @@ class KeyedTable {
     if (key_group < first_ || key_group - first_ >= groups_.size()) return;
     Group& group = groups_[key_group - first_];
     size_ -= group.size;
-    if (group.slots != nullptr) slots_ -= std::size_t{group.mask} + 1;
+    if (!IsNothing(group)) slots_ -= std::size_t{group.mask} + 1;
     Release(group);
-    group = Group{};
+    group = Group{Nothing(), 0, 0};
     if (reserved_ != nullptr && reserved_group_ == key_group - first_) {
       reserved_.reset();
       --size_;
@@ -326,8 +320,12 @@ class KeyedTable {
     slot.value.~V();
     slot.MarkEmpty();
   }
-  static void Release(Group& group) {
-    if (group.slots == nullptr) return;
+  Slot* Nothing() { return reinterpret_cast<Slot*>(nothing_); }
+  bool IsNothing(const Group& group) const {
+    return static_cast<const void*>(group.slots) == static_cast<const void*>(nothing_);
+  }
+  void Release(Group& group) {
+    if (IsNothing(group)) return;
     if constexpr (!kTrivial) {
       for (std::uint32_t i = 0; i <= group.mask; ++i) {
         if (!group.slots[i].Empty()) Destroy(group.slots[i]);
@@ -349,17 +347,21 @@ class KeyedTable {
     return &slots[i];
   }
 
-  [[gnu::noinline]] std::pair<V*, bool> FindOrInsertReserved(std::uint32_t group) {
-    if (reserved_ != nullptr) return {reserved_.get(), false};
-    reserved_ = std::make_unique<V>();
-    reserved_group_ = group;
-    ++size_;
-    return {reserved_.get(), true};
-  }
-
+  // Of a key that the sub-table does not hold.
   [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, const K& key) {
+    if constexpr (Slot::kHasReservedKey) {
+      // Every empty slot looks as if it held this key.
+      if (key == Slot::kReservedKey) {
+        if (reserved_ == nullptr) {
+          reserved_ = std::make_unique<V>();
+          reserved_group_ = static_cast<std::uint32_t>(&group - groups_.data());
+          ++size_;
+        }
+        return reserved_.get();
+      }
+    }
     // At most 3/4 full.
-    if (group.slots == nullptr || (group.size + 1) * 4ULL > (group.mask + 1ULL) * 3) Grow(group);
+    if (IsNothing(group) || (group.size + 1) * 4ULL > (group.mask + 1ULL) * 3) Grow(group);
     Slot& slot = FirstEmpty(group.slots, group.mask, tag);
     ::new (static_cast<void*>(&slot.key)) K(key);
     ::new (static_cast<void*>(&slot.value)) V{};
@@ -384,16 +386,17 @@ class KeyedTable {
   }
 
   void Grow(Group& group) {
-    const std::uint32_t count = group.slots == nullptr ? kMinSlots : (group.mask + 1) * 2;
+    const bool first = IsNothing(group);
+    const std::uint32_t count = first ? kMinSlots : (group.mask + 1) * 2;
     Slot* slots = AllocateSlots(count);
-    if (group.slots != nullptr) {
+    if (!first) {
       for (std::uint32_t j = 0; j <= group.mask; ++j) {
         Slot& from = group.slots[j];
         if (!from.Empty()) MoveTo(FirstEmpty(slots, count - 1, from.Tag()), from);
       }
       FreeSlots(group.slots);
     }
-    slots_ += group.slots == nullptr ? count : count / 2;
+    slots_ += first ? count : count / 2;
     group.slots = slots;
     group.mask = count - 1;
   }
@@ -417,6 +420,7 @@ class KeyedTable {
   std::size_t size_ = 0;
   // Of all sub-tables, used or not.
   std::size_t slots_ = 0;
+  alignas(Slot) unsigned char nothing_[sizeof(Slot)];
   std::vector<Group> groups_;
   // The entry of the key that a slot cannot hold.
   std::unique_ptr<V> reserved_;

@@ -48,15 +48,15 @@ bool AllWithin(Ticks start, Ticks max_timestamp, const Batch<T>& batch) {
 
 // Adds every record of the batch to the accumulator of its key. The slot of a record is on its way
 // from memory while the kAhead records before it are added.
-template <std::size_t kAhead, class K, class Acc, class T, class Key, class Aggregator,
+template <std::size_t kAhead, bool kWhole, class K, class Acc, class T, class Key, class Aggregator,
           class HashOf>
 [[gnu::noinline]] void AddBatchAhead(KeyedTable<K, Acc>& table, const Batch<T>& batch,
                                      InLoop<Key> key, InLoop<Aggregator> aggregator,
                                      HashOf hash_of) {
-  using Places = typename KeyedTable<K, Acc>::Locator;
+  using Places = typename KeyedTable<K, Acc>::template Locator<kWhole>;
   const std::size_t n = batch.records.size();
   const T* const records = batch.records.data();
-  const Places places = table.locator();
+  const Places places(table);
   if constexpr (kAhead == 0) {
     for (std::size_t i = 0; i < n; ++i) {
       const K& k = std::invoke(key, records[i]);
@@ -91,11 +91,18 @@ void AddBatch(KeyedTable<K, Acc>& table, const Batch<T>& batch, const Key& key,
   // A smaller table stays in the processor's caches by itself.
   constexpr std::size_t kCachedTableBytes = 256 << 10;
   const bool cached = table.memory_bytes() < kCachedTableBytes;
+  const bool whole = table.IsWhole();
   const auto add = [&](auto hash_of) {
     if (cached) {
-      AddBatchAhead<0, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator, hash_of);
+      whole ? AddBatchAhead<0, true, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator,
+                                                                 hash_of)
+            : AddBatchAhead<0, false, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator,
+                                                                  hash_of);
     } else {
-      AddBatchAhead<16, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator, hash_of);
+      whole ? AddBatchAhead<16, true, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator,
+                                                                  hash_of)
+            : AddBatchAhead<16, false, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator,
+                                                                   hash_of);
     }
   };
   if (batch.hashes.empty()) {
