@@ -314,6 +314,54 @@ TEST(JobRuntime, TheSecondOutputOfASourceTakesWhatItCouldNotRead) {
   EXPECT_EQ(malformed.SumByKey(), (std::map<int64_t, int64_t>{{1, 99}}));
 }
 
+// Has an event a second, each announced by Wake from a timer.
+class WokenReader final : public SourceReader {
+ public:
+  explicit WokenReader(Env& env) : timers_(env.NewExecutor("reader")) {}
+  absl::Status Open(SourceContext& context) override {
+    context_ = &context;
+    return absl::OkStatus();
+  }
+  uint32_t splits() const override { return 1; }
+  absl::StatusOr<PollResult> Poll(BatchBase& batch, size_t) override {
+    if (ready_.exchange(false)) {
+      static_cast<Batch<Event>&>(batch).records.emplace_back(
+          Event{0, 1, EventTime::FromTicks(events_), ""});
+      if (++events_ == 5) return PollResult{PollState::kEnd};
+    }
+    timers_->PostAfter(absl::Seconds(1), [this] {
+      ready_.store(true);
+      context_->Wake();
+    });
+    return PollResult{PollState::kWait};
+  }
+  std::string SnapshotPosition() const override { return ""; }
+  absl::Status RestorePosition(std::string_view) override { return absl::OkStatus(); }
+  void Close() override { timers_->Shutdown(); }
+
+ private:
+  SourceContext* context_ = nullptr;
+  std::atomic<bool> ready_{false};
+  int64_t events_ = 0;
+  const std::unique_ptr<Executor> timers_;
+};
+
+TEST(JobRuntime, ASourceThatWaitsIsReadAgainWhenItWakesTheTask) {
+  Results results;
+  SimJob run;
+  TestJob job;
+  const uint32_t source = job.Source("in", 1, {});
+  job.definition.nodes[source].make_source = [&run] {
+    return std::make_unique<WokenReader>(run.env());
+  };
+  job.Connect(source, job.Sink("out", 1, results), Partitioning::kForward);
+  run.Deploy(job.definition);
+  run.runtime().Start();
+  ASSERT_TRUE(run.RunToEnd());
+  EXPECT_EQ(results.size(), 5u);
+  EXPECT_LT(run.world().elapsed(), absl::Seconds(5) + absl::Milliseconds(1));
+}
+
 // Throws at an event with a certain value.
 class ThrowingOperator final : public CheckedOperator {
  protected:
