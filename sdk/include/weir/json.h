@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -150,21 +151,33 @@ void WriteJsonMap(const T& map, std::string& out) {
   out += object ? '}' : ']';
 }
 
+// What stands before the value of each field: `{"a":`, `,"b":`.
+template <class T>
+const std::array<std::string, kFieldCount<T>>& JsonFieldPrefixes() {
+  static const std::array<std::string, kFieldCount<T>> prefixes = [] {
+    std::array<std::string, kFieldCount<T>> made;
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      made[i] = i == 0 ? '{' : ',';
+      AppendJsonString(FieldNames<T>()[i], made[i]);
+      made[i] += ':';
+    }
+    return made;
+  }();
+  return prefixes;
+}
+
 template <class T>
 void WriteJsonObject(const T& record, std::string& out) {
-  out += '{';
-  VisitFields(record, [&out](const auto&... field) {
-    [[maybe_unused]] std::size_t i = 0;
-    (
-        [&] {
-          if (i > 0) out += ',';
-          AppendJsonString(FieldNames<T>()[i++], out);
-          out += ':';
-          WriteJsonValue(field, out);
-        }(),
-        ...);
-  });
-  out += '}';
+  if constexpr (kFieldCount<T> == 0) {
+    out += "{}";
+  } else {
+    const auto& prefixes = JsonFieldPrefixes<T>();
+    VisitFields(record, [&](const auto&... field) {
+      std::size_t i = 0;
+      ((out += prefixes[i++], WriteJsonValue(field, out)), ...);
+    });
+    out += '}';
+  }
 }
 
 // Calls read(i) for element i until the array ends; `read` may refuse an element.

@@ -48,12 +48,18 @@ constexpr unsigned DaysInMonth(std::int64_t year, unsigned month) {
   return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
 }
 
-// Appends `value` with at least `width` digits.
-inline void AppendPadded(std::uint64_t value, unsigned width, std::string& out) {
-  char digits[20];
-  unsigned n = 0;
-  for (; n < width || value > 0; value /= 10) digits[n++] = static_cast<char>('0' + value % 10);
-  while (n > 0) out += digits[--n];
+// Writes `value` with at least `width` digits to `at`, where there is room for 20; returns their
+// end.
+inline char* WritePadded(std::uint64_t value, unsigned width, char* at) {
+  unsigned digits = width;
+  std::uint64_t bound = 1;
+  for (unsigned i = 0; i < width; ++i) bound *= 10;
+  while (digits < 20 && value >= bound) {
+    ++digits;
+    bound *= 10;
+  }
+  for (char* p = at + digits; p != at; value /= 10) *--p = static_cast<char>('0' + value % 10);
+  return at + digits;
 }
 
 // Reads text from the front; every call that finds something else leaves ok() false for good.
@@ -127,16 +133,19 @@ inline void AppendTime(EventTime time, std::string& out) {
     rest += kDay;
   }
   const internal::CivilDay civil = internal::CivilFromDays(days);
+  char text[48];
+  char* at = text;
   if (civil.year < 0 || civil.year > 9999) {
-    out += civil.year < 0 ? '-' : '+';
-    internal::AppendPadded(static_cast<std::uint64_t>(civil.year < 0 ? -civil.year : civil.year), 6,
-                           out);
+    *at++ = civil.year < 0 ? '-' : '+';
+    at = internal::WritePadded(
+        static_cast<std::uint64_t>(civil.year < 0 ? -civil.year : civil.year), 6, at);
   } else {
-    internal::AppendPadded(static_cast<std::uint64_t>(civil.year), 4, out);
+    at = internal::WritePadded(static_cast<std::uint64_t>(civil.year), 4, at);
   }
-  const auto part = [&out](char before, std::int64_t value) {
-    out += before;
-    internal::AppendPadded(static_cast<std::uint64_t>(value), 2, out);
+  const auto part = [&at](char before, std::int64_t value) {
+    *at++ = before;
+    *at++ = static_cast<char>('0' + value / 10);
+    *at++ = static_cast<char>('0' + value % 10);
   };
   part('-', civil.month);
   part('-', civil.day);
@@ -146,10 +155,11 @@ inline void AppendTime(EventTime time, std::string& out) {
   if (std::int64_t micros = rest % 1'000'000; micros > 0) {
     unsigned width = 6;
     for (; micros % 10 == 0; micros /= 10) --width;
-    out += '.';
-    internal::AppendPadded(static_cast<std::uint64_t>(micros), width, out);
+    *at++ = '.';
+    at = internal::WritePadded(static_cast<std::uint64_t>(micros), width, at);
   }
-  out += 'Z';
+  *at++ = 'Z';
+  out.append(text, at);
 }
 inline std::string FormatTime(EventTime time) {
   std::string out;
@@ -242,7 +252,8 @@ inline void AppendDuration(Duration duration, std::string& out) {
   }
   const auto part = [&](std::int64_t unit, const char* name) {
     if (const std::int64_t count = -(rest / unit); count > 0) {
-      internal::AppendPadded(static_cast<std::uint64_t>(count), 1, out);
+      char digits[20];
+      out.append(digits, internal::WritePadded(static_cast<std::uint64_t>(count), 1, digits));
       out += name;
       rest %= unit;
     }
