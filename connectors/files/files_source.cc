@@ -131,8 +131,11 @@ absl::StatusOr<FilesSource::Step> FilesSource::ReadRecord(BatchBase& batch) {
     }
   }
   offset_ += consumed;
+  ++line_;
   // A CSV record may span lines.
-  line_ += 1 + static_cast<uint64_t>(std::count(whole.begin(), whole.end(), '\n'));
+  if (format_ == FileFormat::kCsv) {
+    line_ += static_cast<uint64_t>(std::count(whole.begin(), whole.end(), '\n'));
+  }
   return Step::kRecord;
 }
 
@@ -156,14 +159,14 @@ absl::StatusOr<FilesSource::Step> FilesSource::TakeChunk() {
 absl::Status FilesSource::BeginFile(size_t file) {
   file_ = file;
   in_file_ = true;
-  WEIR_ASSIGN_OR_RETURN(const FileFormat format, SourceFormat(settings_, path()));
-  absl::Status begun = parser_.BeginFile(format);
+  WEIR_ASSIGN_OR_RETURN(format_, SourceFormat(settings_, path()));
+  absl::Status begun = parser_.BeginFile(format_);
   if (!begun.ok()) return absl::Status(begun.code(), StrCat(path(), ": ", ToStd(begun.message())));
   // A restored file may be begun behind its header.
   if (has_header_ && parser_.wants_header())
     WEIR_RETURN_IF_ERROR(AtLine(parser_.SetHeader(header_)));
   framing_.emplace(
-      format == FileFormat::kCsv ? RecordFraming::Kind::kCsv : RecordFraming::Kind::kLines,
+      format_ == FileFormat::kCsv ? RecordFraming::Kind::kCsv : RecordFraming::Kind::kLines,
       options_.headroom_bytes);
   return absl::OkStatus();
 }

@@ -69,6 +69,7 @@ class FilesSource final : public SourceReader {
   // The file that is read, or files_->size() at the end.
   size_t file_ = 0;
   bool in_file_ = false;
+  FileFormat format_ = FileFormat::kJson;
   uint64_t offset_ = 0;
   uint64_t line_ = 1;
   bool has_header_ = false;

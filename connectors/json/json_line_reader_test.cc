@@ -131,6 +131,17 @@ TEST_F(JsonLineReaderTest, ReadsEveryKindOfValueOfARecord) {
   EXPECT_EQ(last, 7);
 }
 
+TEST_F(JsonLineReaderTest, ANameMayHaveEscapes) {
+  ASSERT_TRUE(Start(R"({"a\"b":1,"caf\u00e9":2,"":3,"bad\x":4})").ok());
+  ASSERT_TRUE(reader_->BeginObject().ok());
+  std::string_view name;
+  for (const char* expected : {"a\"b", "caf\xc3\xa9", ""}) {
+    ASSERT_TRUE(reader_->NextField(name).value());
+    EXPECT_EQ(name, expected);
+  }
+  EXPECT_FALSE(reader_->NextField(name).ok());
+}
+
 TEST_F(JsonLineReaderTest, AnErrorSaysWhatWasExpectedAndFound) {
   EXPECT_EQ(IntError("\"abc\""), "expected an integer, found a string \"abc\"");
   EXPECT_EQ(IntError("1.5"), "expected an integer, found the number 1.5");
