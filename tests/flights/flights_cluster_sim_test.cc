@@ -34,7 +34,9 @@ class FlightsClusterSimTest : public ::testing::TestWithParam<std::tuple<uint32_
     cluster_.StartJobManager();
     for (uint32_t i = 0; i < task_managers_; ++i) {
       const std::string name = StrCat("tm-", i);
-      cluster_.StartTaskManager(name, (kParallelism + task_managers_ - 1) / task_managers_);
+      // As few slots as the job needs, so that it runs on all task managers.
+      cluster_.StartTaskManager(
+          name, kParallelism / task_managers_ + (i < kParallelism % task_managers_ ? 1 : 0));
       // Each host has the whole input; which subtask reads what is the same everywhere.
       SimEnv& host = cluster_.world().StartProcess(StrCat("writer-", i), name);
       EXPECT_TRUE(host.files().CreateDirectories("/in").ok());
