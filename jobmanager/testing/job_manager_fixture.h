@@ -77,7 +77,7 @@ class JobManagerFixture : public ::testing::Test {
   using Key = FakeTaskManager::Key;
   static constexpr char kAddress[] = "jm:6123";
 
-  JobManagerFixture() {
+  explicit JobManagerFixture(SimOptions options = {}) : world_(options) {
     client_env_ = &world_.StartProcess("client");
     client_ = client_env_->NewExecutor("client");
     peer_ = client_env_->network().Connect(kAddress);
