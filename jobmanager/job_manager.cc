@@ -44,7 +44,8 @@ class JobManager::Process {
                                                         ToStd(epoch.status().message())));
     }
     epoch_ = *epoch;
-    blobs_ = std::make_unique<BlobStore>(env_, options_.data_directory);
+    blobs_ =
+        std::make_unique<BlobStore>(env_, options_.data_directory, options_.max_idle_plugin_bytes);
     WEIR_RETURN_IF_ERROR(blobs_->Open());
     control_ = env_.NewExecutor("jobmanager");
     io_ = env_.NewExecutor("jobmanager-io");

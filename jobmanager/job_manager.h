@@ -21,6 +21,8 @@ struct JobManagerOptions {
   size_t max_jobs = 1'000;
   // Jobs that have ended and are still shown.
   size_t max_ended_jobs = 100;
+  // Plugins that no job needs are kept for the next submission, up to this many bytes together.
+  uint64_t max_idle_plugin_bytes = 2ull << 30;
   // How long a client may be silent in the middle of a submission.
   absl::Duration submission_idle_timeout = absl::Minutes(1);
   // The host by which task managers and workers reach it, if that is not the one that it listens

@@ -62,6 +62,13 @@ TEST_F(JobManagerTest, RunsAJobToItsEndAndGivesItsSlotsBack) {
   EXPECT_GT(Status(job).summary().ended_unix_micros(), 0);
 }
 
+TEST_F(JobManagerTest, FinishesAJobThatIsDoneBeforeItsWorkersHaveAnswered) {
+  StartCluster();
+  tm1_->behaviour.tasks_finish_at_once = true;
+  tm2_->behaviour.tasks_finish_at_once = true;
+  EXPECT_TRUE(UntilState(Submit(4), proto::FINISHED));
+}
+
 TEST_F(JobManagerTest, TellsAWorkerAllThatItNeedsToMakeTheJobAgain) {
   StartCluster();
   RunningJob();
@@ -287,6 +294,18 @@ TEST_F(JobManagerTest, ShowsTheCrashAndNotTheLostConnectionThatItLeft) {
   EXPECT_EQ(failure.signal(), SIGSEGV);
   EXPECT_EQ(failure.stack_size(), 1);
   EXPECT_EQ(failure.task_manager(), "tm2");
+}
+
+TEST_F(JobManagerTest, WaitsAMomentForTheCauseOfALostConnection) {
+  StartCluster();
+  const std::string job = RunningJob();
+  // Killed from outside, which looks like a stop by the agent; told a little later.
+  tm2_->behaviour.exit_report_delay = absl::Milliseconds(300);
+  tm1_->FailTask(WorkerOn(*tm1_), 0, absl::UnavailableError("connection to worker 1 lost"));
+  tm2_->KillWorker(WorkerOn(*tm2_), SIGKILL);
+  EXPECT_TRUE(UntilState(job, proto::FAILED));
+  EXPECT_EQ(Status(job).failure().message(),
+            "worker 1 on task manager 'tm2' was ended by signal 9 (SIGKILL)");
 }
 
 TEST_F(JobManagerTest, ShowsALostConnectionIfThatIsAllThatIsKnown) {

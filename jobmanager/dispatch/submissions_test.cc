@@ -135,6 +135,24 @@ TEST_F(SubmissionsTest, CutsOffAClientThatIsSilentInTheMiddle) {
   ExpectNothingLeft();
 }
 
+TEST_F(SubmissionsTest, DropsAPluginWhenTheLastThatNeedsItIsGone) {
+  KillJobManager();
+  options_.max_idle_plugin_bytes = 0;
+  StartJobManager();
+  const auto blobs = [&] { return Files("/data/blobs").size(); };
+  auto first = TrySubmit(1, kPlugin);
+  auto second = TrySubmit(1, kPlugin);
+  ASSERT_TRUE(first.ok() && second.ok());
+  auto given_up = OpenUpload(Header(1, kPlugin));
+  ASSERT_TRUE(AwaitAnswer(*given_up).ok());
+  ASSERT_TRUE(Cancel(*first).ok());
+  ASSERT_TRUE(Cancel(*second).ok());
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(blobs(), 1u);
+  given_up->stream->Cancel(absl::CancelledError("Ctrl-C"));
+  EXPECT_TRUE(Until([&] { return blobs() == 0; }));
+}
+
 TEST_F(SubmissionsTest, RemovesWhatACrashLeftOfAnUpload) {
   auto upload = OpenUpload(Header(1, kPlugin));
   ASSERT_TRUE(AwaitAnswer(*upload).ok());

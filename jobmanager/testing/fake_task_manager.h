@@ -37,6 +37,8 @@ class FakeTaskManager {
     absl::Status deploy;
     absl::Status start_tasks;
     bool answers_deploy = true;
+    // A very short job: done before the answer to StartTasks is under way.
+    bool tasks_finish_at_once = false;
     bool workers_register = true;
     bool workers_send_heartbeats = true;
     bool sends_heartbeats = true;
@@ -286,6 +288,13 @@ class FakeTaskManager {
           if (found == workers.end()) return;
           ++found->second.starts;
           if (!behaviour.start_tasks.ok()) return respond(behaviour.start_tasks);
+          if (behaviour.tasks_finish_at_once) {
+            SetTasks(key, proto::TASK_FINISHED);
+            executor_->PostAfter(absl::Seconds(1), [respond = std::move(respond)]() mutable {
+              respond(proto::StartTasksResponse());
+            });
+            return;
+          }
           if (found->second.starts == 1) SetTasks(key, proto::TASK_RUNNING);
           respond(proto::StartTasksResponse());
         })));
