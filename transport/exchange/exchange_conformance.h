@@ -170,7 +170,11 @@ TEST_P(ExchangeConformanceTest, AChannelSendsNothingBeforeItsReceiverIsThere) {
   ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 2; }));
   EXPECT_EQ(receiver_().frames()[0].time, 5);
   EXPECT_EQ(receiver_().frames()[1].payload, "early");
-  ASSERT_TRUE(RunUntil([&] { return sender.sender->credits() == 15; }));
+  ASSERT_TRUE(RunUntil([&] {
+    const std::lock_guard<std::mutex> lock(sender.mutex);
+    return sender.credit_calls > 0;
+  }));
+  EXPECT_EQ(sender.sender->credits(), 15);
   const std::lock_guard<std::mutex> lock(sender.mutex);
   EXPECT_EQ(sender.credit_calls, 1);
 }
