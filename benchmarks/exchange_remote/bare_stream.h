@@ -34,8 +34,8 @@ class LatencyRecorder {
 int64_t MonotonicNanos();
 double ProcessCpuSeconds();
 
-// The yardstick: a server that takes one gRPC stream after another and counts what comes, written as simply as gRPC's
-// generic interface allows, with gRPC's defaults. One thread.
+// The yardstick: a server that takes one gRPC stream after another and counts what comes, written
+// as simply as gRPC's generic interface allows, with gRPC's defaults. One thread.
 class BareServer {
  public:
   BareServer();
@@ -47,12 +47,12 @@ class BareServer {
   std::unique_ptr<State> state_;
 };
 
-// Sends `count` messages that are copies of `message` as fast as the stream takes them, and waits until the server has
-// seen them all.
+// Sends `count` messages that are copies of `message` as fast as the stream takes them, and waits
+// until the server has seen them all.
 StreamSummary SendBare(const std::string& address, const std::string& message, uint64_t count);
 
-// Sends `per_second` messages a second for `seconds`, each with the time at which it was due in front, whether or not
-// earlier ones have arrived (an open loop).
+// Sends `per_second` messages a second for `seconds`, each with the time at which it was due in
+// front, whether or not earlier ones have arrived (an open loop).
 StreamSummary ProbeBare(const std::string& address, std::string message, double per_second,
                         double seconds);
 

@@ -1,5 +1,6 @@
-// Two processes on this host: records of 100 bytes through Exchange, against one bare gRPC stream with frames of the same
-// size, alternately in one run. Then how late messages come at a fixed rate, through each of the two.
+// Two processes on this host: records of 100 bytes through Exchange, against one bare gRPC stream
+// with frames of the same size, alternately in one run. Then how late messages come at a fixed
+// rate, through each of the two.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -53,7 +54,8 @@ struct Worker {
 
 // ---- The receiving process ----
 
-// Counts what comes on the channels of one stage and says so on standard output when all have ended.
+// Counts what comes on the channels of one stage and says so on standard output when all have
+// ended.
 class StageReceiver {
  public:
   StageReceiver(Exchange& exchange, Stage stage) : exchange_(exchange), stage_(stage) {
@@ -274,20 +276,18 @@ void PrintThroughput(const BenchOptions& options, size_t frame_bytes, uint32_t c
   }
   const double ratio = Median(ratios);
   const auto rate = [&](const Throughput& t) { return records / Median(t.seconds) / 1e6; };
-  const auto cores = [](const std::vector<double>& cpu, const Throughput& t) {
-    return Median(cpu) / Median(t.seconds);
-  };
+  const auto nanos = [&](const std::vector<double>& cpu) { return Median(cpu) / records * 1e9; };
   std::printf(
       options.json
           ? "{\"name\":\"exchange_remote\",\"frame_bytes\":%zu,\"channels\":%u,\"ratio\":%.3f,"
             "\"goal\":0.8,\"exchange_mrec_per_s\":%.2f,\"bare_mrec_per_s\":%.2f,"
-            "\"exchange_sender_cores\":%.2f,\"exchange_receiver_cores\":%.2f,"
-            "\"bare_sender_cores\":%.2f,\"bare_receiver_cores\":%.2f}\n"
+            "\"exchange_sender_cpu_ns\":%.1f,\"exchange_receiver_cpu_ns\":%.1f,"
+            "\"bare_sender_cpu_ns\":%.1f,\"bare_receiver_cpu_ns\":%.1f}\n"
           : "exchange, frames of %5zu bytes, %2u channels: ratio %.2f (goal 0.80)  exchange %5.1f "
-            "M records/s, bare stream %5.1f M records/s, cores %.2f + %.2f, bare %.2f + %.2f\n",
-      frame_bytes, channels, ratio, rate(exchange), rate(bare),
-      cores(exchange.sender_cpu, exchange), cores(exchange.receiver_cpu, exchange),
-      cores(bare.sender_cpu, bare), cores(bare.receiver_cpu, bare));
+            "M records/s, bare stream %5.1f M records/s; CPU ns a record: %.0f + %.0f, bare %.0f "
+            "+ %.0f\n",
+      frame_bytes, channels, ratio, rate(exchange), rate(bare), nanos(exchange.sender_cpu),
+      nanos(exchange.receiver_cpu), nanos(bare.sender_cpu), nanos(bare.receiver_cpu));
   std::fflush(stdout);
 }
 

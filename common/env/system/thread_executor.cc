@@ -203,10 +203,16 @@ ThreadExecutor::~ThreadExecutor() {
   if (thread_.joinable()) thread_.detach();  // On its own thread: it ends when its closure returns.
 }
 
-void ThreadExecutor::Post(Closure closure) { core_->Post(std::move(closure)); }
+// What is posted may lead to the destruction of this executor before Post has returned: the core is
+// kept.
+void ThreadExecutor::Post(Closure closure) {
+  const std::shared_ptr<Core> core = core_;
+  core->Post(std::move(closure));
+}
 
 Executor::TimerId ThreadExecutor::PostAfter(absl::Duration delay, Closure closure) {
-  return core_->PostAfter(delay, std::move(closure));
+  const std::shared_ptr<Core> core = core_;
+  return core->PostAfter(delay, std::move(closure));
 }
 
 bool ThreadExecutor::Cancel(TimerId id) { return core_->Cancel(id); }
