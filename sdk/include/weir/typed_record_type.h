@@ -218,24 +218,99 @@ class TypedRecordType final : public RecordType {
     }
   }
 
+  // Up to so many targets are served by one pass over pointers to where the next record goes.
+  static constexpr std::size_t kFewTargets = 128;
+
   template <bool kTimestamps, bool kHashes>
   static void ScatterColumns(Batch<T>& from, const std::uint32_t* target,
                              BatchBase* const* to_base) {
+    std::uint32_t greatest = 0;
+    for (std::size_t i = 0; i < from.size(); ++i) greatest = std::max(greatest, target[i]);
+    if (from.empty()) return;
+    if (greatest < kFewTargets) {
+      ScatterToFew<kTimestamps, kHashes>(from, target, greatest + 1, to_base);
+      return;
+    }
     for (std::size_t i = 0; i < from.size(); ++i) {
       Batch<T>& to = Cast(*to_base[target[i]]);
+      PrepareColumns<kTimestamps, kHashes>(1, to);
+      to.records.emplace_unchecked(std::move(from.records[i]));
+      if (!to.timestamps.empty() || kTimestamps) {
+        to.timestamps.emplace_unchecked(kTimestamps ? from.timestamps[i] : kMinTicks);
+      }
+      if (kHashes && to.hashes.size() + 1 == to.records.size()) {
+        to.hashes.emplace_unchecked(from.hashes[i]);
+      }
+    }
+  }
+
+  // Makes room for `count` more records and what they have beside them: a timestamp if any record
+  // has one, a hash if all have.
+  template <bool kTimestamps, bool kHashes>
+  static void PrepareColumns(std::size_t count, Batch<T>& to) {
+    const std::size_t size = to.size();
+    const auto reserve = [size, count](auto& column) {
+      if (size + count > column.capacity()) {
+        column.reserve(std::max({size + count, 2 * column.capacity(), std::size_t{16}}));
+      }
+    };
+    reserve(to.records);
+    if (kTimestamps || !to.timestamps.empty()) {
+      reserve(to.timestamps);
+      to.timestamps.truncate(std::min(size, to.timestamps.size()));
+      while (to.timestamps.size() < size) to.timestamps.emplace_unchecked(kMinTicks);
+    }
+    if (kHashes && to.hashes.size() == size) {
+      reserve(to.hashes);
+    } else {
+      to.hashes.clear();
+    }
+  }
+
+  template <bool kTimestamps, bool kHashes>
+  static void ScatterToFew(Batch<T>& from, const std::uint32_t* target, std::uint32_t targets,
+                           BatchBase* const* to_base) {
+    std::uint32_t counts[kFewTargets] = {};
+    T* records[kFewTargets];
+    Ticks* timestamps[kFewTargets];
+    std::uint64_t* hashes[kFewTargets];
+    const std::size_t size = from.size();
+    for (std::size_t i = 0; i < size; ++i) ++counts[target[i]];
+    // Hashes go to targets that have one for each record so far; the others write theirs where
+    // nobody looks.
+    std::unique_ptr<std::uint64_t[]> ignored;
+    for (std::uint32_t k = 0; k < targets; ++k) {
+      if (counts[k] == 0) continue;
+      Batch<T>& to = Cast(*to_base[k]);
       const std::size_t old_size = to.size();
-      to.records.emplace_back(std::move(from.records[i]));
-      if (kTimestamps || !to.timestamps.empty()) {
-        if (to.timestamps.size() != old_size) [[unlikely]] {
-          while (to.timestamps.size() < old_size) to.timestamps.emplace_back(kMinTicks);
-        }
-        to.timestamps.emplace_back(kTimestamps ? from.timestamps[i] : kMinTicks);
+      const bool hashed = kHashes && to.hashes.size() == old_size;
+      const bool timed = !to.timestamps.empty();
+      PrepareColumns<kTimestamps, kHashes>(counts[k], to);
+      records[k] = to.records.data() + old_size;
+      if constexpr (kTimestamps) {
+        timestamps[k] = to.timestamps.data() + old_size;
+      } else if (timed) {
+        for (std::uint32_t n = 0; n < counts[k]; ++n) to.timestamps.emplace_unchecked(kMinTicks);
       }
-      if (kHashes && to.hashes.size() == old_size) {
-        to.hashes.emplace_back(from.hashes[i]);
-      } else {
-        to.hashes.clear();
+      if constexpr (kHashes) {
+        if (!hashed && ignored == nullptr) ignored = std::make_unique<std::uint64_t[]>(size);
+        hashes[k] = hashed ? to.hashes.data() + old_size : ignored.get();
       }
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      const std::uint32_t k = target[i];
+      ::new (static_cast<void*>(records[k]++)) T(std::move(from.records[i]));
+      if constexpr (kTimestamps) *timestamps[k]++ = from.timestamps[i];
+      if constexpr (kHashes) *hashes[k]++ = from.hashes[i];
+    }
+    for (std::uint32_t k = 0; k < targets; ++k) {
+      if (counts[k] == 0) continue;
+      Batch<T>& to = Cast(*to_base[k]);
+      const std::size_t old_size = to.size();
+      const bool hashed = kHashes && to.hashes.size() == old_size;
+      to.records.set_size(old_size + counts[k]);
+      if constexpr (kTimestamps) to.timestamps.set_size(old_size + counts[k]);
+      if (hashed) to.hashes.set_size(old_size + counts[k]);
     }
   }
 

@@ -94,16 +94,21 @@ TEST(RecordTypeTest, CopiesARangeWithItsColumns) {
 }
 
 TEST(RecordTypeTest, ScattersRecordsToTheirTargetsInOrder) {
-  for (int from_columns = 0; from_columns < 4; ++from_columns) {
-    for (int to_columns = 0; to_columns < 4; ++to_columns) {
+  for (const int columns : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) {
+    // Few targets and many take different ways.
+    for (const std::uint32_t second : {1u, 150u}) {
+      const int from_columns = columns / 4;
+      const int to_columns = columns % 4;
       const auto from_batch = MakeBatch({"3", "4", "5", "6", "7"}, from_columns);
       Batch<std::string>& from = *from_batch;
       const auto a_batch = MakeBatch({"1", "2"}, to_columns);
       Batch<std::string>& a = *a_batch;
       Batch<std::string> b;
-      const std::uint32_t target[] = {1, 0, 1, 1, 0};
-      BatchBase* const to[] = {&a, &b};
-      Type().Scatter(from, target, to);
+      const std::uint32_t target[] = {second, 0, second, second, 0};
+      std::vector<BatchBase*> to(second + 1);
+      to[0] = &a;
+      to[second] = &b;
+      Type().Scatter(from, target, to.data());
       EXPECT_TRUE(from.empty() && from.hashes.empty() && from.timestamps.empty());
       EXPECT_THAT(Values(a.records), ElementsAre("1", "2", "4", "7"));
       EXPECT_THAT(Values(b.records), ElementsAre("3", "5", "6"));
