@@ -102,7 +102,7 @@ class JobManager::Process {
 
   void MakeStreams() {
     submissions_ = std::make_unique<Submissions>(
-        env_, *io_, *blobs_,
+        *io_, *blobs_,
         [this](JobSpec spec, Submissions::Done done) {
           control_->Post([this, spec = std::move(spec), done = std::move(done)]() mutable {
             done(dispatcher_->Accept(std::move(spec)));

@@ -167,17 +167,17 @@ class Submissions::Session {
     spec.parallelism = header_.parallelism();
     spec.graph_hash = GraphHash(header_.graph());
     spec.graph = std::make_shared<const proto::JobGraph>(std::move(*header_.mutable_graph()));
-    owner_.accept_(std::move(spec),
-                   [&io = owner_.io_, &owner = owner_, id = id_,
-                    accepted = owner_.lifetime_.GuardConst(
-                        [&owner = owner_, id = id_](const absl::StatusOr<JobId>& job) {
-                          auto session = owner.sessions_.find(id);
-                          if (session == owner.sessions_.end()) return;
-                          session->second->OnAccepted(job);
-                          if (session->second->detached()) owner.sessions_.erase(session);
-                        })](absl::StatusOr<JobId> job) {
-                     io.Post([accepted, job = std::move(job)] { accepted(job); });
-                   });
+    owner_.accept_(
+        std::move(spec),
+        [&io = owner_.io_, accepted = owner_.lifetime_.GuardConst(
+                               [&owner = owner_, id = id_](const absl::StatusOr<JobId>& job) {
+                                 auto session = owner.sessions_.find(id);
+                                 if (session == owner.sessions_.end()) return;
+                                 session->second->OnAccepted(job);
+                                 if (session->second->detached()) owner.sessions_.erase(session);
+                               })](absl::StatusOr<JobId> job) {
+          io.Post([accepted, job = std::move(job)] { accepted(job); });
+        });
     return absl::OkStatus();
   }
 
@@ -215,9 +215,8 @@ class Submissions::Session {
   Executor::TimerId timer_ = 0;
 };
 
-Submissions::Submissions(Env& env, Executor& io, BlobStore& blobs, Accept accept,
-                         absl::Duration idle_timeout)
-    : env_(env), io_(io), blobs_(blobs), accept_(std::move(accept)), idle_timeout_(idle_timeout) {}
+Submissions::Submissions(Executor& io, BlobStore& blobs, Accept accept, absl::Duration idle_timeout)
+    : io_(io), blobs_(blobs), accept_(std::move(accept)), idle_timeout_(idle_timeout) {}
 
 Submissions::~Submissions() { lifetime_.End(); }
 

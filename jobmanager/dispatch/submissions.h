@@ -39,7 +39,7 @@ class Submissions {
   using Done = std::function<void(absl::StatusOr<JobId>)>;
   using Accept = std::function<void(JobSpec, Done done)>;
 
-  Submissions(Env& env, Executor& io, BlobStore& blobs, Accept accept,
+  Submissions(Executor& io, BlobStore& blobs, Accept accept,
               absl::Duration idle_timeout = absl::Minutes(1));
   ~Submissions();
 
@@ -50,7 +50,6 @@ class Submissions {
  private:
   class Session;
 
-  Env& env_;
   Executor& io_;
   BlobStore& blobs_;
   const Accept accept_;
