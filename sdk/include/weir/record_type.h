@@ -42,6 +42,7 @@ class JsonReader {
   virtual absl::Status ReadBool(bool& value) = 0;
   virtual absl::Status ReadInt(std::int64_t& value) = 0;
   virtual absl::Status ReadUint(std::uint64_t& value) = 0;
+  // A JSON number; the record's own reader handles "NaN" and the infinities, which are strings.
   virtual absl::Status ReadDouble(double& value) = 0;
   // Valid until the next call on the reader.
   virtual absl::Status ReadString(std::string_view& value) = 0;
@@ -85,12 +86,13 @@ class RecordType {
   virtual absl::Status Decode(std::string_view bytes, std::size_t count, BatchBase& batch) const = 0;
 
   // Appends one record read from a JSON value. Unknown fields are ignored; a missing field that is neither optional nor has
-  // a default member initializer is an error that names it. On error the batch is unchanged.
+  // a default (missing_fields.h) is an error that names it. On error the batch is unchanged.
   virtual absl::Status ReadJson(JsonReader& reader, BatchBase& batch) const = 0;
   // Appends record i as one line of JSON, without a line end.
   virtual void WriteJson(const BatchBase& batch, std::size_t i, std::string& out) const = 0;
 
-  // CSV: `columns[k]` is the index of the cell with the k-th field, or -1 if there is none (the default is taken).
+  // CSV: `columns[k]` is the index of the cell with the k-th field, or -1 if there is none: then the default is taken, or,
+  // if the field has none (as for ReadJson), the error names it.
   // Nested types are refused by SupportsCsv.
   virtual absl::Status SupportsCsv() const = 0;
   virtual absl::Status ReadCsv(const std::vector<std::string_view>& cells, const std::vector<int>& columns,

@@ -291,14 +291,40 @@ TEST(EncoderTest, SpillsFromTheStackWithoutLosingAByte) {
     char scratch[16];
     Encoder encoder(scratch, sizeof(scratch));
     const std::string text(length, 'x');
+    encoder.Fixed(std::int32_t{7});
     encoder.String(text);
     encoder.Fixed(std::int32_t{7});
-    std::string expected;
+    std::string expected = "\x07\0\0\0"s;
     Encoder(expected).String(text);
     expected += "\x07\0\0\0"s;
     EXPECT_EQ(encoder.view(), expected);
     EXPECT_EQ(encoder.size(), expected.size());
   }
+}
+
+TEST(RecordCompareTest, OrdersEachKindOfValueAsDocumented) {
+  using L = std::numeric_limits<double>;
+  const std::vector<double> doubles = {
+      -L::quiet_NaN(), -L::infinity(), -1.5,          -1, -L::min(), -0.0, 0.0, L::denorm_min(), 1,
+      L::max(),        L::infinity(),  L::quiet_NaN()};
+  const std::vector<std::optional<std::string>> texts = {std::nullopt, "", "a", "ab", "b", "\x80"};
+  const std::vector<std::vector<std::int8_t>> lists = {{}, {-1}, {-1, 0}, {1}, {1, -1}};
+  const std::vector<std::unordered_map<int, int>> maps = {
+      {}, {{1, 1}}, {{2, 9}, {1, 1}}, {{1, 2}}, {{2, 0}}};
+  const auto check = [](const auto& ascending) {
+    for (std::size_t i = 0; i < ascending.size(); ++i) {
+      for (std::size_t k = 0; k < ascending.size(); ++k) {
+        EXPECT_EQ(RecordCompare(ascending[i], ascending[k]), i <=> k) << i << " and " << k;
+      }
+    }
+  };
+  check(doubles);
+  check(std::vector<float>(doubles.begin() + 1, doubles.begin() + 4));
+  check(texts);
+  check(lists);
+  check(maps);
+  check(std::vector<zoo::Sign>{zoo::Sign::kMinus, zoo::Sign::kZero, zoo::Sign::kPlus});
+  check(std::vector<std::pair<bool, int>>{{false, 2}, {true, -1}, {true, 0}});
 }
 
 TEST(SerializedKeyTest, IsReadBackAndOrdered) {
