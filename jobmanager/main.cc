@@ -58,8 +58,9 @@ class DataFolder {
     if (chosen) {
       const std::vector<std::string> temporary =
           absl::StrSplit(settings.Get(options::kTmpDirs), ',');
+      const int64_t port = settings.Get(options::kJobManagerPort);
       path = StrCat(temporary[0], "/weir-jobmanager-", getuid(), "-",
-                    settings.Get(options::kJobManagerPort));
+                    port == 0 ? StrCat("process-", getpid()) : StrCat(port));
       if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return SystemError(path);
       struct stat info{};
       if (lstat(path.c_str(), &info) != 0) return SystemError(path);
@@ -74,26 +75,34 @@ class DataFolder {
     const std::string lock = StrCat(path, "/lock");
     const int fd = open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return SystemError(lock);
-    auto folder = std::unique_ptr<DataFolder>(new DataFolder(path, fd));
+    auto folder = std::unique_ptr<DataFolder>(new DataFolder(env, path, fd));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return SystemError(lock);
       return absl::AlreadyExistsError(
           StrCat("another job manager works in ", path,
                  ": stop it, or set weir.data.dir (and jobmanager.rpc.port) to another one"));
     }
+    // Not before it is known to be ours.
+    folder->temporary_ = chosen && settings.Get(options::kJobManagerPort) == 0;
     return folder;
   }
-  ~DataFolder() { close(fd_); }
+  ~DataFolder() {
+    // It is in a temporary folder: what cannot be deleted does no harm.
+    if (temporary_) env_.files().DeleteRecursively(path_).IgnoreError();
+    close(fd_);
+  }
   DataFolder(const DataFolder&) = delete;
   DataFolder& operator=(const DataFolder&) = delete;
 
   const std::string& path() const { return path_; }
 
  private:
-  DataFolder(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  DataFolder(Env& env, std::string path, int fd) : env_(env), path_(std::move(path)), fd_(fd) {}
 
+  Env& env_;
   const std::string path_;
   const int fd_;
+  bool temporary_ = false;
 };
 
 absl::StatusOr<Logger> MakeLogger(const Settings& settings, const Clock& clock) {
