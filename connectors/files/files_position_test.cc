@@ -24,6 +24,10 @@ TEST(FilesPositionTest, IsReadAsItWasWritten) {
   EXPECT_EQ(read->header, sample.header);
 }
 
+TEST(FilesPositionTest, TheBytesAreThoseOfTheFormat) {
+  EXPECT_EQ(Sample().Encode(), "1 1234567890123 42 1 12 id,\"te 3 xt\"2 7 7 a b\n12 0 0 ");
+}
+
 TEST(FilesPositionTest, DamagedTextIsRefused) {
   const std::string text = Sample().Encode();
   for (size_t size = 0; size < text.size(); ++size) {

@@ -172,6 +172,20 @@ TEST(StreamTest, ReadingASideOutputWithAnotherTypeIsRefused) {
   EXPECT_THAT(job.errors, ElementsAre(HasSubstr("two record types")));
 }
 
+TEST(StreamTest, ASourceHasTheSideOutputForMalformedRecordsOnly) {
+  const JobDefinition right = Define([](Job& j) {
+    auto clicks = j.From<Click>("clicks", Files{.path = "in", .malformed = Malformed::kSideOutput});
+    clicks.Side(kMalformed).To("malformed", Print{});
+    clicks.To("out", Print{});
+  });
+  EXPECT_THAT(right.errors, IsEmpty());
+  const JobDefinition wrong = Define(
+      [](Job& j) { j.From<Click>("clicks", Files{.path = "in"}).Side(kLate).To("late", Print{}); });
+  EXPECT_THAT(wrong.errors,
+              ElementsAre(HasSubstr("source 'clicks' has no side output 'late'; the one that a "
+                                    "source has is weir::kMalformed")));
+}
+
 // Rule 2.
 TEST(StreamTest, AWindowThatCannotBeIsRefusedWithTheOperatorsName) {
   const auto errors = [](void (*function)(Job&)) { return Define(function).errors; };

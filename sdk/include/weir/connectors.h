@@ -44,11 +44,11 @@ enum class TimeUnit { kSeconds, kMillis, kMicros, kNanos };
 // Files as a source and as a sink.
 //
 // As a source, `path` is a file, a folder (with all below it but names that begin with '.' or '_')
-// or a glob with *, ? and
-// [...]. Gzip and zstd are recognized by their first bytes. The files are dealt out to the subtasks
-// by size, each is read by one subtask, and a subtask reads its own in the order of their names:
-// its watermark is made over them as if they were one file, so files that follow each other in time
-// should have names that do too. The folder must not change while a job starts.
+// or a glob with *, ? and [...]. Gzip and zstd are recognized by their first bytes. The files are
+// dealt out to the subtasks by size, each is read by one subtask, and a subtask reads its own in
+// the order of their names: its watermark is made over them as if they were one file, so files that
+// follow each other in time should have names that do too. The folder must not change while a job
+// starts.
 //
 // As a sink, `path` is a folder, in which subtask i writes part-<i>-0.jsonl or .csv, or, if it has
 // an extension and the sink one subtask, a file. A file has a hidden name until it is complete and
