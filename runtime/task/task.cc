@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/base/thrown_stack.h"
 #include "proto/control.pb.h"
 #include "sdk/host/user_exception.h"
 
@@ -213,6 +214,7 @@ absl::Status Task::OpenAll() {
 
 absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
   failed_uid_.clear();
+  thrown_stack_.clear();
   chain_.failed_in = nullptr;
   absl::Status status;
   try {
@@ -226,6 +228,7 @@ absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
     failed_uid_ = uid != nullptr ? uid : "";
     status = absl::InternalError(
         StrCat("operator '", failed_uid_, "' threw ", DescribeCurrentException()));
+    thrown_stack_ = TakeThrownStack();
   }
   ThisThreadCrashContext() = {};
   if (!status.ok() && failed_uid_.empty()) failed_uid_ = chain_.head().uid();
@@ -236,7 +239,7 @@ void Task::End(State state, absl::Status status) {
   if (!status.ok()) {
     clock_.BeginCall();
     MutexLock lock(mutex_);
-    failure_ = {std::move(status), failed_uid_, clock_.Now()};
+    failure_ = {std::move(status), failed_uid_, clock_.Now(), std::move(thrown_stack_)};
   }
   CloseAll();
   if (timer_.has_value()) executor_.Cancel(*timer_);
@@ -335,6 +338,7 @@ void Task::FillReport(proto::TaskReport& report) const {
   failure.set_operator_uid(failure_->operator_uid);
   failure.set_subtask(options_.subtask);
   failure.set_time_unix_micros(failure_->time_micros);
+  for (const std::string& frame : failure_->stack) failure.add_stack(frame);
 }
 
 }  // namespace weir

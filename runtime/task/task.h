@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -63,6 +64,8 @@ class Task final : public TaskSignals {
     absl::Status status;
     std::string operator_uid;
     int64_t time_micros = 0;
+    // Where it was thrown, if it was and that is known.
+    std::vector<std::string> stack;
   };
 
   void Post();
@@ -100,6 +103,7 @@ class Task final : public TaskSignals {
   bool input_ended_ = false;
   bool woken_ = false;
   std::string failed_uid_;
+  std::vector<std::string> thrown_stack_;
   int64_t last_flush_ = 0;
   std::optional<Executor::TimerId> timer_;
   int64_t timer_deadline_ = kNoDeadline;

@@ -150,7 +150,10 @@ class RuntimeRun final : public EmbeddedRun {
       text =
           StrCat("operator '", first->operator_uid(), "' (subtask ", first->subtask(), "): ", text);
     }
-    for (const std::string& frame : first->stack()) text += StrCat("\n  at ", frame);
+    for (const std::string& frame : first->stack()) {
+      text +=
+          StrCat("\n  at ", spec_.describe_frame == nullptr ? frame : spec_.describe_frame(frame));
+    }
     return text;
   }
 

@@ -20,6 +20,8 @@ struct EmbeddedSpec {
   uint32_t parallelism = 1;
   uint32_t max_parallelism = 128;
   RuntimeOptions runtime;
+  // Makes "0x..." of a stack of this process readable; null: frames stay as they are.
+  std::function<std::string(const std::string& frame)> describe_frame = nullptr;
 };
 
 struct EmbeddedEnd {

@@ -19,6 +19,7 @@
 #include "taskmanager/main/process_log.h"
 #include "taskmanager/process/crash_handler.h"
 #include "taskmanager/process/process_watch.h"
+#include "taskmanager/process/thrown_stack_hook.h"
 #include "taskmanager/worker/runtime_settings.h"
 
 namespace weir {
@@ -80,6 +81,7 @@ int Run(const RunCommand& command, const Settings& settings) {
                                   std::string_view text) {
     log(level, StrCat("operator=", uid, " ", text));
   };
+  spec.describe_frame = DescribeFrame;
   EmbeddedRun::OnProgress on_progress;
   if (command.progress || isatty(STDERR_FILENO) != 0) {
     on_progress = [](const std::string& line) { fprintf(stderr, "%s\n", line.c_str()); };

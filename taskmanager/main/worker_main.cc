@@ -19,6 +19,7 @@
 #include "taskmanager/process/crash_handler.h"
 #include "taskmanager/process/process_launcher.h"
 #include "taskmanager/process/process_watch.h"
+#include "taskmanager/process/thrown_stack_hook.h"
 #include "taskmanager/process/worker_limits.h"
 #include "taskmanager/worker/runtime_settings.h"
 #include "taskmanager/worker/worker.h"
@@ -165,7 +166,7 @@ int WorkerMain(const char* program) {
   const std::unique_ptr<Executor> control = env.NewExecutor("worker");
   std::promise<WorkerEnd> ended;
   const std::unique_ptr<Worker> worker =
-      Worker::Make({env, *control, loader, *connectors, *log}, *spec,
+      Worker::Make({env, *control, loader, *connectors, *log, DescribeFrame}, *spec,
                    [&ended](WorkerEnd end) { ended.set_value(std::move(end)); });
   ProcessWatch::Events events;
   events.on_signal = [&worker](int) { worker->Stop(kStopPatience); };

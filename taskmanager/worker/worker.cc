@@ -289,6 +289,11 @@ class RuntimeWorker final : public Worker {
     if (!task.has_failure()) return;
     proto::Failure& failure = *task.mutable_failure();
     failure.set_task_manager(spec_.task_manager);
+    if (surroundings_.describe_frame != nullptr) {
+      for (std::string& frame : *failure.mutable_stack()) {
+        frame = surroundings_.describe_frame(frame);
+      }
+    }
     if (spec_.memory_limit_bytes != 0 && failure.message().find("bad_alloc") != std::string::npos) {
       failure.set_message(StrCat(failure.message(), ": out of memory; a worker's is limited to ",
                                  spec_.memory_limit_bytes >> 20,

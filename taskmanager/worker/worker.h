@@ -34,6 +34,8 @@ class Worker {
  public:
   // One line of the job's log: level ("info", "warning", "error") and text. Called from any thread.
   using Log = std::function<void(std::string_view level, std::string_view text)>;
+  // Makes "0x..." of a stack of this process readable.
+  using DescribeFrame = std::function<std::string(const std::string& frame)>;
   using OnEnd = std::function<void(WorkerEnd)>;
 
   // What it works with; outlives it.
@@ -43,6 +45,8 @@ class Worker {
     PluginLoader& loader;
     const ConnectorRegistry& connectors;
     Log log;
+    // Null: frames stay as they are.
+    DescribeFrame describe_frame = nullptr;
   };
 
   // `on_end` runs once, on the control executor; after it the worker does nothing more. It must not

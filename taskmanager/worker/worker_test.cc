@@ -233,13 +233,26 @@ TEST_F(WorkerTest, RunsTheJobAndTellsEachChangeAtOnce) {
   EXPECT_FALSE(end_.has_value()) << "that its tasks are done is no reason to end";
 }
 
-TEST_F(WorkerTest, RepeatedOrdersAreAnsweredAsTheFirstWas) {
+TEST_F(WorkerTest, RepeatedOrdersAreAnsweredAsTheFirstWasAndChangeNothing) {
+  const auto records = [this] {
+    uint64_t sum = 0;
+    for (const auto& task : heartbeats_.back().tasks()) {
+      for (const auto& metrics : task.operators()) sum += metrics.records_out();
+    }
+    return sum;
+  };
   StartAndRegister();
   ASSERT_TRUE(Deploy().ok());
   ASSERT_TRUE(Deploy().ok());
   ASSERT_TRUE(StartTasks().ok());
+  ASSERT_TRUE(Until([&] { return AllTasksAre(proto::TASK_RUNNING) && records() > 100; }));
+  const uint64_t before = records();
+  ASSERT_TRUE(Deploy().ok());
   ASSERT_TRUE(StartTasks().ok());
-  EXPECT_TRUE(Until([this] { return AllTasksAre(proto::TASK_RUNNING); }));
+  const size_t heartbeats = heartbeats_.size();
+  ASSERT_TRUE(Until([&] { return heartbeats_.size() == heartbeats + 2; }));
+  EXPECT_TRUE(AllTasksAre(proto::TASK_RUNNING));
+  EXPECT_GT(records(), before);
 }
 
 TEST_F(WorkerTest, RefusesOrdersOfAnOldLeaderAndOfAnotherAttempt) {

@@ -165,12 +165,12 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Misbehaviour{"segfault", SIGSEGV, "SIGSEGV", "ReadThrough", true},
                       Misbehaviour{"stack_overflow", SIGSEGV, "SIGSEGV", "RecurseForEver", true},
                       Misbehaviour{"abort", SIGABRT, "SIGABRT", "Misbehave", true},
-                      Misbehaviour{"throw", 0, "this number is too much", "", true},
+                      Misbehaviour{"throw", 0, "this number is too much", "ThrowTooMuch", true},
                       Misbehaviour{"throw_on_thread", SIGABRT,
                                    "std::logic_error: nobody catches this", "ThrowUncaught", false},
                       Misbehaviour{"exit", 0, "called exit(3)", "CallExit", true},
                       Misbehaviour{"leave", 0, "exit code 4", "", false},
-                      Misbehaviour{"memory", 0, "limited to 768 MiB", "", true},
+                      Misbehaviour{"memory", 0, "limited to 768 MiB", "UseAllMemory", true},
                       Misbehaviour{"kill", SIGKILL, "SIGKILL", "", false}),
     [](const auto& way) { return std::string(way.param.how); });
 

@@ -18,6 +18,9 @@ __attribute__((noinline)) int RecurseForEver(int depth) {
   frame[0] = static_cast<char>(depth);
   return depth < 0 ? 0 : RecurseForEver(depth + 1) + frame[0];
 }
+__attribute__((noinline)) void ThrowTooMuch() {
+  throw std::runtime_error("this number is too much");
+}
 __attribute__((noinline)) void CallExit() { exit(3); }
 __attribute__((noinline)) void ThrowUncaught() { throw std::logic_error("nobody catches this"); }
 __attribute__((noinline)) void UseAllMemory() {
@@ -34,7 +37,7 @@ void Misbehave(const std::string& how) {
   if (how == "segfault") ReadThrough(nullptr);
   if (how == "stack_overflow") RecurseForEver(0);
   if (how == "abort") abort();
-  if (how == "throw") throw std::runtime_error("this number is too much");
+  if (how == "throw") ThrowTooMuch();
   if (how == "throw_on_thread") std::thread(ThrowUncaught).join();
   if (how == "exit") CallExit();
   if (how == "leave") _exit(4);
