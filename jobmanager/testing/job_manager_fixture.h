@@ -253,4 +253,28 @@ class JobManagerFixture : public ::testing::Test {
   std::map<std::string, std::unique_ptr<FakeTaskManager>> task_managers_;
 };
 
+// With a job manager that runs.
+class JobManagerTest : public JobManagerFixture {
+ public:
+  JobManagerTest() { StartJobManager(); }
+
+  // Two task managers with two slots each and a job that takes all four.
+  void StartCluster() {
+    tm1_ = &StartTaskManager("tm1", 2);
+    tm2_ = &StartTaskManager("tm2", 2);
+  }
+  std::string RunningJob() {
+    const std::string job = Submit(4);
+    EXPECT_TRUE(UntilState(job, proto::RUNNING));
+    return job;
+  }
+  Key WorkerOn(FakeTaskManager& tm) {
+    EXPECT_FALSE(tm.workers.empty());
+    return tm.workers.begin()->first;
+  }
+
+  FakeTaskManager* tm1_ = nullptr;
+  FakeTaskManager* tm2_ = nullptr;
+};
+
 }  // namespace weir::jobmanager
