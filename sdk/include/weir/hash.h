@@ -10,6 +10,7 @@
 
 #include "weir/binary_codec.h"
 #include "weir/operator.h"
+#include "weir/record.h"
 
 // The hash of keys and what follows from it (semantics rule 48). All of it is fixed: state and
 // running jobs depend on every bit. Constants and test vectors: docs/FORMATS.md, "Key hash".
@@ -100,9 +101,15 @@ inline std::uint64_t KeyHash(const K& key) {
     // HashBytes of its eight bytes, without going through memory.
     const auto bits = static_cast<std::uint64_t>(key);
     return internal::FinishHash(std::rotl(bits, 32), bits, internal::kHashSeed, 8);
+  } else if constexpr (std::is_same_v<K, std::string_view>) {
+    return internal::HashBytes(key.data(), key.size());
+  } else if constexpr (CheckRecord<K>()) {
+    return WithSerializedKey(key, [](std::string_view bytes) {
+      return internal::HashBytes(bytes.data(), bytes.size());
+    });
+  } else {
+    return 0;  // does not compile
   }
-  return WithSerializedKey(
-      key, [](std::string_view bytes) { return internal::HashBytes(bytes.data(), bytes.size()); });
 }
 
 // The key group of a key with this hash. `max_parallelism` is positive.

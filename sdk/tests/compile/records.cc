@@ -97,3 +97,11 @@ const weir::RecordType& Manies() {
 const weir::RecordType& Names() {
   return weir::RecordTypeOf<Named>();  // wrong: NAMES
 }
+
+std::uint64_t HashOf() {
+#ifdef KEY
+  return weir::KeyHash("not a std::string");  // wrong: KEY
+#else
+  return weir::KeyHash(std::string("a string"));
+#endif
+}
