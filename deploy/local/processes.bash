@@ -3,37 +3,42 @@
 # A pid file holds "PID STARTTIME": a process id alone may have been given to another process since. Every daemon leads a
 # session of its own, so what it has started itself (workers) is found by the session, even after the daemon has gone.
 
-# The fields of /proc/PID/stat from the third on: the second, a name, may contain anything.
+# Sets `fields` to those of /proc/PID/stat from the third on: the second, a name, may contain anything. 1 if there is no such
+# process; a zombie counts as none. Needs no other process, which an interrupt could end half-way.
 stat_fields() {
   local line
+  fields=()
   { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
-  echo "${line##*) }"
-}
-
-# Ticks between the boot and the start of a process; nothing if there is none. A zombie counts as none.
-start_time() {
-  local fields
-  read -ra fields < <(stat_fields "$1") || return 1
-  [ "${fields[0]}" != Z ] && echo "${fields[19]}"
+  read -ra fields <<<"${line##*) }"
+  [ "${fields[0]}" != Z ]
 }
 
 # The process of a pid file, if it lives.
 live_pid() {
-  local pid started
+  local pid started fields
   { read -r pid started <"$1"; } 2>/dev/null || return 1
-  [ -n "${started:-}" ] && [ "$(start_time "$pid")" = "$started" ] && echo "$pid"
+  stat_fields "$pid" && [ "${fields[19]}" = "${started:-none}" ] && echo "$pid"
 }
+
+# To be trapped: calls when_interrupted, but not while a daemon is being started whose process is not written down yet.
+starting='' pending=''
+interrupt() { if [ -n "$starting" ]; then pending=1; else when_interrupted; fi; }
 
 # start_daemon FOLDER NAME COMMAND...: standard error goes to FOLDER/logs/NAME.log, standard output to FOLDER/logs/NAME.out.
 start_daemon() {
-  local folder=$1 name=$2 pid
+  local folder=$1 name=$2 pid fields
   shift 2
   mkdir -p "$folder/logs"
+  starting=1
   # 9 is the lock of the caller, which must not be held by what outlives it.
   setsid "$@" </dev/null >"$folder/logs/$name.out" 2>>"$folder/logs/$name.log" 9>&- &
   pid=$!
-  echo "$pid $(start_time "$pid")" >"$folder/$name.pid"
-  disown "$pid"
+  # One that has ended already has no fields, and will not be found alive.
+  stat_fields "$pid" || true
+  echo "$pid ${fields[19]:-}" >"$folder/$name.pid"
+  disown "$pid" 2>/dev/null || true
+  starting=
+  [ -z "$pending" ] || when_interrupted
 }
 
 # await_listening FOLDER NAME DEADLINE: until the daemon has said where it listens; 1 if it ended or said nothing in time.
@@ -66,8 +71,7 @@ members_of_sessions() {
   local file pid fields
   for file in /proc/[0-9]*/stat; do
     pid=${file#/proc/}; pid=${pid%/stat}
-    read -ra fields < <(stat_fields "$pid") || continue
-    [ "${fields[0]}" != Z ] || continue
+    stat_fields "$pid" || continue
     case " $* " in *" ${fields[3]} "*) echo "$pid" ;; esac
   done
 }
