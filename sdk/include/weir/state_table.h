@@ -283,6 +283,7 @@ class KeyedTable {
 
  private:
   static constexpr std::uint32_t kMinSlots = 8;
+  static constexpr std::uint32_t kSmallSlots = 256;
   static constexpr bool kTrivial =
       std::is_trivially_destructible_v<K> && std::is_trivially_destructible_v<V>;
 
@@ -360,8 +361,11 @@ class KeyedTable {
         return reserved_.get();
       }
     }
-    // At most 3/4 full.
-    if (IsNothing(group) || (group.size + 1) * 4ULL > (group.mask + 1ULL) * 3) Grow(group);
+    // At most 3/4 full; small ones, where memory does not matter but a mispredicted probe does,
+    // half.
+    const std::uint64_t slots = group.mask + 1ULL;
+    const std::uint64_t limit = slots <= kSmallSlots ? slots / 2 : slots / 4 * 3;
+    if (IsNothing(group) || group.size + 1 > limit) Grow(group);
     Slot& slot = FirstEmpty(group.slots, group.mask, tag);
     ::new (static_cast<void*>(&slot.key)) K(key);
     ::new (static_cast<void*>(&slot.value)) V{};
