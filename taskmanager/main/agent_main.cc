@@ -19,6 +19,7 @@
 #include "taskmanager/main/process_log.h"
 #include "taskmanager/process/process_launcher.h"
 #include "taskmanager/process/process_watch.h"
+#include "taskmanager/process/worker_limits.h"
 #include "taskmanager/slots/agent.h"
 #include "transport/rpc/grpc_network.h"
 
@@ -131,8 +132,11 @@ int AgentMain(int argc, char** argv, std::string_view version) {
     const std::unique_ptr<Env> env = MakeSystemEnv();
     settings = LoadSettings(env->files(), command.config, command.overrides);
   }
-  if (!settings.ok()) {
-    fprintf(stderr, "taskmanager: %s\n", std::string(settings.status().message()).c_str());
+  const absl::Status valid =
+      settings.ok() ? CheckMemoryLimit(static_cast<uint64_t>(settings->Get(options::kWorkerMemory)))
+                    : settings.status();
+  if (!valid.ok()) {
+    fprintf(stderr, "taskmanager: %s\n", std::string(valid.message()).c_str());
     return kWrongUsage;
   }
   const absl::Status end = Run(command, *settings, version);

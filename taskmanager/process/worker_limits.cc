@@ -90,15 +90,20 @@ absl::Status DenySystemCalls() {
 
 }  // namespace
 
+absl::Status CheckMemoryLimit(uint64_t memory_limit_bytes) {
+  if (memory_limit_bytes != 0 && memory_limit_bytes < kMinMemoryLimitBytes) {
+    return absl::InvalidArgumentError(StrCat("taskmanager.memory.worker.size is ",
+                                             memory_limit_bytes, " bytes; a worker needs at least ",
+                                             kMinMemoryLimitBytes >> 20, " MiB"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ApplyWorkerLimits(uint64_t memory_limit_bytes) {
+  WEIR_RETURN_IF_ERROR(CheckMemoryLimit(memory_limit_bytes));
   WEIR_RETURN_IF_ERROR(SetLimit(RLIMIT_CORE, "RLIMIT_CORE", 0));
   WEIR_RETURN_IF_ERROR(SetLimit(RLIMIT_NOFILE, "RLIMIT_NOFILE", kMaxDescriptors));
   if (memory_limit_bytes != 0) {
-    if (memory_limit_bytes < kMinMemoryLimitBytes) {
-      return absl::InvalidArgumentError(
-          StrCat("taskmanager.memory.worker.size is ", memory_limit_bytes,
-                 " bytes; a worker needs at least ", kMinMemoryLimitBytes >> 20, " MiB"));
-    }
     WEIR_RETURN_IF_ERROR(SetLimit(RLIMIT_DATA, "RLIMIT_DATA", memory_limit_bytes));
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
