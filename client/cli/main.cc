@@ -48,7 +48,11 @@ int main(int argc, char** argv) {
   auto env = weir::MakeSystemEnv({.network = network.get()});
   weir::CliContext context;
   context.env = env.get();
-  context.out = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
+  // At once: the id of a job stands before its progress. A failure is seen below.
+  context.out = [](std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
   context.err = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); };
   context.out_is_terminal = isatty(STDOUT_FILENO) != 0;
   context.err_is_terminal = isatty(STDERR_FILENO) != 0;
