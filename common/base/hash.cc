@@ -1,6 +1,10 @@
 #include "common/base/hash.h"
 
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // The same values, with the vectors that this processor has.
+#else
 #include <xxhash.h>
+#endif
 
 namespace weir {
 

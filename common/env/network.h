@@ -51,6 +51,9 @@ struct StreamCallbacks {
   absl::AnyInvocable<void(std::string message)> on_message;
   // Last call. OK: the peer finished; kUnavailable: the connection was lost; otherwise the peer's reason.
   absl::AnyInvocable<void(absl::Status status)> on_close;
+  // May be null. The network has taken all that was queued by Send: queued_bytes() fell to 0. May run at the same time as
+  // the others, and as Send.
+  absl::AnyInvocable<void()> on_drained = nullptr;
 };
 
 using Responder = absl::AnyInvocable<void(absl::StatusOr<std::string> response)>;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -535,6 +536,41 @@ TEST_P(NetworkConformanceTest, AStreamWithoutAnExecutorCarriesMessagesAndTheReas
   ASSERT_TRUE(harness_->RunUntil([&] { return client_side_->closed().has_value(); }));
   ASSERT_TRUE(harness_->RunUntil([&] { return server_side_->closed().has_value(); }));
   EXPECT_EQ(*server_side_->closed(), absl::DataLossError("checksum"));
+}
+
+TEST_P(NetworkConformanceTest, ASenderThatWaitsForTheDrainedQueueSendsAllWithOneMessageInIt) {
+  constexpr int kCount = 50;
+  ListenStream();
+  int sent = 0;
+  size_t most_queued = 0;
+  std::mutex mutex;
+  const auto send_next = [&](MessageStream& stream) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (sent == kCount) return;
+    most_queued = std::max(most_queued, stream.queued_bytes());
+    stream.Send(Bytes(StrCat("message ", sent++)));
+  };
+  for (Executor* executor : {client_executor_.get(), static_cast<Executor*>(nullptr)}) {
+    Side side(*harness_);
+    StreamCallbacks callbacks = side.Callbacks();
+    std::shared_ptr<MessageStream> stream;
+    std::atomic<bool> opened = false;
+    callbacks.on_drained = [&] {
+      if (opened) send_next(*stream);
+      harness_->Notify();
+    };
+    stream = peer_->OpenStream(kMethod, executor, std::move(callbacks));
+    opened = true;
+    sent = 0;
+    send_next(*stream);
+    ASSERT_TRUE(harness_->RunUntil([&] { return server_side_->count() == kCount; }));
+    EXPECT_EQ(server_side_->messages().back(), StrCat("message ", kCount - 1));
+    EXPECT_EQ(most_queued, 0u);
+    stream->Cancel(absl::CancelledError("end of test"));
+    ASSERT_TRUE(harness_->RunUntil(
+        [&] { return side.closed().has_value() && server_side_->closed().has_value(); }));
+    server_side_ = std::make_unique<Side>(*harness_);  // For the next stream.
+  }
 }
 
 }  // namespace weir

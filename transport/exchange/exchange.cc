@@ -29,8 +29,8 @@ class StreamSender final : public ChannelSender {
     if (frame.kind == FrameKind::kData) channel_->available.fetch_sub(1, std::memory_order_acq_rel);
     bytes_ += frame.payload.size();
     frames_.push_back(std::move(frame));
-    // A full message has nothing to wait for.
-    if (bytes_ >= kFullMessagePayloadBytes) Flush();
+    // As much as a frame may hold has nothing to wait for.
+    if (bytes_ >= kMaxFramePayloadBytes) Flush();
   }
   void Flush() override {
     bytes_ = 0;

@@ -22,7 +22,7 @@ inline constexpr size_t kMessageFooterBytes = 8;
 // No message is longer; a longer one is malformed.
 inline constexpr size_t kMaxExchangeMessageBytes = 512 << 10;
 // A message is closed when its payloads reach this.
-inline constexpr size_t kFullMessagePayloadBytes = 64 << 10;
+inline constexpr size_t kFullMessagePayloadBytes = 256 << 10;
 // And when it has as many frames.
 inline constexpr size_t kMaxFramesPerMessage = 1024;
 

@@ -72,6 +72,10 @@ void OutgoingStream::Try() {
   callbacks.on_close = [self = shared_from_this(), attempt](const absl::Status& status) {
     self->OnClose(attempt, status);
   };
+  callbacks.on_drained = [self = shared_from_this()] {
+    const CallGate::Pass pass(*self->gate_);
+    if (pass) self->Pump();
+  };
   const std::shared_ptr<MessageStream> stream =
       peer->OpenStream(kExchangeMethod, /*executor=*/nullptr, std::move(callbacks));
   {
@@ -267,65 +271,76 @@ void OutgoingStream::ReleaseSendable(Channel& channel) {
   }
 }
 
+// One message is in the network's queue at a time. While it is, frames collect here: the busier the
+// stream, the larger its messages. Whoever looks last goes on: this, or the one that hears that the
+// queue is empty.
 void OutgoingStream::Pump() {
-  MessageEncoder encoder;
-  std::vector<WireFrame> taken;
-  std::shared_ptr<MessageStream> stream;
-  {
-    MutexLock lock(mutex_);
-    if (pumping_ || state_ != State::kOpen || sendable_.empty()) return;
-    pumping_ = true;
-    stream = stream_;
-  }
+  std::vector<WireFrame> frames;
   for (;;) {
-    taken.clear();
+    std::shared_ptr<MessageStream> stream;
+    bool closing = false;
     {
       MutexLock lock(mutex_);
-      size_t bytes = 0;
-      while (!sendable_.empty() && taken.size() < kMaxFramesPerMessage &&
-             bytes < kFullMessagePayloadBytes) {
-        bytes += sendable_.front().frame.payload.size();
-        taken.push_back(std::move(sendable_.front()));
-        sendable_.pop_front();
-      }
-      if (taken.empty()) {
-        pumping_ = false;
-        if (state_ != State::kClosing) return;
+      closing = state_ == State::kClosing;
+      if (pumping_ || (state_ != State::kOpen && !closing)) return;
+      if (sendable_.empty() && !closing) return;
+      stream = stream_;
+      pumping_ = true;
+    }
+    // The last frames need not wait: nobody hears any more that the queue is empty.
+    while ((closing || stream->queued_bytes() == 0) && TakeSendable(frames)) {
+      MessageEncoder encoder;
+      for (WireFrame& wire : frames) encoder.Add(std::move(wire));
+      stream->Send(encoder.Finish());
+    }
+    {
+      MutexLock lock(mutex_);
+      pumping_ = false;
+      if (closing) {
         state_ = State::kClosed;
+        stream_ = nullptr;
+      } else if (state_ == State::kOpen && stream->queued_bytes() != 0) {
+        return;
       }
     }
-    if (taken.empty()) return stream->Finish();
-    for (WireFrame& wire : taken) encoder.Add(std::move(wire));
-    stream->Send(encoder.Finish());
+    if (closing) return stream->Finish();
   }
+}
+
+bool OutgoingStream::TakeSendable(std::vector<WireFrame>& frames) {
+  frames.clear();
+  MutexLock lock(mutex_);
+  for (size_t bytes = 0; !sendable_.empty() && frames.size() < kMaxFramesPerMessage &&
+                         bytes < kFullMessagePayloadBytes;) {
+    bytes += sendable_.front().frame.payload.size();
+    frames.push_back(std::move(sendable_.front()));
+    sendable_.pop_front();
+  }
+  return !frames.empty();
 }
 
 void OutgoingStream::Close() {
   std::shared_ptr<MessageStream> stream;
-  bool finished = true;
+  bool finished = false;
   {
     MutexLock lock(mutex_);
+    if (IsOver()) return;
     finished = state_ == State::kOpen;
     for (const auto& [id, channel] : channels_) {
       finished &= channel->ended && channel->waiting.empty();
     }
-    if (finished && pumping_) {
-      state_ = State::kClosing;
-      stream_ = nullptr;
-      return;
-    }
-    finished &= sendable_.empty();
-    state_ = State::kClosed;
-    stream = std::move(stream_);
-    stream_ = nullptr;
     peer_ = nullptr;
-    sendable_.clear();
     channels_.clear();
+    state_ = finished ? State::kClosing : State::kClosed;
+    if (!finished) {
+      stream = std::move(stream_);
+      stream_ = nullptr;
+      sendable_.clear();
+    }
   }
-  if (stream == nullptr) return;
   if (finished) {
-    stream->Finish();
-  } else {
+    Pump();
+  } else if (stream != nullptr) {
     stream->Cancel(
         absl::UnavailableError(StrCat("worker ", options_.worker_index, " is shutting down")));
   }

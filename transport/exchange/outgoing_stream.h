@@ -65,7 +65,7 @@ class OutgoingStream : public std::enable_shared_from_this<OutgoingStream> {
   void Close();
 
  private:
-  // kClosing: whoever pumps finishes the stream when it is done.
+  // kClosing: whoever pumps finishes the stream when all is sent.
   enum class State { kConnecting, kOpen, kFailed, kClosing, kClosed };
 
   void Try();
@@ -79,6 +79,8 @@ class OutgoingStream : public std::enable_shared_from_this<OutgoingStream> {
   }
   void ReleaseSendable(Channel& channel) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Pump();
+  // The frames of the next message; false if there are none.
+  bool TakeSendable(std::vector<WireFrame>& frames);
   std::string PeerName() const;
 
   Env& env_;

@@ -56,7 +56,9 @@ CompletionQueue::CompletionQueue(GrpcNetworkOptions options) : options_(options)
   quota_ = grpc_resource_quota_create("weir");
   grpc_resource_quota_resize(quota_, options_.max_buffer_bytes);
   queue_ = grpc_completion_queue_create_for_next(nullptr);
-  for (int i = 0; i < std::max(1, options_.threads); ++i) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = options_.threads > 0 ? options_.threads : std::clamp(cores / 4, 1, 4);
+  for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Loop(); });
     pthread_setname_np(threads_.back().native_handle(), StrCat("weir-net-", i).c_str());
   }

@@ -10,7 +10,8 @@ namespace weir {
 
 struct GrpcNetworkOptions {
   // Threads that wait for the network and run its work, and the callbacks that name no executor.
-  int threads = 2;
+  // 0: one for every four cores, at most 4.
+  int threads = 0;
   // A larger message ends its call with kResourceExhausted, on the sending side already.
   size_t max_message_bytes = kMaxControlMessageBytes;
   // What all connections of this network together may hold in buffers.

@@ -59,7 +59,7 @@ StreamCall::~StreamCall() {
 }
 
 void StreamCall::StartClient(StreamCallbacks callbacks) {
-  callbacks_ = std::move(callbacks);
+  TakeCallbacks(std::move(callbacks));
   grpc_op operations[3] = {};
   operations[0].op = GRPC_OP_SEND_INITIAL_METADATA;
   grpc_metadata stream_id{};
@@ -85,6 +85,19 @@ void StreamCall::StartClient(StreamCallbacks callbacks) {
   ReadNext();
 }
 
+void StreamCall::TakeCallbacks(StreamCallbacks callbacks) {
+  OnDrained dropped;
+  {
+    MutexLock lock(mutex_);
+    dropped = std::move(on_drained_);
+    on_drained_ = nullptr;
+    if (callbacks.on_drained != nullptr) {
+      on_drained_ = std::make_shared<absl::AnyInvocable<void()>>(std::move(callbacks.on_drained));
+    }
+  }
+  callbacks_ = std::move(callbacks);
+}
+
 void StreamCall::StartServer() {
   grpc_op operation{};
   operation.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
@@ -96,7 +109,7 @@ void StreamCall::StartServer() {
 }
 
 void StreamCall::Accept(StreamCallbacks callbacks) {
-  callbacks_ = std::move(callbacks);
+  TakeCallbacks(std::move(callbacks));
   bool close_now = false;
   {
     MutexLock lock(mutex_);
@@ -202,6 +215,7 @@ void StreamCall::WriteNext() {
 }
 
 void StreamCall::OnWritten(bool ok) {
+  OnDrained on_drained;
   if (writing_buffer_ != nullptr) {
     grpc_byte_buffer_destroy(writing_buffer_);
     writing_buffer_ = nullptr;
@@ -216,8 +230,24 @@ void StreamCall::OnWritten(bool ok) {
       outgoing_.clear();
       queued_bytes_ = 0;
     }
+    if (queued_bytes_ == 0 && !broken_ && !finish_requested_) on_drained = on_drained_;
   }
+  // What it sends waits for WriteNext: it is never called again while it runs.
+  if (on_drained != nullptr) TellDrained(on_drained);
   WriteNext();
+}
+
+void StreamCall::TellDrained(const OnDrained& on_drained) {
+  const CallGate::Pass pass(*gate_);
+  if (!pass) return;
+  if (executor_ == nullptr) {
+    (*on_drained)();
+    return;
+  }
+  executor_->Post([self = shared_from_this(), on_drained] {
+    const CallGate::Pass running(*self->gate_);
+    if (running) (*on_drained)();
+  });
 }
 
 void StreamCall::ReadNext() {
@@ -337,14 +367,14 @@ void StreamCall::PostClose(absl::Status status) {
     if (posting) {
       executor_->Post([self = shared_from_this()] { self->OnClose(true); });
     } else {
-      callbacks_ = StreamCallbacks();
+      TakeCallbacks({});
     }
     return;
   }
   // A batch without operations: its end is reported on a thread of the queue, wherever this one is.
   if (!queue_->Start(call_, nullptr, 0, on_close_.Arm(shared_from_this()))) {
     on_close_.Arm(nullptr);
-    callbacks_ = StreamCallbacks();
+    TakeCallbacks({});
   }
 }
 
@@ -353,7 +383,7 @@ void StreamCall::OnClose(bool /*ok*/) {
     const CallGate::Pass pass(*gate_);
     if (pass) callbacks_.on_close(std::move(close_status_));
   }
-  callbacks_ = StreamCallbacks();
+  TakeCallbacks({});
 }
 
 void StreamCall::Abandon() {
@@ -365,7 +395,7 @@ void StreamCall::Abandon() {
     queued_bytes_ = writing_bytes_;
     reading_ = Reading::kDone;
   }
-  callbacks_ = StreamCallbacks();
+  TakeCallbacks({});
   CancelCall(absl::UnavailableError("the receiver of the stream is shut down"));
 }
 

@@ -56,7 +56,12 @@ class StreamCall : public MessageStream, public std::enable_shared_from_this<Str
  private:
   enum class Reading { kIdle, kWaiting, kDelivering, kDone };
 
+  using OnDrained = std::shared_ptr<absl::AnyInvocable<void()>>;
+
+  // Sets or, with empty ones, destroys the callbacks.
+  void TakeCallbacks(StreamCallbacks callbacks);
   void WriteNext();
+  void TellDrained(const OnDrained& on_drained);
   void OnWritten(bool ok);
   void ReadNext();
   void OnRead(bool ok);
@@ -96,6 +101,7 @@ class StreamCall : public MessageStream, public std::enable_shared_from_this<Str
   StreamCallbacks callbacks_;
 
   mutable Mutex mutex_;
+  OnDrained on_drained_ ABSL_GUARDED_BY(mutex_);
   std::deque<MessageBytes> outgoing_ ABSL_GUARDED_BY(mutex_);
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

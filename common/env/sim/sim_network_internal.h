@@ -137,6 +137,7 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   bool Arrive(int from);
   void ArriveOpen(const std::string& method);
   void Deliver(int side, std::string message);
+  void Drained(int side);
   // Posts the end of a side; the first counts.
   void PostClose(int side, absl::Status status);
   void Close(int side, const absl::Status& status);

@@ -98,6 +98,9 @@ bool SimConnection::Arrive(int from) {
       break;
     case Item::Kind::kMessage:
       sender.queued_bytes -= item.message.size();
+      if (sender.queued_bytes == 0 && sender.callbacks.on_drained) {
+        sender.target.Post([self = shared_from_this(), from] { self->Drained(from); });
+      }
       sides_[to].target.Post(
           [self = shared_from_this(), to, message = std::move(item.message)]() mutable {
             self->Deliver(to, std::move(message));
@@ -152,6 +155,16 @@ void SimConnection::Deliver(int side, std::string message) {
   own.callbacks.on_message = nullptr;
   on_message(std::move(message));
   if (!own.closed) own.callbacks.on_message = std::move(on_message);
+}
+
+// Out of the way while it runs, as in Deliver.
+void SimConnection::Drained(int side) {
+  Side& own = sides_[side];
+  if (own.closed || !own.callbacks.on_drained) return;
+  auto on_drained = std::move(own.callbacks.on_drained);
+  own.callbacks.on_drained = nullptr;
+  on_drained();
+  if (!own.closed) own.callbacks.on_drained = std::move(on_drained);
 }
 
 void SimConnection::PostClose(int side, absl::Status status) {
