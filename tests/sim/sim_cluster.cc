@@ -236,10 +236,23 @@ std::vector<std::string> SimCluster::Workers() const {
   return names;
 }
 
-void SimCluster::KillWorker(const std::string& process) {
-  for (auto& worker : workers_) {
-    if (worker->name == process) EndWorker(*worker, {.signal = 9});
+SimCluster::WorkerProcessState* SimCluster::FindWorker(const std::string& process) const {
+  for (const auto& worker : workers_) {
+    if (worker->name == process && !worker->ended) return worker.get();
   }
+  return nullptr;
+}
+
+void SimCluster::KillWorker(const std::string& process) {
+  if (WorkerProcessState* worker = FindWorker(process)) EndWorker(*worker, {.signal = 9});
+}
+
+void SimCluster::PauseWorker(const std::string& process) {
+  if (WorkerProcessState* worker = FindWorker(process)) world_.PauseProcess(*worker->env);
+}
+
+void SimCluster::ResumeWorker(const std::string& process) {
+  if (WorkerProcessState* worker = FindWorker(process)) world_.ResumeProcess(*worker->env);
 }
 
 void SimCluster::EndWorker(WorkerProcessState& worker, WorkerExit exit) {

@@ -60,6 +60,9 @@ class SimCluster {
   std::vector<std::string> Workers() const;
   // kill -9.
   void KillWorker(const std::string& process);
+  // SIGSTOP and SIGCONT. Nothing happens if it has ended.
+  void PauseWorker(const std::string& process);
+  void ResumeWorker(const std::string& process);
 
   // Submits the job that `describe` describes as "<name>", and waits for the answer.
   absl::StatusOr<JobId> Submit(const std::string& name, Describe describe, uint32_t parallelism,
@@ -89,6 +92,8 @@ class SimCluster {
   absl::StatusOr<T> Await(std::function<void(ClientCallback<T>)> call);
   std::function<void(std::string_view, std::string_view)> Log(std::string process);
   void EndWorker(WorkerProcessState& worker, WorkerExit exit);
+  // Null if none of that name lives.
+  WorkerProcessState* FindWorker(const std::string& process) const;
 
   Options options_;
   SimWorld world_;
