@@ -17,6 +17,7 @@
 #include "benchmarks/exchange_remote/bare_stream.h"
 #include "benchmarks/lib/comparison.h"
 #include "common/base/check.h"
+#include "common/base/malloc_tuning.h"
 #include "common/base/strings.h"
 #include "common/env/system/system_env.h"
 #include "transport/exchange/exchange.h"
@@ -380,6 +381,7 @@ int Main(const BenchOptions& options) {
 }  // namespace weir::bench
 
 int main(int argc, char** argv) {
+  weir::KeepFreedMemory();  // As a worker does; it holds for the bare stream too.
   if (argc > 1 && std::strcmp(argv[1], "--serve") == 0) {
     return weir::bench::Serve(argc - 2, argv + 2);
   }
