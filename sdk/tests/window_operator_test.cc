@@ -213,10 +213,14 @@ TEST(WindowOperatorTest, ARecordLateForSomeOfItsWindowsIsCounted) {
 }
 
 TEST(WindowOperatorTest, ARecordWithoutATimestampIsAnErrorThatNamesTheOperator) {
-  Windows w({10, 10, 0, 0, ""});
-  const absl::Status status = w.harness().Process<Event>({{{"a", 1}, kMinTicks}});
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("operator 'w'"));
+  for (const Ticks slide : {10, 5}) {
+    for (const How how : {How::kSum, How::kReduce}) {
+      Windows w({10, slide, 0, 0, ""}, false, how);
+      const absl::Status status = w.harness().Process<Event>({{{"a", 1}, kMinTicks}});
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), HasSubstr("operator 'w'"));
+    }
+  }
 }
 
 TEST(WindowOperatorTest, AReduceSeesTheRecordsOfAWindowInTheirOrderOfArrival) {
@@ -227,6 +231,53 @@ TEST(WindowOperatorTest, AReduceSeesTheRecordsOfAWindowInTheirOrderOfArrival) {
     ASSERT_TRUE(w.harness().Watermark(9).ok());
     EXPECT_THAT(w.harness().Take<Event>(), ElementsAre(Timed<Event>{{"a", 3}, 9}));
   }
+}
+
+TEST(CombineTest, HasTheResultsOfItsPartsAlsoWhenSlicesAreMergedAndTakenOut) {
+  const Combine both{Count(), Sum{&Event::value}};
+  static_assert(Retractable<decltype(both)>);
+  static_assert(!Retractable<decltype(Combine{Count(), Max{&Event::value}})>);
+  static_assert(!Aggregator<decltype(both), std::string>);
+  decltype(both)::Accumulator first;
+  decltype(both)::Accumulator second;
+  both.Add(first, Event{"a", 5});
+  both.Add(second, Event{"a", 7});
+  both.Add(second, Event{"b", 1});
+  both.Merge(first, second);
+  EXPECT_EQ(both.Result(first), (std::tuple<std::int64_t, std::int64_t>(3, 13)));
+  both.Retract(first, second);
+  EXPECT_EQ(both.Result(first), (std::tuple<std::int64_t, std::int64_t>(1, 5)));
+}
+
+TEST(CombineTest, IsAnAggregatorOfAWindowWithARecordMadeOfItsResult) {
+  struct Summary {
+    std::string key;
+    std::int64_t count = 0;
+    double mean = 0;
+    std::int64_t largest = 0;
+    bool operator==(const Summary&) const = default;
+  };
+  JobDefinition definition;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, definition);
+  Job job(graph);
+  job.From<Event>("in", Files{.path = "x"})
+      .KeyBy(&Event::key)
+      .Window(Sliding{Duration(10), Duration(5)})
+      .Aggregate("w", Combine{Count(), Avg{&Event::value}, Max{&Event::value}},
+                 [](const std::string& key, const TimeWindow&, const auto& results) {
+                   const auto& [count, mean, largest] = results;
+                   return Summary{key, count, mean, largest};
+                 });
+  testing::HarnessOptions options;
+  options.uid = "w";
+  OperatorHarness harness(definition.nodes[1].make_operator, options);
+  harness.AddOutput<Summary>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(harness.Process<Event>({{{"a", 4}, 6}, {{"a", 8}, 7}, {{"a", 3}, 11}}).ok());
+  ASSERT_TRUE(harness.Watermark(14).ok());
+  EXPECT_THAT(harness.Take<Summary>(), ElementsAre(Timed<Summary>{{"a", 2, 6.0, 8}, 9},
+                                                   Timed<Summary>{{"a", 3, 5.0, 8}, 14}));
 }
 
 struct Step {

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -24,7 +25,7 @@ concept Aggregator = requires(const A& aggregator, typename A::Accumulator& acc,
   { typename A::Accumulator{} };
   aggregator.Add(acc, record);
   aggregator.Merge(acc, std::as_const(acc));
-  aggregator.Result(std::as_const(acc));
+  requires !std::is_void_v<decltype(aggregator.Result(std::as_const(acc)))>;
 };
 
 template <class A>
@@ -38,21 +39,17 @@ concept Retractable = requires(const A& aggregator, typename A::Accumulator& acc
 
 namespace internal {
 
-template <class F, class T>
-using FieldOf = std::remove_cvref_t<std::invoke_result_t<const F&, const T&>>;
-
 // Sums of integers are kept in 64 bits, those of floating-point fields in double.
 template <class V>
 using SumOf =
     std::conditional_t<std::is_floating_point_v<V>, double,
                        std::conditional_t<std::is_unsigned_v<V>, std::uint64_t, std::int64_t>>;
 
-template <class F>
-struct FieldTraits;
-template <class T, class V>
-struct FieldTraits<V T::*> {
-  using Record = T;
-  using Value = V;
+template <class V>
+concept Number = std::is_arithmetic_v<V>;
+template <class V>
+concept Ordered = requires(const V& a) {
+  { a < a } -> std::convertible_to<bool>;
 };
 
 }  // namespace internal
@@ -74,7 +71,9 @@ template <class T, class V>
 struct Sum {
   V T::* field;
   using Accumulator = internal::SumOf<V>;
-  void Add(Accumulator& acc, const T& record) const {
+  void Add(Accumulator& acc, const T& record) const
+    requires internal::Number<V>
+  {
     acc = Plus(acc, static_cast<Accumulator>(record.*field));
   }
   void Merge(Accumulator& into, const Accumulator& later) const { into = Plus(into, later); }
@@ -114,7 +113,9 @@ struct Min {
   constexpr explicit Min(V T::* f) : field(f) {}
   V T::* field;
   using Accumulator = internal::Extreme<V>;
-  void Add(Accumulator& acc, const T& record) const {
+  void Add(Accumulator& acc, const T& record) const
+    requires internal::Ordered<V>
+  {
     if (!acc.set || record.*field < acc.value) acc = {record.*field, true};
   }
   void Merge(Accumulator& into, const Accumulator& later) const {
@@ -129,7 +130,9 @@ struct Max {
   constexpr explicit Max(V T::* f) : field(f) {}
   V T::* field;
   using Accumulator = internal::Extreme<V>;
-  void Add(Accumulator& acc, const T& record) const {
+  void Add(Accumulator& acc, const T& record) const
+    requires internal::Ordered<V>
+  {
     if (!acc.set || acc.value < record.*field) acc = {record.*field, true};
   }
   void Merge(Accumulator& into, const Accumulator& later) const {
@@ -147,7 +150,9 @@ struct Avg {
     internal::SumOf<V> sum{};
     std::int64_t count = 0;
   };
-  void Add(Accumulator& acc, const T& record) const {
+  void Add(Accumulator& acc, const T& record) const
+    requires internal::Number<V>
+  {
     acc.sum += static_cast<internal::SumOf<V>>(record.*field);
     ++acc.count;
   }
@@ -163,6 +168,44 @@ struct Avg {
   }
   double Result(const Accumulator& acc) const {
     return acc.count == 0 ? 0.0 : static_cast<double>(acc.sum) / static_cast<double>(acc.count);
+  }
+};
+
+// Several aggregators over the same records at once: Combine{Count(), Avg{&Order::amount}} has the
+// result std::tuple<std::int64_t, double>. A function that makes a record of it is the third
+// argument of a window's Aggregate.
+template <class... A>
+struct Combine {
+  static_assert(sizeof...(A) > 0, "Combine{...} needs at least one aggregator");
+  constexpr explicit Combine(A... a) : parts(std::move(a)...) {}
+  std::tuple<A...> parts;
+  using Accumulator = std::tuple<typename A::Accumulator...>;
+  template <class T>
+    requires(Aggregator<A, T> && ...)
+  void Add(Accumulator& acc, const T& record) const {
+    Each([&](auto i) { std::get<i>(parts).Add(std::get<i>(acc), record); });
+  }
+  void Merge(Accumulator& into, const Accumulator& later) const {
+    Each([&](auto i) { std::get<i>(parts).Merge(std::get<i>(into), std::get<i>(later)); });
+  }
+  void Retract(Accumulator& from, const Accumulator& part) const
+    requires(Retractable<A> && ...)
+  {
+    Each([&](auto i) { std::get<i>(parts).Retract(std::get<i>(from), std::get<i>(part)); });
+  }
+  std::tuple<AggregateResult<A>...> Result(const Accumulator& acc) const {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return std::tuple<AggregateResult<A>...>(std::get<I>(parts).Result(std::get<I>(acc))...);
+    }(std::index_sequence_for<A...>());
+  }
+
+ private:
+  // Calls f with the index of each part, as an integral constant.
+  template <class F>
+  static void Each(F f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (f(std::integral_constant<std::size_t, I>()), ...);
+    }(std::index_sequence_for<A...>());
   }
 };
 
