@@ -45,6 +45,13 @@ struct Timers : KeyedProcess<std::string, Command, std::string> {
     if (text.substr(0, 2) == "E-") event.Clear();
     if (text.substr(0, 2) == "P+") processing.Set(EventTime::FromTicks(time));
     if (text.substr(0, 2) == "P-") processing.Clear();
+    EXPECT_EQ(event.Time().has_value(), event.IsSet());
+    if (event.IsSet() && text.substr(0, 2) == "E+") {
+      EXPECT_EQ(event.Time(), EventTime::FromTicks(time));
+    }
+    if (processing.IsSet() && text.substr(0, 2) == "P+") {
+      EXPECT_EQ(processing.Time(), EventTime::FromTicks(time));
+    }
   }
   void Process(const Command& command, Context& ctx) override {
     calls.Set(calls.Get() + 1);

@@ -202,6 +202,12 @@ class NamedTimer {
   // Does nothing if it is not set.
   void Clear() { access_->Clear(); }
   bool IsSet() const { return access_->Get().has_value(); }
+  // When it is due; nothing if it is not set.
+  std::optional<EventTime> Time() const {
+    const std::optional<Ticks> ticks = access_->Get();
+    if (!ticks.has_value()) return std::nullopt;
+    return EventTime::FromTicks(*ticks);
+  }
 
   friend bool operator==(const NamedTimer& a, const NamedTimer& b) { return &a == &b; }
 
