@@ -5,6 +5,10 @@
 # `text`, and that the user is pointed to the line of file.cc that is marked "// wrong" (or "// wrong: WORD", where several
 # cases share a file). What differs goes between #ifdef WORD and #endif; a weir_compiles of the same file shows that the rest
 # is in order. So that the tests stay fast, put related cases into one file.
+#
+# weir_compile_errors(NAME file.cc DEFINE WORD)
+# A test that file.cc with WORD defined has one error for each line that is marked "// WORD: text": it holds `text` and points
+# to the line.
 set(WEIR_CHECK_COMPILE "${CMAKE_CURRENT_LIST_DIR}/check_compile.cmake")
 
 function(weir_check_compile NAME file)
@@ -13,7 +17,7 @@ function(weir_check_compile NAME file)
     "-DFILE=${CMAKE_CURRENT_SOURCE_DIR}/${file}"
     "-DINCLUDES=$<JOIN:$<TARGET_PROPERTY:weir_sdk,INTERFACE_INCLUDE_DIRECTORIES>,|>"
     ${ARGN} -P "${WEIR_CHECK_COMPILE}")
-  set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 120)
+  set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
 
 function(weir_compiles NAME file)
@@ -29,4 +33,12 @@ function(weir_compile_fails NAME file)
     set(C_DEFINE WRONG)
   endif()
   weir_check_compile(${NAME} ${file} "-DEXPECT=${C_EXPECT}" "-DDEFINE=${C_DEFINE}")
+endfunction()
+
+function(weir_compile_errors NAME file)
+  cmake_parse_arguments(C "" "DEFINE" "" ${ARGN})
+  if(NOT C_DEFINE OR C_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "weir_compile_errors(${NAME}): write weir_compile_errors(NAME file.cc DEFINE WORD)")
+  endif()
+  weir_check_compile(${NAME} ${file} "-DDEFINE=${C_DEFINE}")
 endfunction()

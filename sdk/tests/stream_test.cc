@@ -1,5 +1,6 @@
 #include "weir/stream.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -225,6 +226,41 @@ TEST(StreamTest, AWindowThatCannotBeIsRefusedWithTheOperatorsName) {
                     .Aggregate("w4", Count{});
               }),
               IsEmpty());
+}
+
+struct Pass : ProcessFunction<Click, Click> {
+  void Process(const Click& click, Context& context) override { context.Emit(click); }
+};
+struct KeyedPass : KeyedProcess<std::int64_t, Click, Click> {
+  void Process(const Click& click, Context& context) override { context.Emit(click); }
+};
+
+TEST(StreamTest, EveryNodeKnowsTheLineOfItsStepInTheUsersFile) {
+  const std::uint32_t first_line = __LINE__ + 2;
+  const JobDefinition definition = Define([](Job& j) {
+    auto clicks = j.From<Click>("c", Files{.path = "in"});
+    clicks.Process<Pass>("pass")
+        .KeyBy(&Click::page)
+        .Process<KeyedPass>("keyed-pass")
+        .Map([](const Click& c) { return c; })
+        .Union(clicks.Filter([](const Click&) { return true; }))
+        .KeyBy(&Click::page)
+        .Window(Tumbling{1s})
+        .Aggregate("count", Count{})
+        .To("out", Print{});
+  });
+  std::map<std::string, std::string> lines;
+  for (const NodeDefinition& node : definition.nodes)
+    lines[node.description] += node.location + " ";
+  const auto line = [&](std::uint32_t n) {
+    return "stream_test.cc:" + std::to_string(first_line + n) + " ";
+  };
+  EXPECT_EQ(lines["Source(files)"], line(0));
+  EXPECT_EQ(lines["Process"], line(1) + line(3));
+  EXPECT_EQ(lines["Map"], line(4));
+  EXPECT_EQ(lines["Filter"], line(5));
+  EXPECT_EQ(lines["TumblingWindow(1s)"], line(8));
+  EXPECT_EQ(lines["Sink(print)"], line(9));
 }
 
 TEST(StreamTest, AParallelismOfZeroIsRefused) {

@@ -8,12 +8,16 @@
 #include <type_traits>
 #include <vector>
 
-#include "weir/time_format.h"
 #include "weir/graph.h"
 #include "weir/plugin.h"
 #include "weir/time.h"
+#include "weir/time_format.h"
 
 namespace weir::internal {
+
+template <class T>
+concept ArgumentType =
+    std::is_same_v<T, std::string> || std::is_arithmetic_v<T> || std::is_same_v<T, Duration>;
 
 template <class T>
 constexpr const char* ArgumentTypeName() {
@@ -26,8 +30,6 @@ constexpr const char* ArgumentTypeName() {
   } else if constexpr (std::is_floating_point_v<T>) {
     return "double";
   } else {
-    static_assert(std::is_same_v<T, Duration>,
-                  "Arg<T>: T must be std::string, an integer, double, bool or weir::Duration");
     return "duration";
   }
 }

@@ -120,7 +120,28 @@ concept PluginSource = requires(const C& connector) {
   { connector.MakeFactory() } -> std::convertible_to<SourceFactory>;
 };
 
+using SinkFactory = std::function<std::unique_ptr<SinkWriter>()>;
+
+// A value that makes sink writers in the plugin. It writes records of any type unless it says which
+// by C::Record.
+template <class C>
+concept PluginSink = requires(const C& connector) {
+  { connector.MakeFactory() } -> std::convertible_to<SinkFactory>;
+};
+
 namespace internal {
+
+template <class C, class T>
+inline constexpr bool kMakesRecord = false;
+template <class C, class T>
+  requires std::same_as<typename C::Record, T>
+inline constexpr bool kMakesRecord<C, T> = true;
+
+template <class C, class T>
+inline constexpr bool kWritesRecord = true;
+template <class C, class T>
+  requires requires { typename C::Record; }
+inline constexpr bool kWritesRecord<C, T> = std::same_as<typename C::Record, T>;
 
 // Emits make(i) for i = subtask, subtask + parallelism, ... below `count`, each when it is due.
 // What both the generator and the collection are made of. Owned by the task's thread.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <source_location>
@@ -43,6 +44,17 @@ inline std::string LocationText(const std::source_location& where) {
   if (const auto slash = file.rfind('/'); slash != std::string::npos) file = file.substr(slash + 1);
   return file + ":" + std::to_string(where.line());
 }
+
+// A uid with the place of the call that it is an argument of, where no argument can follow to take
+// that.
+struct PlacedUid {
+  template <std::convertible_to<std::string> S>
+  PlacedUid(S&& uid,  // NOLINT: meant to convert
+            const std::source_location& where_in = std::source_location::current())
+      : text(std::forward<S>(uid)), where(where_in) {}
+  std::string text;
+  std::source_location where;
+};
 
 // Collects the graph while `define` runs. Errors are noted with their place, and building goes on,
 // so that a user sees all of them at once.

@@ -46,6 +46,13 @@ class TimestampOf {
     requires std::is_invocable_r_v<EventTime, const F&, const T&>
   TimestampOf(F f)  // NOLINT: meant to convert
       : assigner_(std::make_shared<internal::FunctionTimestamps<T, F>>(std::move(f))) {}
+  template <class F>
+    requires(!std::is_invocable_r_v<EventTime, const F&, const T&>)
+  TimestampOf(F) {  // NOLINT: meant to convert
+    static_assert(std::is_invocable_r_v<EventTime, const F&, const T&>,
+                  "Watermarks{.timestamp = t}: t must be a member of type weir::EventTime "
+                  "(&T::field), or a function that takes (const T& record) and returns one");
+  }
   const std::shared_ptr<const TimestampAssigner>& assigner() const { return assigner_; }
 
  private:
@@ -81,46 +88,72 @@ class Job {
 
   // Declares an argument, given as `-- --name=value`, and returns its value. T: std::string, an
   // integer, double, bool or Duration ("90s", "1h30m").
-  template <class T>
+  template <internal::ArgumentType T>
   T Arg(std::string name, std::string help,
         std::source_location where = std::source_location::current()) {
     return Argument<T>(std::move(name), std::move(help), std::nullopt, where);
   }
-  template <class T>
+  template <internal::ArgumentType T>
   T Arg(std::string name, std::string help, std::type_identity_t<T> default_value,
         std::source_location where = std::source_location::current()) {
     return Argument<T>(std::move(name), std::move(help), std::move(default_value), where);
   }
+  template <class T, class... A>
+    requires(!internal::ArgumentType<T>)
+  WEIR_USAGE_ERROR(
+      "Arg<T>(name, help): T must be std::string, an integer, double, bool or weir::Duration")
+  T Arg(A&&...) {
+    internal::NeverRun();
+    return T();
+  }
 
   // A stream of records of type T read from `connector`.
-  template <class T, class Connector>
-  Stream<T> From(std::string uid, Connector connector, Watermarks<T> watermarks = {},
-                 std::source_location where = std::source_location::current()) {
-    NodeDefinition node;
-    node.uid = std::move(uid);
-    node.kind = NodeKind::kSource;
-    node.inputs = 0;
-    node.record_type = &RecordTypeOf<T>();
-    node.watermarks.timestamps = watermarks.timestamp.assigner();
-    node.watermarks.none = node.watermarks.timestamps == nullptr;
-    node.watermarks.max_delay = watermarks.max_delay.count();
-    node.watermarks.idle_after = watermarks.idle_after.count();
-    node.watermarks.every_record = watermarks.every_record;
-    if (watermarks.max_delay.count() < 0)
-      graph_.Error(where, "source '" + node.uid + "': max_delay is negative");
-    if (watermarks.idle_after.count() < 0)
-      graph_.Error(where, "source '" + node.uid + "': idle_after is negative");
-    if constexpr (requires { connector.ToSpec(); }) {
-      node.connector = connector.ToSpec();
-      node.description = "Source(" + node.connector.connector + ")";
+  template <class T, internal::SourceFor<T> Connector>
+  auto From(std::string uid, Connector connector, Watermarks<T> watermarks = {},
+            std::source_location where = std::source_location::current()) {
+    if constexpr (CheckRecord<T>()) {
+      NodeDefinition node;
+      node.uid = std::move(uid);
+      node.kind = NodeKind::kSource;
+      node.inputs = 0;
+      node.record_type = &RecordTypeOf<T>();
+      node.watermarks.timestamps = watermarks.timestamp.assigner();
+      node.watermarks.none = node.watermarks.timestamps == nullptr;
+      node.watermarks.max_delay = watermarks.max_delay.count();
+      node.watermarks.idle_after = watermarks.idle_after.count();
+      node.watermarks.every_record = watermarks.every_record;
+      if (watermarks.max_delay.count() < 0)
+        graph_.Error(where, "source '" + node.uid + "': max_delay is negative");
+      if (watermarks.idle_after.count() < 0)
+        graph_.Error(where, "source '" + node.uid + "': idle_after is negative");
+      if constexpr (requires { connector.ToSpec(); }) {
+        node.connector = connector.ToSpec();
+        node.description = "Source(" + node.connector.connector + ")";
+      } else {
+        node.make_source = connector.MakeFactory();
+        node.description = "Source(plugin)";
+      }
+      const std::uint32_t id = graph_.AddNode(std::move(node), &RecordTypeOf<T>(), where);
+      return Stream<T>(&graph_, internal::Upstream{{{id, 0}}, Partitioning::kForward});
     } else {
-      static_assert(std::same_as<typename Connector::Record, T>,
-                    "From<T>(uid, connector): the connector makes records of another type than T");
-      node.make_source = connector.MakeFactory();
-      node.description = "Source(plugin)";
+      return internal::AfterMistake();
     }
-    const std::uint32_t id = graph_.AddNode(std::move(node), &RecordTypeOf<T>(), where);
-    return Stream<T>(&graph_, internal::Upstream{{{id, 0}}, Partitioning::kForward});
+  }
+  template <class T, class Connector>
+    requires(!HostConnector<Connector> && !PluginSource<Connector>)
+  WEIR_USAGE_ERROR(
+      "From<T>(uid, source): this is no source; use weir::Files, weir::Generator or "
+      "weir::Collection, or a value with Record and MakeFactory() that makes weir::SourceReaders")
+  internal::AfterMistake From(std::string, const Connector&, Watermarks<T> = {});
+  template <class T, class Connector>
+    requires(PluginSource<Connector> && !internal::kMakesRecord<Connector, T>)
+  WEIR_USAGE_ERROR("From<T>(uid, source): the source makes records of another type than T")
+  internal::AfterMistake From(std::string, const Connector&, Watermarks<T> = {});
+  template <class Connector>
+    requires(HostConnector<Connector> || PluginSource<Connector>)
+  WEIR_USAGE_ERROR("From<T>(uid, source): say T, the type of the records: From<T>(...)")
+  internal::AfterMistake From(std::string, const Connector&) {
+    return {};
   }
 
  private:

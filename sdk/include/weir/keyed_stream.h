@@ -9,6 +9,7 @@
 
 #include "weir/aggregates.h"
 #include "weir/keyed_operators.h"
+#include "weir/misuse.h"
 #include "weir/sliced_window_operator.h"
 #include "weir/stream.h"
 #include "weir/time_format.h"
@@ -17,7 +18,30 @@
 
 namespace weir {
 
+#define WEIR_NO_AGGREGATOR                                                                       \
+  "Aggregate(uid, a): a is no aggregator of the stream's record type; use weir::Count, "         \
+  "weir::Sum{&T::field} or Avg of a field that is a number, Min or Max of one that has <, or a " \
+  "class with Accumulator, Add, Merge and Result as in weir/aggregates.h"
+#define WEIR_NO_REDUCER                                                                         \
+  "Reduce(uid, f): after a uid comes f, which takes (const T& accumulated, const T& next) and " \
+  "returns a T, where T is the stream's record type"
+#define WEIR_WINDOW_NOT_AGGREGATED \
+  "a window has no such step: write Aggregate(uid, ...) or Reduce(uid, f) after Window first"
+#define WEIR_KEYED_NOT_USED                                                                     \
+  "a keyed stream has no such step: do it before KeyBy, or after Window, Reduce, Aggregate or " \
+  "Process; to spread records evenly write Rebalance() in place of KeyBy"
+
 namespace internal {
+
+// CheckRecord of the first that is no record.
+template <class A, class B>
+consteval bool CheckBoth() {
+  if constexpr (CheckRecord<A>()) {
+    return CheckRecord<B>();
+  } else {
+    return false;
+  }
+}
 
 // The key of T that F gives, as a value type.
 template <class F, class T>
@@ -83,13 +107,18 @@ class WindowedStream {
     copy.late_tag_ = tag.name;
     return copy;
   }
+  template <class Tag>
+  WEIR_USAGE_ERROR(
+      "SideOutputLate(tag): tag must be a weir::SideOutput<T>, where T is the stream's record type")
+  internal::AfterMistake SideOutputLate(const Tag&) const {
+    return {};
+  }
 
   // One WindowResult{key, start, end, value} a key and window, when the watermark passes the
   // window's end.
   template <Aggregator<T> A>
-  Stream<WindowResult<Key, AggregateResult<A>>> Aggregate(
-      std::string uid, A aggregator,
-      std::source_location where = std::source_location::current()) const {
+  auto Aggregate(std::string uid, A aggregator,
+                 std::source_location where = std::source_location::current()) const {
     using Out = WindowResult<Key, AggregateResult<A>>;
     return Add<Out, true>(
         std::move(uid), std::move(aggregator),
@@ -99,54 +128,92 @@ class WindowedStream {
         where);
   }
   // As above; `finish(key, window, value)` makes the record that is put out.
-  template <Aggregator<T> A, class Finish>
-    requires std::invocable<const Finish&, const Key&, const TimeWindow&, AggregateResult<A>&&>
+  template <Aggregator<T> A, internal::WindowFinish<Key, A> Finish>
   auto Aggregate(std::string uid, A aggregator, Finish finish,
                  std::source_location where = std::source_location::current()) const {
     using Out = std::remove_cvref_t<
         std::invoke_result_t<const Finish&, const Key&, const TimeWindow&, AggregateResult<A>&&>>;
     return Add<Out, true>(std::move(uid), std::move(aggregator), std::move(finish), where);
   }
-  template <class A>
+  template <class A, class... More>
     requires(!Aggregator<A, T>)
+  WEIR_USAGE_ERROR(WEIR_NO_AGGREGATOR)
+  internal::AfterMistake Aggregate(std::string, const A&, More&&...) const {
+    return {};
+  }
+  template <Aggregator<T> A, class Finish>
+    requires(!internal::WindowFinish<Finish, Key, A>)
   WEIR_USAGE_ERROR(
-      "Aggregate(uid, a): a is not an aggregator of the stream's record type; see "
-      "weir/aggregates.h for what one has")
-  Stream<T> Aggregate(std::string uid, A a) const;
+      "Aggregate(uid, a, finish): finish must take (const Key& key, const weir::TimeWindow& "
+      "window, "
+      "R value), where R is the aggregator's result, and return a record")
+  internal::AfterMistake Aggregate(std::string, const A&, const Finish&) const {
+    return {};
+  }
+  template <class A>
+  WEIR_USAGE_ERROR("Aggregate(uid, a): the step has no uid; give it one as the first argument")
+  internal::AfterMistake Aggregate(const A&) const {
+    return {};
+  }
 
   // f(accumulated, next) -> accumulated, in the order of arrival. Puts out a T for each key and
   // window.
-  template <class Reducer>
-    requires std::is_invocable_r_v<T, const Reducer&, const T&, const T&>
-  Stream<T> Reduce(std::string uid, Reducer f,
-                   std::source_location where = std::source_location::current()) const {
+  template <internal::Reducer<T> F2>
+  auto Reduce(std::string uid, F2 f,
+              std::source_location where = std::source_location::current()) const {
     return Add<T, false>(
-        std::move(uid), internal::ReduceAggregator<T, Reducer>{std::move(f)},
+        std::move(uid), internal::ReduceAggregator<T, F2>{std::move(f)},
         [](const Key&, const TimeWindow&, T&& value) { return std::move(value); }, where);
+  }
+  template <class... A>
+    requires(!internal::Reducer<internal::StepFunction<A...>, T> || sizeof...(A) != 2)
+  WEIR_USAGE_ERROR(WEIR_NO_REDUCER)
+  internal::AfterMistake Reduce(A&&...) const {
+    return {};
+  }
+
+  // ---- What other streams have, and this has not.
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_WINDOW_NOT_AGGREGATED)
+  internal::AfterMistake Map(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_WINDOW_NOT_AGGREGATED)
+  internal::AfterMistake Filter(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_WINDOW_NOT_AGGREGATED)
+  internal::AfterMistake To(A&&...) const {
+    return {};
   }
 
  private:
   template <class Out, bool kOrderFree, class A, class Finish>
-  Stream<Out> Add(std::string uid, A aggregator, Finish finish,
-                  const std::source_location& where) const {
+  auto Add(std::string uid, A aggregator, Finish finish, const std::source_location& where) const {
     using Plan = internal::WindowPlan<T, F, A, Finish>;
-    if (const std::string problem = shape_.Problem(); !problem.empty()) {
-      keyed_.graph->Error(where, "operator '" + uid + "': " + problem);
-    }
-    auto plan = std::make_shared<const Plan>(
-        Plan{shape_, keyed_.key, std::move(aggregator), std::move(finish), late_tag_});
-    NodeDefinition node;
-    node.uid = std::move(uid);
-    node.description = shape_.description;
-    // Overlapping windows share slices where the order of arrival does not matter.
-    if constexpr (kOrderFree) {
-      if (shape_.slide < shape_.size) {
-        return AddOperator<Out, internal::SlicedWindowOperator<Key, T, Out, Plan>>(
-            std::move(node), std::move(plan), where);
+    if constexpr (!internal::CheckBoth<typename A::Accumulator, Out>()) {
+      return internal::AfterMistake();
+    } else {
+      if (const std::string problem = shape_.Problem(); !problem.empty()) {
+        keyed_.graph->Error(where, "operator '" + uid + "': " + problem);
       }
+      auto plan = std::make_shared<const Plan>(
+          Plan{shape_, keyed_.key, std::move(aggregator), std::move(finish), late_tag_});
+      NodeDefinition node;
+      node.uid = std::move(uid);
+      node.description = shape_.description;
+      // Overlapping windows share slices where the order of arrival does not matter.
+      if constexpr (kOrderFree) {
+        if (shape_.slide < shape_.size) {
+          return AddOperator<Out, internal::SlicedWindowOperator<Key, T, Out, Plan>>(
+              std::move(node), std::move(plan), where);
+        }
+      }
+      return AddOperator<Out, internal::WindowOperator<Key, T, Out, Plan>>(std::move(node),
+                                                                           std::move(plan), where);
     }
-    return AddOperator<Out, internal::WindowOperator<Key, T, Out, Plan>>(std::move(node),
-                                                                         std::move(plan), where);
   }
   template <class Out, class Op, class Plan>
   Stream<Out> AddOperator(NodeDefinition node, std::shared_ptr<const Plan> plan,
@@ -170,8 +237,7 @@ class KeyedStream {
   using Record = T;
   using Key = internal::KeyOf<F, T>;
 
-  KeyedStream(internal::GraphBuilder* graph, internal::Upstream upstream, F key,
-              const std::source_location&)
+  KeyedStream(internal::GraphBuilder* graph, internal::Upstream upstream, F key)
       : keyed_{graph, std::move(upstream), std::move(key)} {}
 
   WindowedStream<T, F> Window(Tumbling window) const {
@@ -186,22 +252,35 @@ class KeyedStream {
                      FormatDuration(window.slide) + ")"});
   }
 
+  template <class W>
+  WEIR_USAGE_ERROR(
+      "Window(w): w must be weir::Tumbling{size} or weir::Sliding{size, slide}, with durations "
+      "such "
+      "as std::chrono::minutes(5)")
+  internal::AfterMistake Window(const W&) const {
+    return {};
+  }
+
   // f(accumulated, next) -> accumulated; puts out the new value for each record.
-  template <class Reducer>
-    requires std::is_invocable_r_v<T, const Reducer&, const T&, const T&>
-  Stream<T> Reduce(std::string uid, Reducer f,
-                   std::source_location where = std::source_location::current()) const {
-    using A = internal::ReduceAggregator<T, Reducer>;
+  template <internal::Reducer<T> F2>
+  auto Reduce(std::string uid, F2 f,
+              std::source_location where = std::source_location::current()) const {
+    using A = internal::ReduceAggregator<T, F2>;
     return AddRunning<T>(
         std::move(uid), "Reduce", A{std::move(f)},
         [](const Key&, T&& value) { return std::move(value); }, where);
   }
+  template <class... A>
+    requires(!internal::Reducer<internal::StepFunction<A...>, T> || sizeof...(A) != 2)
+  WEIR_USAGE_ERROR(WEIR_NO_REDUCER)
+  internal::AfterMistake Reduce(A&&...) const {
+    return {};
+  }
 
   // A running aggregation: KeyedResult{key, value} for each record.
   template <Aggregator<T> A>
-  Stream<KeyedResult<Key, AggregateResult<A>>> Aggregate(
-      std::string uid, A aggregator,
-      std::source_location where = std::source_location::current()) const {
+  auto Aggregate(std::string uid, A aggregator,
+                 std::source_location where = std::source_location::current()) const {
     using Out = KeyedResult<Key, AggregateResult<A>>;
     return AddRunning<Out>(
         std::move(uid), "Aggregate", std::move(aggregator),
@@ -210,57 +289,123 @@ class KeyedStream {
   }
   template <class A>
     requires(!Aggregator<A, T>)
-  WEIR_USAGE_ERROR(
-      "Aggregate(uid, a): a is not an aggregator of the stream's record type; see "
-      "weir/aggregates.h for what one has")
-  Stream<T> Aggregate(std::string uid, A a) const;
+  WEIR_USAGE_ERROR(WEIR_NO_AGGREGATOR)
+  internal::AfterMistake Aggregate(std::string, const A&) const {
+    return {};
+  }
+  template <class A>
+  WEIR_USAGE_ERROR("Aggregate(uid, a): the step has no uid; give it one as the first argument")
+  internal::AfterMistake Aggregate(const A&) const {
+    return {};
+  }
 
   // P derives from weir::KeyedProcess<Key, T, Out>; `args` go to its constructor, once for each
   // subtask.
-  template <class P, class... Args>
-  Stream<typename P::Out> Process(std::string uid, Args... args) const {
-    static_assert(
-        std::same_as<typename P::In, T>,
-        "Process<P>: P must derive from weir::KeyedProcess<Key, T, Out> with the stream's T");
-    static_assert(std::same_as<typename P::Key, Key>,
-                  "Process<P>: the key of P is not the key of the stream");
-    const auto where = std::source_location::current();
-    NodeDefinition node;
-    node.uid = std::move(uid);
-    node.description = "Process";
-    const P prototype(args...);
-    for (const auto& member : prototype.members()) {
-      StateDefinition state = member->Describe();
-      for (const StateDefinition& other : node.states) {
-        if (other.name == state.name) {
-          keyed_.graph->Error(where, "operator '" + node.uid +
-                                         "': two states or timers are named '" + state.name + "'");
+  template <internal::KeyedProcessOf<Key, T> P, class... Args>
+    requires internal::MadeFrom<P, Args...>
+  auto Process(internal::PlacedUid uid, Args... args) const {
+    if constexpr (CheckRecord<typename P::Out>()) {
+      NodeDefinition node;
+      node.uid = std::move(uid.text);
+      node.description = "Process";
+      const P prototype(args...);
+      for (const auto& member : prototype.members()) {
+        StateDefinition state = member->Describe();
+        for (const StateDefinition& other : node.states) {
+          if (other.name == state.name) {
+            keyed_.graph->Error(
+                uid.where,
+                "operator '" + node.uid + "': two states or timers are named '" + state.name + "'");
+          }
         }
+        node.states.push_back(std::move(state));
       }
-      node.states.push_back(std::move(state));
+      return keyed_.template Add<typename P::Out>(
+          std::move(node), uid.where,
+          [key = keyed_.key, args...](std::shared_ptr<const internal::SidePorts> sides) {
+            return std::make_unique<internal::KeyedProcessOperator<P, F>>(
+                std::make_unique<P>(args...), key, std::move(sides));
+          });
+    } else {
+      return internal::AfterMistake();
     }
-    return keyed_.template Add<typename P::Out>(
-        std::move(node), where,
-        [key = keyed_.key, args...](std::shared_ptr<const internal::SidePorts> sides) {
-          return std::make_unique<internal::KeyedProcessOperator<P, F>>(
-              std::make_unique<P>(args...), key, std::move(sides));
-        });
+  }
+  template <class P, class... A>
+    requires(!internal::AnyKeyedProcess<P>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): after KeyBy, P must derive from weir::KeyedProcess<Key, T, Out>; "
+      "a "
+      "weir::ProcessFunction goes on a stream without KeyBy")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class P, class... A>
+    requires(internal::AnyKeyedProcess<P> && !internal::KeyedProcessOf<P, Key, T>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): P has another key or takes other records than the stream; derive "
+      "it from weir::KeyedProcess<Key, T, Out>, where Key is what KeyBy's function returns and T "
+      "the stream's record type")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class P, class... A>
+    requires(internal::KeyedProcessOf<P, Key, T> && std::is_abstract_v<P>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): P does not override "
+      "void Process(const T& record, Context& context)")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class P, class... A>
+    requires(internal::KeyedProcessOf<P, Key, T> && !std::is_abstract_v<P> &&
+             !internal::kProcessArguments<P, A...>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): the uid comes first, and P must have a constructor that takes "
+      "args... by value or const reference")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+
+  // ---- What a stream without keys has, and this has not.
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_KEYED_NOT_USED)
+  internal::AfterMistake Map(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_KEYED_NOT_USED)
+  internal::AfterMistake Filter(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_KEYED_NOT_USED)
+  internal::AfterMistake FlatMap(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR(WEIR_KEYED_NOT_USED)
+  internal::AfterMistake To(A&&...) const {
+    return {};
   }
 
  private:
   template <class Out, class A, class Finish>
-  Stream<Out> AddRunning(std::string uid, const char* description, A aggregator, Finish finish,
-                         const std::source_location& where) const {
-    using Op = internal::RunningOperator<Key, T, Out, F, A, Finish>;
-    NodeDefinition node;
-    node.uid = std::move(uid);
-    node.description = description;
-    node.states.push_back({"accumulators", Op::StateTypeText()});
-    return keyed_.template Add<Out>(
-        std::move(node), where,
-        [key = keyed_.key, aggregator, finish](std::shared_ptr<const internal::SidePorts> sides) {
-          return std::make_unique<Op>(key, aggregator, finish, std::move(sides));
-        });
+  auto AddRunning(std::string uid, const char* description, A aggregator, Finish finish,
+                  const std::source_location& where) const {
+    if constexpr (internal::CheckBoth<typename A::Accumulator, Out>()) {
+      using Op = internal::RunningOperator<Key, T, Out, F, A, Finish>;
+      NodeDefinition node;
+      node.uid = std::move(uid);
+      node.description = description;
+      node.states.push_back({"accumulators", Op::StateTypeText()});
+      return keyed_.template Add<Out>(
+          std::move(node), where,
+          [key = keyed_.key, aggregator, finish](std::shared_ptr<const internal::SidePorts> sides) {
+            return std::make_unique<Op>(key, aggregator, finish, std::move(sides));
+          });
+    } else {
+      return internal::AfterMistake();
+    }
   }
 
   internal::KeyedUpstream<T, F> keyed_;

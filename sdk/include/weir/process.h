@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -10,6 +11,7 @@
 #include "weir/results.h"
 #include "weir/state.h"
 #include "weir/timers.h"
+#include "weir/usage_error.h"
 
 namespace weir {
 
@@ -32,6 +34,18 @@ class ProcessContext {
   template <class U>
   void Emit(const SideOutput<U>& tag, std::type_identity_t<U> record) {
     results_.template EmitSide<U>(tag, std::move(record), timestamp_);
+  }
+  template <class V>
+    requires(!std::convertible_to<V, Out>)
+  WEIR_USAGE_ERROR("Emit(record): the record is not of the function's output type")
+  void Emit(V&&) {
+    internal::NeverRun();
+  }
+  template <class U, class V>
+    requires(!std::convertible_to<V, U>)
+  WEIR_USAGE_ERROR("Emit(tag, record): the record is not of the side output's type")
+  void Emit(const SideOutput<U>&, V&&) {
+    internal::NeverRun();
   }
   Counter& counter(std::string_view name) { return context_.metrics().counter(name); }
   Gauge& gauge(std::string_view name) { return context_.metrics().gauge(name); }

@@ -94,9 +94,7 @@ class ValueState {
  public:
   // `name` is unique within the function and identifies the state in snapshots.
   template <class Function>
-  ValueState(Function* function, std::string_view name)
-      : access_(function->template AddState<internal::KeyedValue<typename Function::Key, V>>(
-            std::string(name))) {}
+  ValueState(Function* function, std::string_view name) : access_(Add(*function, name)) {}
   ValueState(const ValueState&) = delete;
   ValueState& operator=(const ValueState&) = delete;
 
@@ -112,6 +110,16 @@ class ValueState {
   void Clear() { access_->Erase(); }
 
  private:
+  template <class Function>
+  static internal::ValueAccess<V>* Add(Function& function, std::string_view name) {
+    if constexpr (CheckRecord<V>()) {
+      return function.template AddState<internal::KeyedValue<typename Function::Key, V>>(
+          std::string(name));
+    } else {
+      return nullptr;  // does not compile
+    }
+  }
+
   internal::ValueAccess<V>* access_;
 };
 

@@ -14,6 +14,7 @@
 #include "weir/functions.h"
 #include "weir/fused_operator.h"
 #include "weir/graph_builder.h"
+#include "weir/misuse.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
 
@@ -22,9 +23,6 @@ namespace weir {
 template <class T, class F>
 class KeyedStream;
 
-// Where a misuse of the SDK is reported: at the user's own line.
-#define WEIR_USAGE_ERROR(text) __attribute__((error(text)))
-
 namespace internal {
 
 // Steps of the chain that has not been closed: for the uid and the description of the node it
@@ -32,9 +30,13 @@ namespace internal {
 struct StepNames {
   std::string uid;          // from named steps, joined by '+'
   std::string description;  // "Map-Filter"
+  // Of the first step.
+  std::source_location where;
 
-  StepNames With(const std::string& step_uid, const char* step) const {
+  StepNames With(const std::string& step_uid, const char* step,
+                 const std::source_location& step_where) const {
     StepNames names = *this;
+    if (description.empty()) names.where = step_where;
     if (!step_uid.empty()) names.uid += (names.uid.empty() ? "" : "+") + step_uid;
     names.description += (names.description.empty() ? "" : "-") + std::string(step);
     return names;
@@ -70,27 +72,40 @@ class Stream {
   // ---- Stateless steps. `uid` (optional, first) names the step in metrics and errors.
 
   // f(record) -> another record.
-  template <internal::UnaryFunction<T> F>
+  template <internal::MapFunction<T> F>
   auto Map(F f, std::source_location where = std::source_location::current()) && {
     return std::move(*this).MapStep(std::string(), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::MapFunction<T> F>
   auto Map(F f, std::source_location where = std::source_location::current()) const& {
-    return Closed(where).MapStep(std::string(), std::move(f), where);
+    return Closed().MapStep(std::string(), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::MapFunction<T> F>
   auto Map(std::string uid, F f, std::source_location where = std::source_location::current()) && {
     return std::move(*this).MapStep(std::move(uid), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::MapFunction<T> F>
   auto Map(std::string uid, F f,
            std::source_location where = std::source_location::current()) const& {
-    return Closed(where).MapStep(std::move(uid), std::move(f), where);
+    return Closed().MapStep(std::move(uid), std::move(f), where);
   }
-  template <class F>
-    requires(!internal::UnaryFunction<F, T>)
-  WEIR_USAGE_ERROR("Map(f): f cannot be called with the stream's record type")
-  Stream Map(F) const;
+  template <class... A>
+    requires(!internal::UnaryFunction<internal::StepFunction<A...>, T>)
+  WEIR_USAGE_ERROR(
+      "Map(f) or Map(uid, f): f cannot be called with a record of the stream; let it take "
+      "(const T& record), where T is the stream's record type")
+  internal::AfterMistake Map(A&&...) const {
+    return {};
+  }
+  template <class... A>
+    requires(internal::UnaryFunction<internal::StepFunction<A...>, T> &&
+             !internal::MapFunction<internal::StepFunction<A...>, T>)
+  WEIR_USAGE_ERROR(
+      "Map(f): f returns nothing; let it return a record, or use Filter, or FlatMap<U>(f) with "
+      "f(record, weir::Collector<U>&)")
+  internal::AfterMistake Map(A&&...) const {
+    return {};
+  }
 
   // Keeps the records for which f(const T&) is true.
   template <internal::Predicate<T> F>
@@ -99,7 +114,7 @@ class Stream {
   }
   template <internal::Predicate<T> F>
   auto Filter(F f, std::source_location where = std::source_location::current()) const& {
-    return Closed(where).FilterStep(std::string(), std::move(f), where);
+    return Closed().FilterStep(std::string(), std::move(f), where);
   }
   template <internal::Predicate<T> F>
   auto Filter(std::string uid, F f,
@@ -109,113 +124,187 @@ class Stream {
   template <internal::Predicate<T> F>
   auto Filter(std::string uid, F f,
               std::source_location where = std::source_location::current()) const& {
-    return Closed(where).FilterStep(std::move(uid), std::move(f), where);
+    return Closed().FilterStep(std::move(uid), std::move(f), where);
   }
-  template <class F>
-    requires(!internal::Predicate<F, T>)
+  template <class... A>
+    requires(!internal::UnaryFunction<internal::StepFunction<A...>, const T&>)
   WEIR_USAGE_ERROR(
-      "Filter(f): f cannot be called with the stream's record type, or does not return bool")
-  Stream Filter(F) const;
+      "Filter(f) or Filter(uid, f): f cannot be called with a const record of the stream; let it "
+      "take (const T& record), where T is the stream's record type")
+  internal::AfterMistake Filter(A&&...) const {
+    return {};
+  }
+  template <class... A>
+    requires(internal::UnaryFunction<internal::StepFunction<A...>, const T&> &&
+             !internal::Predicate<internal::StepFunction<A...>, T>)
+  WEIR_USAGE_ERROR("Filter(f): f does not return bool; true keeps the record")
+  internal::AfterMistake Filter(A&&...) const {
+    return {};
+  }
 
   // f(record) -> a range of records (a vector, an optional-like container, ...).
-  template <internal::UnaryFunction<T> F>
+  template <internal::FlatMapFunction<T> F>
   auto FlatMap(F f, std::source_location where = std::source_location::current()) && {
     return std::move(*this).FlatMapStep(std::string(), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::FlatMapFunction<T> F>
   auto FlatMap(F f, std::source_location where = std::source_location::current()) const& {
-    return Closed(where).FlatMapStep(std::string(), std::move(f), where);
+    return Closed().FlatMapStep(std::string(), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::FlatMapFunction<T> F>
   auto FlatMap(std::string uid, F f,
                std::source_location where = std::source_location::current()) && {
     return std::move(*this).FlatMapStep(std::move(uid), std::move(f), where);
   }
-  template <internal::UnaryFunction<T> F>
+  template <internal::FlatMapFunction<T> F>
   auto FlatMap(std::string uid, F f,
                std::source_location where = std::source_location::current()) const& {
-    return Closed(where).FlatMapStep(std::move(uid), std::move(f), where);
+    return Closed().FlatMapStep(std::move(uid), std::move(f), where);
+  }
+  template <class... A>
+    requires(!internal::FlatMapFunction<internal::StepFunction<A...>, T>)
+  WEIR_USAGE_ERROR(
+      "FlatMap(f) or FlatMap(uid, f): f must take (const T& record), where T is the stream's "
+      "record "
+      "type, and return a range such as std::vector<U>; if f is (record, weir::Collector<U>&), "
+      "write FlatMap<U>(f)")
+  internal::AfterMistake FlatMap(A&&...) const {
+    return {};
   }
 
   // FlatMap<U>(f): f(record, weir::Collector<U>&) emits any number of U.
-  template <class U, std::invocable<T&&, Collector<U>&> F>
+  template <class U, internal::CollectFunction<T, U> F>
   auto FlatMap(F f, std::source_location where = std::source_location::current()) && {
     return std::move(*this).template CollectStep<U>(std::string(), std::move(f), where);
   }
-  template <class U, std::invocable<T&&, Collector<U>&> F>
+  template <class U, internal::CollectFunction<T, U> F>
   auto FlatMap(F f, std::source_location where = std::source_location::current()) const& {
-    return Closed(where).template CollectStep<U>(std::string(), std::move(f), where);
+    return Closed().template CollectStep<U>(std::string(), std::move(f), where);
   }
-  template <class U, std::invocable<T&&, Collector<U>&> F>
+  template <class U, internal::CollectFunction<T, U> F>
   auto FlatMap(std::string uid, F f,
                std::source_location where = std::source_location::current()) && {
     return std::move(*this).template CollectStep<U>(std::move(uid), std::move(f), where);
   }
-  template <class U, std::invocable<T&&, Collector<U>&> F>
+  template <class U, internal::CollectFunction<T, U> F>
   auto FlatMap(std::string uid, F f,
                std::source_location where = std::source_location::current()) const& {
-    return Closed(where).template CollectStep<U>(std::move(uid), std::move(f), where);
+    return Closed().template CollectStep<U>(std::move(uid), std::move(f), where);
+  }
+  template <class U, class... A>
+    requires(!internal::CollectFunction<internal::StepFunction<A...>, T, U>)
+  WEIR_USAGE_ERROR(
+      "FlatMap<U>(f) or FlatMap<U>(uid, f): f must take (const T& record, weir::Collector<U>& "
+      "out), "
+      "where T is the stream's record type")
+  internal::AfterMistake FlatMap(A&&...) const {
+    return {};
   }
 
   // ---- Spreading over subtasks.
 
   // All records of one key go to one subtask. `key` is a pointer to a member or a function; the key
-  // must be a record type of its own (an integer, a string, an aggregate, ...) with ==, and depend
-  // on the record alone.
-  template <internal::UnaryFunction<const T&> F>
-  KeyedStream<T, F> KeyBy(F key,
-                          std::source_location where = std::source_location::current()) const {
-    return KeyedStream<T, F>(graph_, Close(where), std::move(key), where);
+  // must be a record type of its own (an integer, a string, an aggregate, ...) and depend on the
+  // record alone. KeyBy(std::identity{}): the record is its own key, as for a stream of words.
+  template <internal::KeyFunction<T> F>
+  auto KeyBy(F key) const {
+    using Key = std::remove_cvref_t<std::invoke_result_t<const F&, const T&>>;
+    if constexpr (CheckRecord<Key>()) {
+      return KeyedStream<T, F>(graph_, Close(), std::move(key));
+    } else {
+      return internal::AfterMistake();
+    }
   }
-  template <class F>
-    requires(!internal::UnaryFunction<F, const T&>)
+  template <class... A>
+    requires(sizeof...(A) != 1 || !internal::KeyFunction<internal::StepFunction<A...>, T>)
   WEIR_USAGE_ERROR(
-      "KeyBy(key): key must be a member of the stream's record type, or a function of a record")
-  Stream KeyBy(F) const;
+      "KeyBy(key): key must be a member of the stream's record type (&T::field), or a function "
+      "that "
+      "takes (const T& record) and returns the key")
+  internal::AfterMistake KeyBy(A&&...) const {
+    return {};
+  }
 
   // Round robin; against skew, or to give a slow step more subtasks than its input has.
-  Stream<T> Rebalance(std::source_location where = std::source_location::current()) const {
-    return Spread(Partitioning::kRebalance, where);
-  }
+  Stream<T> Rebalance() const { return Spread(Partitioning::kRebalance); }
   // Each record to every subtask of what reads the stream.
-  Stream<T> Broadcast(std::source_location where = std::source_location::current()) const {
-    return Spread(Partitioning::kBroadcast, where);
-  }
+  Stream<T> Broadcast() const { return Spread(Partitioning::kBroadcast); }
   // The records of this and the other streams, in no particular order.
   template <class... Streams>
-    requires(std::same_as<typename Streams::Record, T> && ...)
+    requires(internal::kIsStreamOf<Streams, T> && ...)
   Stream<T> Union(const Streams&... others) const {
-    const auto where = std::source_location::current();
-    internal::Upstream all = Close(where);
-    (Append(all, others.Close(where)), ...);
+    internal::Upstream all = Close();
+    (Append(all, others.Close()), ...);
     return Stream<T>(graph_, std::move(all));
+  }
+  template <class... Streams>
+    requires(!(internal::kIsStreamOf<Streams, T> && ...))
+  WEIR_USAGE_ERROR(
+      "Union(streams...): all must be streams of this one's record type; Map the others to it "
+      "first")
+  internal::AfterMistake Union(const Streams&...) const {
+    return {};
   }
 
   // ---- Steps with a function class, and the ends.
 
   // F derives from weir::ProcessFunction<T, Out>; `args` go to its constructor, once for each
   // subtask.
-  template <class F, class... Args>
-  Stream<typename F::Out> Process(std::string uid, Args... args) const {
-    static_assert(
-        std::same_as<typename F::In, T>,
-        "Process<F>: F must derive from weir::ProcessFunction<T, Out> with the stream's T");
-    const auto where = std::source_location::current();
-    NodeDefinition node;
-    node.uid = std::move(uid);
-    node.description = "Process";
-    return AddOperator<typename F::Out>(std::move(node), where,
-                                        [=](std::shared_ptr<const internal::SidePorts> sides) {
-                                          return std::make_unique<internal::ProcessOperator<F>>(
-                                              std::make_unique<F>(args...), std::move(sides));
-                                        });
+  template <internal::ProcessOf<T> F, class... Args>
+    requires internal::MadeFrom<F, Args...>
+  auto Process(internal::PlacedUid uid, Args... args) const {
+    if constexpr (CheckRecord<typename F::Out>()) {
+      NodeDefinition node;
+      node.uid = std::move(uid.text);
+      node.description = "Process";
+      return AddOperator<typename F::Out>(std::move(node), uid.where,
+                                          [=](std::shared_ptr<const internal::SidePorts> sides) {
+                                            return std::make_unique<internal::ProcessOperator<F>>(
+                                                std::make_unique<F>(args...), std::move(sides));
+                                          });
+    } else {
+      return internal::AfterMistake();
+    }
+  }
+  template <class F, class... A>
+    requires(!internal::AnyProcessFunction<F>)
+  WEIR_USAGE_ERROR(
+      "Process<F>(uid, args...): F must derive from weir::ProcessFunction<T, Out>; a "
+      "weir::KeyedProcess needs KeyBy(key) before it")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class F, class... A>
+    requires(internal::AnyProcessFunction<F> && !internal::ProcessOf<F, T>)
+  WEIR_USAGE_ERROR(
+      "Process<F>(uid, args...): F takes other records than the stream has; derive it from "
+      "weir::ProcessFunction<T, Out>, where T is the stream's record type")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class F, class... A>
+    requires(internal::ProcessOf<F, T> && std::is_abstract_v<F>)
+  WEIR_USAGE_ERROR(
+      "Process<F>(uid, args...): F does not override "
+      "void Process(const T& record, Context& context)")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+  template <class F, class... A>
+    requires(internal::ProcessOf<F, T> && !std::is_abstract_v<F> &&
+             !internal::kProcessArguments<F, A...>)
+  WEIR_USAGE_ERROR(
+      "Process<F>(uid, args...): the uid comes first, and F must have a constructor that takes "
+      "args... by value or const reference")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
   }
 
   // The side output `tag` of the operator that this stream comes from.
   template <class U>
   Stream<U> Side(const SideOutput<U>& tag,
                  std::source_location where = std::source_location::current()) const {
-    const internal::Upstream upstream = Close(where);
+    const internal::Upstream upstream = Close();
     internal::Upstream side;
     for (const internal::PortRef& from : upstream.ports) {
       const NodeDefinition& node = graph_->job().nodes[from.node];
@@ -229,12 +318,19 @@ class Stream {
     }
     return Stream<U>(graph_, std::move(side));
   }
+  template <class Tag>
+  WEIR_USAGE_ERROR(
+      "Side(tag): tag must be a weir::SideOutput<U>, the same object that the step before writes "
+      "to")
+  internal::AfterMistake Side(const Tag&) const {
+    return {};
+  }
 
   // Writes the records: weir::Files{...}, weir::Print{}, ...
-  template <class Connector>
+  template <internal::SinkFor<T> Connector>
   void To(std::string uid, const Connector& connector,
           std::source_location where = std::source_location::current()) const {
-    const internal::Upstream upstream = Close(where);
+    const internal::Upstream upstream = Close();
     NodeDefinition node;
     node.uid = std::move(uid);
     node.kind = NodeKind::kSink;
@@ -250,12 +346,49 @@ class Stream {
     const std::uint32_t id = graph_->AddNode(std::move(node), nullptr, where);
     graph_->Connect(upstream, id, 0, &RecordTypeOf<T>());
   }
+  template <class Connector>
+    requires(!HostConnector<Connector> && !PluginSink<Connector>)
+  WEIR_USAGE_ERROR(
+      "To(uid, sink): this is no sink; use weir::Files, weir::Print or weir::Blackhole, or a value "
+      "whose MakeFactory() makes weir::SinkWriters")
+  void To(std::string, const Connector&) const {
+    internal::NeverRun();
+  }
+  template <class Connector>
+    requires(PluginSink<Connector> && !internal::kWritesRecord<Connector, T>)
+  WEIR_USAGE_ERROR(
+      "To(uid, sink): the sink writes another type of record than the stream has; Map to it first")
+  void To(std::string, const Connector&) const {
+    internal::NeverRun();
+  }
+  template <class Connector>
+  WEIR_USAGE_ERROR("To(uid, sink): the sink has no uid; give it one as the first argument")
+  void To(const Connector&) const {
+    internal::NeverRun();
+  }
+
+  // ---- What a keyed stream has, and this has not.
+  template <class... A>
+  WEIR_USAGE_ERROR("Window(w) is a step of a keyed stream: write KeyBy(key) before it")
+  internal::AfterMistake Window(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR("Reduce(uid, f) is a step of a keyed stream: write KeyBy(key) before it")
+  internal::AfterMistake Reduce(A&&...) const {
+    return {};
+  }
+  template <class... A>
+  WEIR_USAGE_ERROR("Aggregate(uid, a) is a step of a keyed stream: write KeyBy(key) before it")
+  internal::AfterMistake Aggregate(A&&...) const {
+    return {};
+  }
 
   // How many subtasks the step before this has (and a sink that follows); the job's parallelism
   // unless given.
   Stream<T> Parallelism(std::uint32_t n,
                         std::source_location where = std::source_location::current()) const {
-    const internal::Upstream upstream = Close(where);
+    const internal::Upstream upstream = Close();
     if (n == 0) {
       graph_->Error(where, "parallelism 0 of operator '" +
                                graph_->job().nodes[upstream.ports.front().node].uid +
@@ -271,7 +404,7 @@ class Stream {
   // ---- For the SDK itself.
 
   // Ends the chain: its functions become one operator, made once.
-  internal::Upstream Close(const std::source_location& where) const {
+  internal::Upstream Close() const {
     if constexpr (Stage::kIdentity) {
       return upstream_;
     } else {
@@ -283,7 +416,7 @@ class Stream {
         node.make_operator = [stage = stage_] {
           return std::make_unique<internal::FusedOperator<T, Stage>>(stage);
         };
-        const std::uint32_t id = graph_->AddNode(std::move(node), &RecordTypeOf<T>(), where);
+        const std::uint32_t id = graph_->AddNode(std::move(node), &RecordTypeOf<T>(), names_.where);
         graph_->Connect(upstream_, id, 0, &RecordTypeOf<typename Stage::In>());
         *closed_ = internal::Upstream{{{id, 0}}, Partitioning::kForward};
       }
@@ -293,7 +426,7 @@ class Stream {
 
   template <class Out, class Make>
   Stream<Out> AddOperator(NodeDefinition node, const std::source_location& where, Make make) const {
-    const internal::Upstream upstream = Close(where);
+    const internal::Upstream upstream = Close();
     const std::uint32_t id = graph_->AddNode(std::move(node), &RecordTypeOf<Out>(), where);
     graph_->job().nodes[id].make_operator =
         [make, sides = graph_->sides(id)]() -> std::unique_ptr<Operator> { return make(sides); };
@@ -305,12 +438,10 @@ class Stream {
   template <class, class>
   friend class Stream;
 
-  Stream<T> Closed(const std::source_location& where) const {
-    return Stream<T>(graph_, Close(where));
-  }
+  Stream<T> Closed() const { return Stream<T>(graph_, Close()); }
 
-  Stream<T> Spread(Partitioning partitioning, const std::source_location& where) const {
-    internal::Upstream upstream = Close(where);
+  Stream<T> Spread(Partitioning partitioning) const {
+    internal::Upstream upstream = Close();
     upstream.partitioning = partitioning;
     return Stream<T>(graph_, std::move(upstream));
   }
@@ -319,35 +450,36 @@ class Stream {
   }
 
   template <class F>
-  auto MapStep(std::string uid, F f, const std::source_location&) && {
+  auto MapStep(std::string uid, F f, const std::source_location& where) && {
     using U = internal::UnaryResult<F, T>;
-    static_assert(Record_<U>(), "Map(f): what f returns cannot be a record");
-    using Next = internal::MapStage<Stage, T, F>;
-    return Stream<U, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
-                           names_.With(uid, "Map"));
+    return std::move(*this).template Then<U, internal::MapStage<Stage, T, F>>(uid, "Map",
+                                                                              std::move(f), where);
   }
   template <class F>
-  auto FilterStep(std::string uid, F f, const std::source_location&) && {
-    using Next = internal::FilterStage<Stage, T, F>;
-    return Stream<T, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
-                           names_.With(uid, "Filter"));
+  auto FilterStep(std::string uid, F f, const std::source_location& where) && {
+    return std::move(*this).template Then<T, internal::FilterStage<Stage, T, F>>(
+        uid, "Filter", std::move(f), where);
   }
   template <class F>
-  auto FlatMapStep(std::string uid, F f, const std::source_location&) && {
+  auto FlatMapStep(std::string uid, F f, const std::source_location& where) && {
     using U = internal::FlatMapElement<F, T>;
-    using Next = internal::FlatMapStage<Stage, T, F>;
-    return Stream<U, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
-                           names_.With(uid, "FlatMap"));
+    return std::move(*this).template Then<U, internal::FlatMapStage<Stage, T, F>>(
+        uid, "FlatMap", std::move(f), where);
   }
   template <class U, class F>
-  auto CollectStep(std::string uid, F f, const std::source_location&) && {
-    using Next = internal::CollectStage<Stage, T, U, F>;
-    return Stream<U, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
-                           names_.With(uid, "FlatMap"));
+  auto CollectStep(std::string uid, F f, const std::source_location& where) && {
+    return std::move(*this).template Then<U, internal::CollectStage<Stage, T, U, F>>(
+        uid, "FlatMap", std::move(f), where);
   }
-  template <class U>
-  static constexpr bool Record_() {
-    return !std::is_void_v<U> && !std::is_pointer_v<U> && !std::is_reference_v<U>;
+  // The chain with one step more, which makes records of type U.
+  template <class U, class Next, class F>
+  auto Then(const std::string& uid, const char* step, F f, const std::source_location& where) && {
+    if constexpr (CheckRecord<U>()) {
+      return Stream<U, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
+                             names_.With(uid, step, where));
+    } else {
+      return internal::AfterMistake();
+    }
   }
 
   internal::GraphBuilder* graph_;
