@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -101,11 +102,20 @@ bool DecodeMap(Decoder& in, Map& map) {
   std::size_t count = 0;
   if (!in.Count(kMinSize<K> + kMinSize<V>, count) || !in.Enter()) return false;
   map.clear();
+  [[maybe_unused]] const K* last = nullptr;  // stays where it is when the map grows
   for (std::size_t i = 0; i < count; ++i) {
     K key{};
     if (!DecodeValue(in, key)) return in.FailedIn("key " + std::to_string(i));
     const auto [at, added] = map.try_emplace(std::move(key));
     if (!added) return in.Fail("a key that is there twice");
+    if constexpr (kKind<Map> == Kind::kMap) {
+      if (std::next(at) != map.end()) return in.Fail("keys that are not in their order");
+    } else {
+      if (last != nullptr && RecordCompare(*last, at->first) > 0) {
+        return in.Fail("keys that are not in their order");
+      }
+      last = &at->first;
+    }
     if (!DecodeValue(in, at->second)) return in.FailedIn("value " + std::to_string(i));
   }
   in.Leave();

@@ -260,6 +260,10 @@ TEST(DecoderTest, SaysWhatIsWrongAndInWhichField) {
             "field '1': a string of 5 bytes where only 0 are left");
   EXPECT_EQ(decode("\x02\x01\x01\x01\0"s, std::map<std::int8_t, bool>{}),
             "a key that is there twice");
+  EXPECT_EQ(decode("\x02\x02\x01\x01\0"s, std::map<std::int8_t, bool>{}),
+            "keys that are not in their order");
+  EXPECT_EQ(decode("\x02\x02\x01\x01\0"s, std::unordered_map<std::int8_t, bool>{}),
+            "keys that are not in their order");
   EXPECT_EQ(decode("\x80\0"s, ""s), "a length that is not in its shortest form");
   EXPECT_EQ(decode("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"s, ""s),
             "a length of more than 64 bits");

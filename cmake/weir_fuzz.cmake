@@ -1,0 +1,21 @@
+# weir_fuzz(NAME SRCS ... DEPS ... SEEDS FOLDER MUTATIONS N)
+# A fuzz target (tests/fuzz/fuzz_target.h). With WEIR_FUZZ, which needs clang, it is a libFuzzer program: run it as
+#   bin/NAME NEW_FOLDER FOLDER
+# Otherwise it is a test that runs the seeds of FOLDER and N random changes of them, always the same.
+function(weir_fuzz NAME)
+  cmake_parse_arguments(F "" "SEEDS;MUTATIONS" "SRCS;DEPS" ${ARGN})
+  if(NOT F_SRCS OR NOT F_SEEDS OR NOT F_MUTATIONS)
+    message(FATAL_ERROR "weir_fuzz(${NAME}): SRCS, SEEDS and MUTATIONS are required")
+  endif()
+  if(WEIR_FUZZ)
+    add_executable(${NAME} ${F_SRCS} "${CMAKE_SOURCE_DIR}/tests/fuzz/libfuzzer_main.cc")
+    target_link_options(${NAME} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${NAME} ${F_SRCS} "${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc")
+    target_link_libraries(${NAME} PRIVATE common_env_system)
+    add_test(NAME ${NAME} COMMAND ${NAME} "${CMAKE_CURRENT_SOURCE_DIR}/${F_SEEDS}" ${F_MUTATIONS})
+    set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 120)
+  endif()
+  target_compile_options(${NAME} PRIVATE ${WEIR_WARNINGS})
+  target_link_libraries(${NAME} PRIVATE ${F_DEPS})
+endfunction()
