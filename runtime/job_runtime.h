@@ -45,6 +45,8 @@ struct RuntimeOptions {
   uint32_t batch_records = 1024;
   // Batches that may wait in a channel between two subtasks of this worker.
   uint32_t batches_per_local_channel = 8;
+  // What the records in such a channel may take in memory.
+  size_t bytes_per_local_channel = 16 << 20;
   // For log lines: uid, level, text.
   std::function<void(std::string_view uid, std::string_view level, std::string_view text)> log;
 };
@@ -66,6 +68,7 @@ class JobRuntime {
       Env& env, Executor& control, const JobDefinition& definition, const proto::JobGraph& graph,
       const proto::DeploymentPlan& plan, const ConnectorRegistry& connectors, Exchange* exchange,
       RuntimeOptions options, std::function<void()> on_change);
+  // Once.
   virtual void Start() = 0;
   // Tasks stop at the next step; those not terminal become CANCELED. Idempotent.
   virtual void Cancel() = 0;

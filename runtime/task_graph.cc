@@ -326,8 +326,10 @@ class TaskGraphBuilder {
     OutputChannel* output = nullptr;
     if (from_here && to_here) {
       built_->local_channels_.push_back(std::make_unique<LocalChannel>(
-          *defined.type, std::max<size_t>(options_.batches_per_local_channel, 1), *producer->task,
-          *consumer->task, consumer->gate->gate().ready(), gate_index,
+          *defined.type,
+          LocalChannel::Capacity{std::max<size_t>(options_.batches_per_local_channel, 1),
+                                 std::max<size_t>(options_.bytes_per_local_channel, 1)},
+          *producer->task, *consumer->task, consumer->gate->gate().ready(), gate_index,
           producer->nodes.at(edge.from_node())->node_metrics.bytes_out,
           consumer->nodes.at(edge.to_node())->node_metrics.bytes_in));
       input = built_->local_channels_.back().get();

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/id.h"
 #include "common/base/lifetime.h"
+#include "common/base/limits.h"
 #include "common/env/env.h"
 
 namespace weir {
@@ -43,7 +44,7 @@ struct ClientOptions {
   // Of one call, and of each wait for the job manager during an upload.
   absl::Duration timeout = absl::Seconds(5);
   // A larger plugin is refused before anything is sent.
-  uint64_t max_plugin_bytes = uint64_t{1} << 30;
+  uint64_t max_plugin_bytes = kMaxPluginBytes;
 };
 
 template <class T>
@@ -72,7 +73,8 @@ class JobManagerClient {
               ClientCallback<JobId> done);
   void ListJobs(ClientCallback<proto::ListJobsResponse> done);
   void JobStatus(JobId job, ClientCallback<proto::JobStatusResponse> done);
-  // Asks for it; the job ends some time later. OK for a job that is terminal already.
+  // Asks for it; the job ends some time later. kFailedPrecondition for a job that has ended
+  // already.
   void CancelJob(JobId job, ClientCallback<proto::CancelJobResponse> done);
   // The last `max_lines` lines of each worker; 0: the job manager's default.
   void JobLogs(JobId job, uint32_t max_lines, ClientCallback<proto::JobLogsResponse> done);

@@ -28,9 +28,11 @@ const std::vector<AnyOption>& KnownOptions() {
       &options::kBatchRecords,
       &options::kBatchesPerLocalChannel,
       &options::kCreditsPerChannel,
+      &options::kBytesPerLocalChannel,
       &options::kTaskSlots,
       &options::kTaskManagerResourceId,
       &options::kTaskManagerPort,
+      &options::kWorkerOutput,
       &options::kWorkerOrphanTimeout,
       &options::kDataDir,
   };

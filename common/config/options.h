@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/limits.h"
 
 namespace weir {
 
@@ -83,7 +84,7 @@ inline constexpr StringOption kRestBindAddress{"rest.bind-address", "127.0.0.1",
                                                "Interface on which the REST interface listens."};
 
 inline constexpr IntOption kTaskSlots{
-    "taskmanager.numberOfTaskSlots", 1, 1, 4096,
+    "taskmanager.numberOfTaskSlots", 1, 1, kMaxSlotsPerTaskManager,
     "Slots of a task manager: how many subtasks of each operator it runs at most."};
 inline constexpr StringOption kTaskManagerHost{"taskmanager.host", "127.0.0.1", "",
                                                "Host of the task manager, as others reach it."};
@@ -98,6 +99,11 @@ inline constexpr StringOption kTaskManagerResourceId{
 inline constexpr DurationOption kWorkerOrphanTimeout{
     "taskmanager.worker.orphan-timeout", absl::Seconds(10), absl::Milliseconds(100),
     absl::Hours(24), "How long a worker goes on after its job manager was last heard of."};
+inline constexpr MemoryOption kWorkerOutput{"taskmanager.system-out.max-size", 100 << 20, 4 << 20,
+                                            int64_t{1} << 50,
+                                            "How much of what a worker writes to its standard "
+                                            "output, and as much to its standard error, is "
+                                            "kept; what is older is dropped."};
 inline constexpr MemoryOption kWorkerMemory{
     "taskmanager.memory.worker.size", 0, 0, int64_t{1} << 50,
     "Memory of a worker process; beyond it the worker ends and its job fails. 0: no limit."};
@@ -110,6 +116,10 @@ inline constexpr IntOption kBatchRecords{
 inline constexpr IntOption kBatchesPerLocalChannel{
     "taskmanager.network.batches-per-local-channel", 8, 1, 65536,
     "Batches that wait in a channel between two subtasks of a process, at most."};
+
+inline constexpr MemoryOption kBytesPerLocalChannel{
+    "taskmanager.network.memory-per-local-channel", 16 << 20, 1, int64_t{1} << 40,
+    "What the records in a channel between two subtasks of a process may take in memory."};
 
 inline constexpr IntOption kDefaultParallelism{"parallelism.default", 1, 1, 4096,
                                                "Parallelism of operators and jobs that set none."};

@@ -67,6 +67,8 @@ TEST(SettingsTest, ABadValueIsRefusedWithWhatIsAllowed) {
   EXPECT_THAT(Message(settings.Set("heartbeat.timeout", "soon")), HasSubstr("'500 ms'"));
   EXPECT_THAT(Message(settings.Set("heartbeat.timeout", "1 ms")), HasSubstr("50 ms to 1 d"));
   EXPECT_THAT(Message(settings.Set("parallelism.default", "0")), HasSubstr("1 to 4096"));
+  EXPECT_THAT(Message(settings.Set("taskmanager.numberOfTaskSlots", "1025")),
+              HasSubstr("1 to 1024"));
 }
 
 TEST(SettingsTest, AKeySetTwiceIsRefused) {

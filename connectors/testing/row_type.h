@@ -26,6 +26,7 @@ class RowType final : public RecordType {
   const Schema& schema() const override { return schema_; }
   std::unique_ptr<BatchBase> NewBatch() const override { return std::make_unique<Batch<Row>>(); }
   std::size_t record_size_bytes() const override { return sizeof(Row); }
+  size_t MemoryBytes(const BatchBase& batch) const override { return batch.size() * sizeof(Row); }
 
   void MoveAll(BatchBase& from, BatchBase& to) const override {
     for (Row& row : static_cast<Batch<Row>&>(from).records) {

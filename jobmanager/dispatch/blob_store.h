@@ -13,8 +13,6 @@
 
 namespace weir::jobmanager {
 
-inline constexpr uint64_t kMaxPluginBytes = 512ull << 20;
-
 class BlobStore;
 
 // One upload: a temporary file that becomes a blob by Commit, or leaves nothing behind. The

@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "common/base/check.h"
+#include "common/base/limits.h"
 #include "common/base/strings.h"
 #include "common/base/version.h"
 #include "proto/control.pb.h"

@@ -18,7 +18,6 @@ class RegisterTaskManagerRequest;
 namespace weir::jobmanager {
 
 inline constexpr size_t kMaxTaskManagers = 4'096;
-inline constexpr uint32_t kMaxSlotsPerTaskManager = 1'024;
 
 struct TaskManagerRecord {
   TaskManagerId id;

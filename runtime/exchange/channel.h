@@ -16,6 +16,7 @@ struct Element {
   ElementKind kind = ElementKind::kNone;
   Ticks time = 0;                    // kWatermark
   std::unique_ptr<BatchBase> batch;  // kBatch
+  size_t bytes = 0;                  // kBatch of a local channel: its records in memory
 };
 
 // A task as others may touch it. Thread safe; outlives the channels.

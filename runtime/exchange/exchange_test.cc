@@ -137,7 +137,8 @@ class LocalChannelTest : public ::testing::Test {
   ReadySet ready_{1};
   Counter bytes_out_;
   Counter bytes_in_;
-  LocalChannel channel_{RowType(), 4, producer_, consumer_, ready_, 0, bytes_out_, bytes_in_};
+  LocalChannel channel_{
+      RowType(), {4, 100 * sizeof(Row)}, producer_, consumer_, ready_, 0, bytes_out_, bytes_in_};
 };
 
 TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
@@ -181,6 +182,38 @@ TEST_F(LocalChannelTest, BlocksWhenFullAndWakesTheProducerWhenHalfIsConsumed) {
   ASSERT_TRUE(channel_.Poll(element).ok());
   channel_.Recycle(std::move(element.batch));
   EXPECT_EQ(producer_.wakes, 1);
+}
+
+TEST_F(LocalChannelTest, BlocksAtItsBytesAndWakesTheProducerWhenHalfOfThemAreConsumed) {
+  const auto send = [this](size_t records) {
+    auto batch = RowType().NewBatch();
+    for (size_t i = 0; i < records; ++i) {
+      static_cast<Batch<Row>&>(*batch).records.emplace_back();
+    }
+    ASSERT_TRUE(channel_.SendBatch(batch).ok());
+  };
+  const auto consume = [this] {
+    Element element;
+    ASSERT_TRUE(channel_.Poll(element).ok());
+    channel_.Recycle(std::move(element.batch));
+  };
+  send(1);
+  send(48);
+  EXPECT_FALSE(channel_.Blocked());
+  send(51);
+  EXPECT_TRUE(channel_.Blocked());
+  consume();
+  EXPECT_FALSE(channel_.Blocked());
+  EXPECT_EQ(producer_.wakes, 0);
+  consume();
+  EXPECT_EQ(producer_.wakes, 0) << "51 of 100 are left";
+  consume();
+  EXPECT_EQ(producer_.wakes, 1);
+  send(1000);
+  EXPECT_TRUE(channel_.Blocked()) << "a batch above the bound goes alone";
+  consume();
+  EXPECT_FALSE(channel_.Blocked());
+  EXPECT_EQ(producer_.wakes, 2);
 }
 
 TEST_F(LocalChannelTest, GivesConsumedBatchesBackToTheProducer) {
@@ -463,8 +496,8 @@ TEST(InputGate, TakesFromChannelsInTurns) {
   Counter bytes;
   std::vector<std::unique_ptr<LocalChannel>> channels;
   for (size_t i = 0; i < 3; ++i) {
-    channels.push_back(
-        std::make_unique<LocalChannel>(RowType(), 8, task, task, gate.ready(), i, bytes, bytes));
+    channels.push_back(std::make_unique<LocalChannel>(RowType(), LocalChannel::Capacity{}, task,
+                                                      task, gate.ready(), i, bytes, bytes));
     gate.Add(channels.back().get());
   }
   for (int i = 0; i < 3; ++i) channels[0]->SendEvent(ElementKind::kWatermark, i);

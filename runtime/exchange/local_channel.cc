@@ -10,11 +10,11 @@ constexpr size_t kMaxRecycledRecords = 4 * kBatchRecords;
 
 }  // namespace
 
-LocalChannel::LocalChannel(const RecordType& type, size_t capacity_batches, TaskSignals& producer,
+LocalChannel::LocalChannel(const RecordType& type, Capacity capacity, TaskSignals& producer,
                            TaskSignals& consumer, ReadySet& ready, size_t ready_index,
                            Counter& bytes_out, Counter& bytes_in)
     : type_(type),
-      capacity_(capacity_batches),
+      capacity_(capacity),
       producer_(producer),
       consumer_(consumer),
       ready_(ready),
@@ -38,16 +38,18 @@ void LocalChannel::Enqueue(Element element, std::unique_ptr<BatchBase>* replacem
 }
 
 absl::Status LocalChannel::SendBatch(std::unique_ptr<BatchBase>& batch) {
-  bytes_out_.Add(batch->size() * type_.record_size_bytes());
-  in_flight_.fetch_add(1, std::memory_order_acq_rel);
+  const size_t bytes = type_.MemoryBytes(*batch);
+  bytes_out_.Add(bytes);
+  batches_in_flight_.fetch_add(1, std::memory_order_acq_rel);
+  bytes_in_flight_.fetch_add(bytes, std::memory_order_acq_rel);
   std::unique_ptr<BatchBase> replacement;
-  Enqueue({ElementKind::kBatch, 0, std::move(batch)}, &replacement);
+  Enqueue({ElementKind::kBatch, 0, std::move(batch), bytes}, &replacement);
   batch = replacement != nullptr ? std::move(replacement) : type_.NewBatch();
   return absl::OkStatus();
 }
 
 void LocalChannel::SendEvent(ElementKind kind, Ticks time) {
-  Enqueue({kind, time, nullptr}, nullptr);
+  Enqueue({kind, time, nullptr, 0}, nullptr);
 }
 
 absl::Status LocalChannel::Poll(Element& element) {
@@ -61,7 +63,8 @@ absl::Status LocalChannel::Poll(Element& element) {
     if (queue_.empty()) ready_.Clear(ready_index_);
   }
   if (element.kind == ElementKind::kBatch) {
-    bytes_in_.Add(element.batch->size() * type_.record_size_bytes());
+    bytes_in_.Add(element.bytes);
+    taken_bytes_.push_back(element.bytes);
   }
   return absl::OkStatus();
 }
@@ -71,9 +74,17 @@ void LocalChannel::Recycle(std::unique_ptr<BatchBase> batch) {
   batch->Clear();
   if (keep) {
     MutexLock lock(mutex_);
-    if (free_.size() <= capacity_) free_.push_back(std::move(batch));
+    if (free_.size() <= capacity_.batches) free_.push_back(std::move(batch));
   }
-  if (in_flight_.fetch_sub(1, std::memory_order_acq_rel) == capacity_ / 2 + 1) producer_.Wake();
+  const size_t bytes = taken_bytes_.pop_front();
+  const size_t batches_before = batches_in_flight_.fetch_sub(1, std::memory_order_acq_rel);
+  const size_t bytes_before = bytes_in_flight_.fetch_sub(bytes, std::memory_order_acq_rel);
+  // What the producer adds between the two makes it above half, if it is then blocked: then a later
+  // call wakes it.
+  if (AboveHalf(batches_before, bytes_before) &&
+      !AboveHalf(batches_before - 1, bytes_before - bytes)) {
+    producer_.Wake();
+  }
 }
 
 }  // namespace weir

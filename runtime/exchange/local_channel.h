@@ -19,40 +19,55 @@ namespace weir {
 // channel has been full. The producer's end is called on its task's thread, the consumer's on the
 // other's.
 //
-// Bound: Blocked once `capacity_batches` batches are sent and not yet recycled; what one step of
-// the producer makes may come on top. The producer is woken when half of them are consumed, so that
-// the two take turns in stretches.
+// Bound: Blocked once `capacity.batches` batches, or batches whose records take `capacity.bytes`,
+// are sent and not yet recycled; what one step of the producer makes may come on top. The producer
+// is woken when no more than half of both are left, so that the two take turns in stretches.
 class LocalChannel final : public OutputChannel, public InputChannel {
  public:
+  struct Capacity {
+    size_t batches = 8;
+    size_t bytes = 16 << 20;
+  };
+
   // All outlive the channel. `bytes` counts, for both ends, what the records take in memory.
-  LocalChannel(const RecordType& type, size_t capacity_batches, TaskSignals& producer,
+  LocalChannel(const RecordType& type, Capacity capacity, TaskSignals& producer,
                TaskSignals& consumer, ReadySet& ready, size_t ready_index, Counter& bytes_out,
                Counter& bytes_in);
 
   absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) override;
   void SendEvent(ElementKind kind, Ticks time) override;
-  bool Blocked() const override { return in_flight_.load(std::memory_order_acquire) >= capacity_; }
+  bool Blocked() const override {
+    return batches_in_flight_.load(std::memory_order_acquire) >= capacity_.batches ||
+           bytes_in_flight_.load(std::memory_order_acquire) >= capacity_.bytes;
+  }
   void Flush() override {}
 
   absl::Status Poll(Element& element) override;
   void Recycle(std::unique_ptr<BatchBase> batch) override;
 
  private:
+  // Whether the producer, once blocked, waits on.
+  bool AboveHalf(size_t batches, size_t bytes) const {
+    return batches > capacity_.batches / 2 || bytes > capacity_.bytes / 2;
+  }
   void Enqueue(Element element, std::unique_ptr<BatchBase>* replacement);
 
   const RecordType& type_;
-  const size_t capacity_;
+  const Capacity capacity_;
   TaskSignals& producer_;
   TaskSignals& consumer_;
   ReadySet& ready_;
   const size_t ready_index_;
   Counter& bytes_out_;
   Counter& bytes_in_;
-  std::atomic<size_t> in_flight_{0};
+  std::atomic<size_t> batches_in_flight_{0};
+  std::atomic<size_t> bytes_in_flight_{0};
+  // Of the consumer: the sizes of the batches that it has taken and not yet given back.
+  RingQueue<size_t> taken_bytes_;
 
   Mutex mutex_;
   RingQueue<Element> queue_ ABSL_GUARDED_BY(mutex_);
-  // At most capacity_ + 1.
+  // At most capacity_.batches + 1.
   std::vector<std::unique_ptr<BatchBase>> free_ ABSL_GUARDED_BY(mutex_);
 };
 

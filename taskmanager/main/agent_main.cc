@@ -83,7 +83,10 @@ absl::Status Run(const AgentCommand& command, const Settings& settings, std::str
       MakeGrpcNetwork({.allow_insecure_non_loopback = command.allow_insecure});
   const std::unique_ptr<Env> env = MakeSystemEnv({.network = network.get()});
   WEIR_ASSIGN_OR_RETURN(const DataDirectory data, MakeDataDirectory(*env, settings));
-  WEIR_ASSIGN_OR_RETURN(const auto launcher, MakeProcessLauncher(*env, "/proc/self/exe"));
+  WEIR_ASSIGN_OR_RETURN(
+      const auto launcher,
+      MakeProcessLauncher(*env, "/proc/self/exe",
+                          static_cast<uint64_t>(settings.Get(options::kWorkerOutput))));
   const std::unique_ptr<Executor> control = env->NewExecutor("agent");
   AgentOptions agent_options = OptionsFromSettings(settings, version);
   agent_options.data_directory = data.path;

@@ -19,9 +19,13 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "taskmanager/process/output_bound.h"
 
 namespace weir {
 namespace {
+
+// How often the output of workers is bounded.
+constexpr int kBoundEveryMs = 1000;
 
 // An open descriptor, closed at the end of its scope.
 class Fd {
@@ -47,6 +51,9 @@ struct Child {
   pid_t pid = 0;
   std::shared_ptr<const Fd> pidfd;
   std::function<void(WorkerExit)> on_exit;
+  // Its standard output and error.
+  Fd out;
+  Fd err;
 };
 
 class ChildProcess final : public WorkerProcess {
@@ -113,8 +120,10 @@ absl::StatusOr<Fd> MoveUp(Fd fd) {
 
 class PosixSpawnLauncher final : public WorkerLauncher {
  public:
-  PosixSpawnLauncher(Env& env, std::string program, Fd wake, Fd pipe_read, Fd pipe_write)
+  PosixSpawnLauncher(Env& env, std::string program, uint64_t max_output_bytes, Fd wake,
+                     Fd pipe_read, Fd pipe_write)
       : program_(std::move(program)),
+        max_output_bytes_(max_output_bytes),
         wake_(std::move(wake)),
         pipe_read_(std::move(pipe_read)),
         pipe_write_(std::move(pipe_write)),
@@ -141,6 +150,8 @@ class PosixSpawnLauncher final : public WorkerLauncher {
     WEIR_ASSIGN_OR_RETURN(err, MoveUp(std::move(err)));
     WEIR_ASSIGN_OR_RETURN(Child child, Spawn(spec, parameters, out, err));
     child.on_exit = std::move(on_exit);
+    child.out = std::move(out);
+    child.err = std::move(err);
     auto process = std::make_unique<ChildProcess>(child.pid, child.pidfd);
     {
       MutexLock lock(mutex_);
@@ -197,15 +208,20 @@ class PosixSpawnLauncher final : public WorkerLauncher {
     WEIR_CHECK_EQ(write(wake_.get(), &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
   }
 
-  // The reaper's thread: waits for the end of any child, until the launcher's.
+  // The reaper's thread: waits for the end of any child, until the launcher's, and bounds what they
+  // write meanwhile.
   void Reap() {
     std::vector<Child> children;
     for (;;) {
       std::vector<pollfd> sources{{wake_.get(), POLLIN, 0}};
       for (const Child& child : children) sources.push_back({child.pidfd->get(), POLLIN, 0});
-      const int ready = poll(sources.data(), sources.size(), -1);
+      const int ready = poll(sources.data(), sources.size(), children.empty() ? -1 : kBoundEveryMs);
       if (ready < 0 && errno == EINTR) continue;
-      WEIR_CHECK_GT(ready, 0);
+      WEIR_CHECK_GE(ready, 0);
+      if (ready == 0) {
+        for (const Child& child : children) BoundOutput(child);
+        continue;
+      }
       for (size_t i = children.size(); i > 0; --i) {
         if (sources[i].revents != 0 && Collect(children[i - 1])) {
           children.erase(children.begin() + static_cast<ptrdiff_t>(i) - 1);
@@ -221,7 +237,14 @@ class PosixSpawnLauncher final : public WorkerLauncher {
     }
   }
 
-  static bool Collect(Child& child) {
+  // Where the file system cannot, the files grow.
+  void BoundOutput(const Child& child) const {
+    for (const Fd* file : {&child.out, &child.err}) {
+      KeepEndOfFile(file->get(), max_output_bytes_).IgnoreError();  // it is tried again
+    }
+  }
+
+  bool Collect(Child& child) const {
     siginfo_t info = {};
     const id_t id = static_cast<id_t>(child.pidfd->get());
     if (waitid(P_PIDFD, id, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) {
@@ -230,6 +253,7 @@ class PosixSpawnLauncher final : public WorkerLauncher {
     // What it started ends with it. Before it is reaped: until then the group's number is its own.
     kill(-child.pid, SIGKILL);
     WEIR_CHECK_EQ(waitid(P_PIDFD, id, &info, WEXITED), 0);
+    BoundOutput(child);
     WorkerExit exit;
     if (info.si_code == CLD_EXITED) {
       exit.exit_code = info.si_status;
@@ -241,6 +265,7 @@ class PosixSpawnLauncher final : public WorkerLauncher {
   }
 
   std::string program_;
+  const uint64_t max_output_bytes_;
   const Fd wake_;
   // Both ends: the worker sees the end of the pipe when this process, the only holder of the write
   // end, is gone.
@@ -254,7 +279,8 @@ class PosixSpawnLauncher final : public WorkerLauncher {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<WorkerLauncher>> MakeProcessLauncher(Env& env, std::string program) {
+absl::StatusOr<std::unique_ptr<WorkerLauncher>> MakeProcessLauncher(Env& env, std::string program,
+                                                                    uint64_t max_output_bytes) {
   Fd wake(eventfd(0, EFD_CLOEXEC));
   int ends[2];
   if (wake.get() < 0 || pipe2(ends, O_CLOEXEC) != 0) {
@@ -263,8 +289,9 @@ absl::StatusOr<std::unique_ptr<WorkerLauncher>> MakeProcessLauncher(Env& env, st
   Fd read_end(ends[0]);
   Fd write_end(ends[1]);
   WEIR_ASSIGN_OR_RETURN(read_end, MoveUp(std::move(read_end)));
-  return std::make_unique<PosixSpawnLauncher>(env, std::move(program), std::move(wake),
-                                              std::move(read_end), std::move(write_end));
+  return std::make_unique<PosixSpawnLauncher>(env, std::move(program), max_output_bytes,
+                                              std::move(wake), std::move(read_end),
+                                              std::move(write_end));
 }
 
 }  // namespace weir

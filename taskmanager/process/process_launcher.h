@@ -17,6 +17,10 @@ inline constexpr int kParametersFd = 4;  // holds a serialized WorkerSpec
 // process group of their own, output to stdout.log and stderr.log there. They see the end of this
 // process by a pipe. A thread reaps them; SIGCHLD is left alone. Destroyed after the workers have
 // ended, or the process ends with it: on_exit does not run afterwards. Thread safe.
-absl::StatusOr<std::unique_ptr<WorkerLauncher>> MakeProcessLauncher(Env& env, std::string program);
+//
+// Of each of the two files about the last `max_output_bytes` are kept, seen to once a second: more
+// may be there for so long.
+absl::StatusOr<std::unique_ptr<WorkerLauncher>> MakeProcessLauncher(Env& env, std::string program,
+                                                                    uint64_t max_output_bytes);
 
 }  // namespace weir

@@ -11,6 +11,8 @@ RuntimeOptions RuntimeOptionsFromSettings(const Settings& settings) {
   runtime.batch_records = static_cast<uint32_t>(settings.Get(options::kBatchRecords));
   runtime.batches_per_local_channel =
       static_cast<uint32_t>(settings.Get(options::kBatchesPerLocalChannel));
+  runtime.bytes_per_local_channel =
+      static_cast<size_t>(settings.Get(options::kBytesPerLocalChannel));
   return runtime;
 }
 

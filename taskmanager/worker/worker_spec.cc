@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/limits.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/hash/sha256.h"
@@ -10,9 +11,6 @@
 
 namespace weir {
 namespace {
-
-constexpr uint32_t kMaxParallelism = 4096;
-constexpr uint64_t kMaxPluginBytes = 512ull << 20;
 
 void FillRequest(const WorkerSpec& spec, proto::StartWorkerRequest& request) {
   request.set_leader_epoch(spec.leader_epoch);
@@ -59,9 +57,9 @@ absl::StatusOr<WorkerSpec> WorkerSpecFromRequest(const proto::StartWorkerRequest
   spec.key.attempt = request.attempt();
   spec.key.index = request.worker_index();
   spec.leader_epoch = request.leader_epoch();
-  if (request.slots() == 0 || request.slots() > kMaxParallelism) {
+  if (request.slots() == 0 || request.slots() > kMaxSlotsPerTaskManager) {
     return absl::InvalidArgumentError(
-        StrCat("a worker takes 1 to ", kMaxParallelism, " slots, not ", request.slots()));
+        StrCat("a worker takes 1 to ", kMaxSlotsPerTaskManager, " slots, not ", request.slots()));
   }
   spec.slots = request.slots();
   if (!IsSha256Hex(request.plugin_sha256())) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -10,8 +11,8 @@
 
 namespace weir::internal {
 
-// A growable array whose hot calls inline to a store: like std::vector, but space can be reserved and filled without a
-// check or an initialization. Move only.
+// A growable array whose hot calls inline to a store: like std::vector, but space can be reserved
+// and filled without a check or an initialization. Move only.
 template <class T>
 class Column {
  public:
@@ -58,17 +59,21 @@ class Column {
     ::new (static_cast<void*>(data_ + size_)) T(std::forward<Args>(args)...);
     ++size_;
   }
-  // Makes the first `size` elements count as existing; only for trivial T whose memory the caller has written or will.
+  // Makes the first `size` elements count as existing; only for trivial T whose memory the caller
+  // has written or will.
   void resize_uninitialized(std::size_t size)
     requires std::is_trivially_copyable_v<T>
   {
     reserve(size);
     size_ = size;
   }
-  // Counts the first `size` elements as existing: the caller has reserved the space and constructed them at data().
+  // Counts the first `size` elements as existing: the caller has reserved the space and constructed
+  // them at data().
   void set_size(std::size_t size) { size_ = size; }
-  // Destroys the elements from `size` on.
+  // Destroys the elements from `size` on, of which there are at least that many.
   void truncate(std::size_t size) {
+    if (size > size_) [[unlikely]]
+      DieOfTruncate(size);
     if constexpr (!std::is_trivially_destructible_v<T>) {
       for (std::size_t i = size; i < size_; ++i) data_[i].~T();
     }
@@ -89,10 +94,15 @@ class Column {
   static void Free(T* data) {
     if (data != nullptr) ::operator delete(static_cast<void*>(data), std::align_val_t(alignof(T)));
   }
+  [[noreturn, gnu::cold, gnu::noinline]] void DieOfTruncate(std::size_t size) const {
+    std::fprintf(stderr, "a column of %zu elements cannot be truncated to %zu\n", size_, size);
+    std::abort();
+  }
   [[gnu::noinline]] void Grow(std::size_t capacity) {
     T* data = Allocate(capacity);
     if constexpr (std::is_trivially_copyable_v<T>) {
-      if (size_ > 0) std::memcpy(static_cast<void*>(data), static_cast<const void*>(data_), size_ * sizeof(T));
+      if (size_ > 0)
+        std::memcpy(static_cast<void*>(data), static_cast<const void*>(data_), size_ * sizeof(T));
     } else {
       for (std::size_t i = 0; i < size_; ++i) {
         ::new (static_cast<void*>(data + i)) T(std::move(data_[i]));

@@ -69,6 +69,8 @@ class RecordType {
   virtual std::unique_ptr<BatchBase> NewBatch() const = 0;
   // sizeof the record in memory; what it points to is not counted.
   virtual std::size_t record_size_bytes() const = 0;
+  // About what the records of a batch take in memory, with what they point to.
+  virtual std::size_t MemoryBytes(const BatchBase& batch) const = 0;
 
   // Moves all of `from` to the end of `to` (all columns) and leaves `from` empty. Swaps when `to` is empty.
   virtual void MoveAll(BatchBase& from, BatchBase& to) const = 0;

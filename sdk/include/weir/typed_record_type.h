@@ -15,6 +15,7 @@
 #include "weir/csv.h"
 #include "weir/json_read.h"
 #include "weir/json_write.h"
+#include "weir/memory_size.h"
 #include "weir/record.h"
 #include "weir/record_traits.h"
 #include "weir/record_type.h"
@@ -55,6 +56,14 @@ class TypedRecordType final : public RecordType {
   const Schema& schema() const override { return schema_; }
   std::unique_ptr<BatchBase> NewBatch() const override { return std::make_unique<Batch<T>>(); }
   std::size_t record_size_bytes() const override { return sizeof(T); }
+  std::size_t MemoryBytes(const BatchBase& batch) const override {
+    const auto& records = Cast(batch).records;
+    std::size_t bytes = records.size() * sizeof(T);
+    if constexpr (!std::is_trivially_destructible_v<T>) {
+      for (const T& record : records) bytes += HeapBytes(record);
+    }
+    return bytes;
+  }
 
   void MoveAll(BatchBase& from_base, BatchBase& to_base) const override {
     auto& from = Cast(from_base);

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sdk/tests/records/record_zoo.h"
 #include "weir/codec.h"
 
 namespace weir {
@@ -48,6 +49,36 @@ void ExpectConsistent(const Batch<std::string>& batch) {
     for (std::size_t i = 0; i < batch.size(); ++i)
       EXPECT_EQ(batch.hashes[i], KeyHash(batch.records[i]));
   }
+}
+
+TEST(RecordTypeTest, KnowsAboutHowMuchMemoryABatchTakes) {
+  const std::string longer(1000, 'x');
+  const auto bytes_of = []<class T>(const T& record) {
+    Batch<T> batch;
+    batch.records.emplace_back(record);
+    return RecordTypeOf<T>().MemoryBytes(batch);
+  };
+  EXPECT_EQ(bytes_of(zoo::Flat{1, 2}), sizeof(zoo::Flat));
+  EXPECT_EQ(bytes_of(zoo::Strings{"a", "b"}), sizeof(zoo::Strings));
+  EXPECT_EQ(bytes_of(zoo::Strings{"a", longer}), sizeof(zoo::Strings) + 1001);
+  EXPECT_EQ(bytes_of(std::optional<std::string>(longer)),
+            sizeof(std::optional<std::string>) + 1001);
+  EXPECT_EQ(bytes_of(std::vector<std::string>{longer, longer}),
+            sizeof(std::vector<std::string>) + 2 * (sizeof(std::string) + 1001));
+  EXPECT_EQ(bytes_of(std::vector<bool>(8000, true)), sizeof(std::vector<bool>) + 1000);
+  EXPECT_GE(bytes_of(std::map<int, std::string>{{1, longer}, {2, longer}}), 2 * 1001u);
+  EXPECT_EQ(bytes_of(std::tuple<int, std::string>(1, longer)),
+            sizeof(std::tuple<int, std::string>) + 1001);
+  EXPECT_GE(bytes_of(zoo::Tree{"root", {{longer, {}}}}), 2 * sizeof(zoo::Tree) + 1001);
+}
+
+TEST(ColumnDeathTest, IsNeverTruncatedToMoreThanItHolds) {
+  internal::Column<std::string> column;
+  for (const char* text : {"a", "b", "c"}) column.emplace_back(text);
+  column.truncate(3);
+  column.truncate(2);
+  EXPECT_EQ(Values(column), (std::vector<std::string>{"a", "b"}));
+  EXPECT_DEATH(column.truncate(3), "a column of 2 elements cannot be truncated to 3");
 }
 
 TEST(RecordTypeTest, MovesAllRecordsWithTheirColumns) {
