@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -168,6 +169,11 @@ bool BeginReport(ReportWriter& report) {
   return true;
 }
 
+// Ends the process with nothing else done; not by _exit, which is replaced below.
+[[noreturn]] void EndProcess(int status) {
+  for (;;) syscall(SYS_exit_group, status);
+}
+
 void ArmPatience() {
   signal(SIGALRM, SIG_DFL);
   sigset_t alarms;
@@ -183,7 +189,7 @@ void OnSignal(int number, siginfo_t* info, void* context) {
     // A crash while a crash is reported: in the report itself, or on another thread, which waits
     // for the end.
     static thread_local bool reporting = false;
-    if (reporting) _exit(128 + number);
+    if (reporting) EndProcess(128 + number);
     reporting = true;
     ArmPatience();
     for (;;) pause();
@@ -206,19 +212,33 @@ void OnSignal(int number, siginfo_t* info, void* context) {
   raise(number);
 }
 
-void OnExit(int status, void* /*argument*/) {
+// False if another report was begun already.
+bool ReportExit(int status) {
   ReportWriter report;
-  if (BeginReport(report)) {
-    report.Text("exit ");
-    report.Signed(status);
-    report.Text("\n");
-    report.Flush();
-    ArmPatience();
-    WriteStack(report, nullptr);
-    report.Flush();
-  }
+  if (!BeginReport(report)) return false;
+  report.Text("exit ");
+  report.Signed(status);
+  report.Text("\n");
+  report.Flush();
+  ArmPatience();
+  WriteStack(report, nullptr);
+  report.Flush();
+  return true;
+}
+
+void OnExit(int status, void* /*argument*/) {
+  ReportExit(status);
   // Other threads run on: destructors of statics would pull the ground from under them.
-  _exit(static_cast<int>(WorkerExitCode::kUserExit));
+  EndProcess(static_cast<int>(WorkerExitCode::kUserExit));
+}
+
+// _exit runs no hooks. Called by an operator it is reported all the same.
+[[noreturn]] void OnRawExit(int status) {
+  if (state.report_fd >= 0 && ThisThreadCrashContext().operator_uid != nullptr &&
+      ReportExit(status)) {
+    EndProcess(static_cast<int>(WorkerExitCode::kUserExit));
+  }
+  EndProcess(status);
 }
 
 void CopyMessage(const char* first, const char* second, const char* third) {
@@ -312,3 +332,9 @@ void CrashHandler::ArmExitHook() {
 }
 
 }  // namespace weir
+
+// Found by plugins before those of the C library, which uses its own all the same.
+extern "C" {
+__attribute__((visibility("default"), noreturn)) void _exit(int status) { weir::OnRawExit(status); }
+__attribute__((visibility("default"), noreturn)) void _Exit(int status) { weir::OnRawExit(status); }
+}

@@ -5,8 +5,9 @@
 namespace weir {
 
 // What a worker process does when user code ends it: on SIGSEGV, SIGBUS, SIGFPE, SIGILL and
-// SIGABRT, on an exception that nobody catches and on exit(), it writes a report (CrashReport) that
-// names the operator which ran on the thread and the symbolized stack, and lets the process end.
+// SIGABRT, on an exception that nobody catches, on exit() and on _exit() by an operator, it writes
+// a report (CrashReport) that names the operator which ran on the thread and the symbolized stack,
+// and lets the process end.
 //
 // The one place with process-wide mutable state, because signal handlers have no other; nothing in
 // it allocates or locks when a signal has come. If writing the stack takes longer than

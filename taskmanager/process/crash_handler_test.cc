@@ -23,6 +23,7 @@ __attribute__((noinline)) int OverflowTheStack(int depth) {
   return depth < 0 ? 0 : OverflowTheStack(depth + 1) + frame[0];
 }
 __attribute__((noinline)) void LeaveTheProcess() { exit(3); }
+__attribute__((noinline)) void LeaveAtOnce() { _exit(4); }
 __attribute__((noinline)) void ThrowText() { throw std::runtime_error("no such\nthing"); }
 
 namespace weir {
@@ -119,6 +120,31 @@ TEST_F(CrashHandlerTest, AnExitOfUserCodeIsReportedWithItsPlace) {
   EXPECT_EQ(failure.signal(), 0);
   EXPECT_THAT(failure.message(), HasSubstr("operator 'parse' (subtask 2) called exit(3)"));
   EXPECT_THAT(failure.stack(), Contains(HasSubstr("LeaveTheProcess")));
+}
+
+TEST_F(CrashHandlerTest, AnExitOfAnOperatorWithoutHooksIsReportedToo) {
+  EXPECT_EXIT(
+      {
+        Prepare();
+        LeaveAtOnce();
+      },
+      ::testing::ExitedWithCode(static_cast<int>(WorkerExitCode::kUserExit)), "");
+  const proto::Failure failure =
+      FailureOf({.exit_code = static_cast<int>(WorkerExitCode::kUserExit)});
+  EXPECT_EQ(failure.operator_uid(), "parse");
+  EXPECT_THAT(failure.message(), HasSubstr("operator 'parse' (subtask 2) called exit(4)"));
+  EXPECT_THAT(failure.stack(), Contains(HasSubstr("LeaveAtOnce")));
+}
+
+TEST_F(CrashHandlerTest, AnExitOutsideOfOperatorsIsAsTheCallerSays) {
+  EXPECT_EXIT(
+      {
+        Prepare();
+        ThisThreadCrashContext() = {};
+        LeaveAtOnce();
+      },
+      ::testing::ExitedWithCode(4), "");
+  EXPECT_THAT(FailureOf({.exit_code = 4}).message(), HasSubstr("exit code 4"));
 }
 
 TEST_F(CrashHandlerTest, AnExitWithoutAReportIsExplained) {

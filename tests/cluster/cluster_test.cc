@@ -169,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Misbehaviour{"throw_on_thread", SIGABRT,
                                    "std::logic_error: nobody catches this", "ThrowUncaught", false},
                       Misbehaviour{"exit", 0, "called exit(3)", "CallExit", true},
-                      Misbehaviour{"leave", 0, "exit code 4", "", false},
+                      Misbehaviour{"leave", 0, "called exit(4)", "Misbehave", true},
                       Misbehaviour{"memory", 0, "limited to 768 MiB", "UseAllMemory", true},
                       Misbehaviour{"kill", SIGKILL, "SIGKILL", "", false}),
     [](const auto& way) { return std::string(way.param.how); });
