@@ -36,6 +36,15 @@ std::string Hex(const std::string& bytes) {
   return hex;
 }
 
+// As Flink counts: the first is 0.
+uint32_t AttemptNumber(const JobSnapshot& job) { return job.attempt == 0 ? 0 : job.attempt - 1; }
+
+// Flink's form: what is executed, vertex, subtask and attempt.
+std::string AttemptId(const JobSnapshot& job, const proto::Vertex& vertex, uint32_t subtask) {
+  return StrCat(job.id.ToString(), "_", Hex(vertex.vertex_id()), "_", subtask, "_",
+                AttemptNumber(job));
+}
+
 // Ticks are microseconds; the least and the largest mean "none yet" and "after all" in both units.
 double WatermarkMillis(int64_t ticks) {
   if (ticks == std::numeric_limits<int64_t>::min() ||
@@ -130,8 +139,8 @@ class Collector {
     families_.Add(kJob, "cancellingTime", labels, time_in(proto::CANCELLING));
     families_.Add(kJob, "restartingTime", labels, 0);
     families_.Add(kJob, "downtime", labels, 0);
-    families_.Add(kJob, "numRestarts", labels, job.attempt == 0 ? 0 : job.attempt - 1);
-    families_.Add(kJob, "fullRestarts", labels, job.attempt == 0 ? 0 : job.attempt - 1);
+    families_.Add(kJob, "numRestarts", labels, AttemptNumber(job));
+    families_.Add(kJob, "fullRestarts", labels, AttemptNumber(job));
   }
 
   void AddTask(const JobSnapshot& job, size_t index) {
@@ -144,7 +153,8 @@ class Collector {
         {"job_name", Cleaned(job.name)},
         {"task_id", Hex(vertex.vertex_id())},
         {"task_name", Cleaned(vertex.name())},
-        {"task_attempt_num", StrCat(job.attempt == 0 ? 0 : job.attempt - 1)},
+        {"task_attempt_id", AttemptId(job, vertex, task.subtask())},
+        {"task_attempt_num", StrCat(AttemptNumber(job))},
         {"subtask_index", StrCat(task.subtask())},
         {"tm_id", Cleaned(task_manager)},
         {"host", hosts_.contains(task_manager) ? hosts_.at(task_manager) : std::string()}};

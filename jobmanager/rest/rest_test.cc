@@ -124,7 +124,9 @@ TEST(ClusterMetricsTest, NamesAndLabelsAreFlinks) {
            "flink_taskmanager_job_task_busyTimeMsPerSecond{job_id="
            "\"00000000000012340000000000005678\","
            "job_name=\"clicks_per_page__x_\",task_id=\"abababababababababababababababab\","
-           "task_name=\"clicks____count\",task_attempt_num=\"0\",subtask_index=\"0\",tm_id=\"tm_"
+           "task_name=\"clicks____count\",task_attempt_id=\"00000000000012340000000000005678_"
+           "abababababababababababababababab_0_0\",task_attempt_num=\"0\",subtask_index=\"0\",tm_"
+           "id=\"tm_"
            "1\","
            "host=\"127_0_0_1\"} 250",
        }) {
