@@ -24,6 +24,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 
 const std::string kJobId(16, '\x11');
@@ -137,6 +138,7 @@ class CliTest : public testing::Test {
     context.env = env_.get();
     context.out = [&](std::string_view text) { result.out += text; };
     context.err = [&](std::string_view text) { result.err += text; };
+    context.err_is_terminal = is_terminal_;
     context.executable = JOBCTL;
     context.environment["WEIR_JOBMANAGER"] = address;
     context.exec = [&](const std::vector<std::string>& command) {
@@ -164,6 +166,7 @@ class CliTest : public testing::Test {
   proto::JobState state_ = proto::RUNNING;
   std::vector<proto::JobState> states_;
   std::vector<std::string> executed_;
+  bool is_terminal_ = false;
 };
 
 TEST_F(CliTest, SubmitPrintsTheIdAndSendsGraphArgumentsAndSettings) {
@@ -193,6 +196,14 @@ TEST_F(CliTest, SubmitWithWaitShowsProgressAndEndsWithTheJob) {
   EXPECT_EQ(result.out, StrCat(kJobIdText, "\n"));
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("CREATED "), HasSubstr("RUNNING "), HasSubstr("FINISHED after")));
+
+  EXPECT_THAT(result.err, Not(HasSubstr("Ctrl-C")));
+  is_terminal_ = true;
+  states_ = {proto::FINISHED};
+  result = Run({"submit", "--wait", Plugin("behaving_job")});
+  EXPECT_THAT(result.err, HasSubstr(StrCat("Ctrl-C leaves it running, jobctl cancel ", kJobIdText,
+                                           " ends it\n")));
+  is_terminal_ = false;
 
   states_ = {proto::RUNNING, proto::FAILED};
   result = Run({"submit", "--wait", Plugin("behaving_job")});

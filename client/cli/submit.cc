@@ -105,6 +105,10 @@ ExitCode RunSubmit(CliContext& context, const CliOptions& options) {
     return ExitCode::kOk;
   }
   if (!options.json) context.out(job->ToString() + "\n");
+  if (!options.json && context.err_is_terminal) {
+    context.err(StrCat("waiting for its end; Ctrl-C leaves it running, jobctl cancel ",
+                       job->ToString(), " ends it\n"));
+  }
   auto end = WaitForEnd(context, *session, *job);
   if (!end.ok()) return ShowCallError(context, options, end.status());
   return ShowEnd(context, options, *end);
