@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/control.pb.h"
@@ -45,6 +46,7 @@ class TaskGraphRuntime final : public JobRuntime {
   }
 
   void Start() override {
+    WEIR_CHECK(!std::exchange(started_, true));
     for (const auto& task : tasks_->tasks()) task->Start();
   }
 
@@ -81,6 +83,7 @@ class TaskGraphRuntime final : public JobRuntime {
 
   const RuntimeOptions options_;
   Exchange* const exchange_;
+  bool started_ = false;
   const std::shared_ptr<Changes> changes_;
   std::unique_ptr<TaskGraph> tasks_;
   // Gone before the tasks: what they still hold of closures refers to them.

@@ -321,6 +321,18 @@ TEST_F(AgentTest, RefusesAPluginThatIsNotWhatItsHashSays) {
   EXPECT_TRUE(StartWorker(request).ok()) << "a failed fetch leaves nothing in the way";
 }
 
+TEST_F(AgentTest, SaysThatItsDiskIsFullAndTakesTheJobOnceItIsNot) {
+  StartAndRegister();
+  world_.disk("taskmanager").set_capacity_bytes(2'000'000);
+  const absl::Status full = StartWorker(Worker(1, 1, 0, 1)).status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr(".so"));
+  EXPECT_THAT(launcher_.launched, IsEmpty());
+  EXPECT_LT(world_.disk("taskmanager").used_bytes(), 1000u) << "nothing is left of the attempt";
+  world_.disk("taskmanager").set_capacity_bytes(100'000'000);
+  EXPECT_TRUE(StartWorker(Worker(1, 1, 0, 1)).ok());
+}
+
 TEST_F(AgentTest, ReportsAnExitUntilItIsTakenAndShowsTheWorkerUntilThen) {
   StartAndRegister();
   ASSERT_TRUE(StartWorker(Worker(1, 1, 0, 1)).ok());
