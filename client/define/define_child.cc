@@ -89,13 +89,6 @@ void InstallSignalHandlers(const char* program) {
   }
 }
 
-// "/jobs/word_count.so" -> "word_count": what a job is called that has no name of its own.
-std::string FileStem(const std::string& path) {
-  std::string name = path.substr(path.find_last_of('/') + 1);
-  if (name.size() > 3 && name.ends_with(".so")) name.resize(name.size() - 3);
-  return name;
-}
-
 absl::Status Define(const proto::DefineRequest& request, proto::DefineResponse& response) {
   WEIR_ASSIGN_OR_RETURN(auto plugin, MakeFilePluginLoader()->Load(request.plugin_path()));
   response.set_fingerprint(HostFingerprint());
@@ -103,7 +96,7 @@ absl::Status Define(const proto::DefineRequest& request, proto::DefineResponse& 
   input.arguments.insert(request.arguments().begin(), request.arguments().end());
   input.describe_only = request.describe_only();
   WEIR_ASSIGN_OR_RETURN(auto definition, plugin->Define(input));
-  if (definition->name.empty()) definition->name = FileStem(request.plugin_path());
+  if (definition->name.empty()) definition->name = JobNameOfFile(request.plugin_path());
   response.set_job_name(definition->name);
   const auto graph = BuildJobGraph(*definition, {.job_name = request.job_name(),
                                                  .parallelism = request.parallelism(),

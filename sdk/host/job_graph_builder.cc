@@ -470,6 +470,12 @@ class JobGraphBuilder {
 
 }  // namespace
 
+std::string JobNameOfFile(std::string_view path) {
+  std::string name(path.substr(path.find_last_of('/') + 1));
+  if (name.size() > 3 && name.ends_with(".so")) name.resize(name.size() - 3);
+  return name;
+}
+
 OperatorId OperatorIdOf(std::string_view uid) {
   static constexpr std::string_view kPrefix("weir operator\0", 14);
   auto id = OperatorId::Parse(Sha256::Hex(StrCat(kPrefix, uid)).substr(0, 32));

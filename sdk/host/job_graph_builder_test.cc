@@ -193,6 +193,12 @@ TEST(JobGraphBuilderTest, ParallelismOutsideItsBoundsIsRefused) {
             "(pipeline.max-parallelism)");
 }
 
+TEST(JobGraphBuilderTest, AJobWithoutANameIsCalledAfterItsFile) {
+  EXPECT_EQ(JobNameOfFile("/jobs/word_count.so"), "word_count");
+  EXPECT_EQ(JobNameOfFile("word_count"), "word_count");
+  EXPECT_EQ(JobNameOfFile("/jobs/.so"), ".so");
+}
+
 TEST(JobGraphBuilderTest, ACycleIsNamed) {
   JobDefinition job;
   const uint32_t source = Add(job, NodeKind::kSource, "source");

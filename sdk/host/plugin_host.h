@@ -53,6 +53,9 @@ struct GraphOptions {
 // docs/FORMATS.md.
 OperatorId OperatorIdOf(std::string_view uid);
 
+// What a job without a name is called: that of its file, "/jobs/word_count.so" -> "word_count".
+std::string JobNameOfFile(std::string_view path);
+
 // Resolves parallelism, forms chains (vertices) and checks the graph. Deterministic: the same
 // definition and options give the same bytes. Errors name operators by uid and their place in the
 // user's source. Nodes and edges keep the indices that they have in the definition; a node without

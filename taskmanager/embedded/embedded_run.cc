@@ -27,6 +27,7 @@ absl::StatusOr<std::shared_ptr<LoadedJob>> LoadJob(PluginLoader& loader, const E
   auto job = std::make_shared<LoadedJob>();
   WEIR_ASSIGN_OR_RETURN(job->plugin, loader.Load(spec.plugin_path));
   WEIR_ASSIGN_OR_RETURN(job->definition, job->plugin->Define({.arguments = spec.arguments}));
+  if (job->definition->name.empty()) job->definition->name = JobNameOfFile(spec.plugin_path);
   WEIR_ASSIGN_OR_RETURN(job->graph,
                         BuildJobGraph(*job->definition, {.job_name = spec.job_name,
                                                          .parallelism = spec.parallelism,
