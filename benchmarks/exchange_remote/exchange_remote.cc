@@ -1,12 +1,8 @@
 // Two processes on this host: records of 100 bytes through Exchange, against one bare gRPC stream
 // with frames of the same size, alternately in one run. Then how late messages come at a fixed
 // rate, through each of the two.
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +10,8 @@
 #include <mutex>
 #include <vector>
 
-#include "benchmarks/exchange_remote/bare_stream.h"
+#include "benchmarks/lib/bare_stream.h"
+#include "benchmarks/lib/child_process.h"
 #include "benchmarks/lib/comparison.h"
 #include "common/base/check.h"
 #include "common/base/malloc_tuning.h"
@@ -22,8 +19,6 @@
 #include "common/env/system/system_env.h"
 #include "transport/exchange/exchange.h"
 #include "transport/rpc/grpc_network.h"
-
-extern char** environ;
 
 namespace weir::bench {
 namespace {
@@ -93,9 +88,8 @@ class StageReceiver {
       channel.ended = true;
       if (++ended_ < stage_.channels) return;
       summary_.cpu_s = ProcessCpuSeconds() - cpu_;
-      latency_.Summarize(summary_);
-      WEIR_CHECK_EQ(write(STDOUT_FILENO, &summary_, sizeof(summary_)),
-                    static_cast<ssize_t>(sizeof(summary_)));
+      summary_.latency = latency_.Summarize();
+      WriteToParent(&summary_, sizeof(summary_));
     }
   }
 
@@ -116,14 +110,13 @@ int Serve(int stages, char** channels) {
     const Stage stage{static_cast<uint32_t>(i), static_cast<uint32_t>(std::atoi(channels[i]))};
     receivers.push_back(std::make_unique<StageReceiver>(*worker.exchange, stage));
   }
-  std::array<char, 256> addresses{};
-  std::snprintf(addresses.data(), addresses.size(), "%s %s", bare.address().c_str(),
-                worker.exchange->address().c_str());
-  WEIR_CHECK_EQ(write(STDOUT_FILENO, addresses.data(), addresses.size()),
-                static_cast<ssize_t>(addresses.size()));
+  for (const std::string& address : {bare.address(), worker.exchange->address()}) {
+    const Line line = Line::Of(address);
+    WriteToParent(&line, sizeof(line));
+  }
   // Until the other end of standard input is closed.
   char byte = 0;
-  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  while (ReadFromParent(&byte, 1)) {
   }
   worker.exchange->Shutdown();
   return 0;
@@ -131,63 +124,21 @@ int Serve(int stages, char** channels) {
 
 // ---- The sending process ----
 
-class Child {
- public:
-  explicit Child(const std::vector<Stage>& stages) {
-    std::array<int, 2> in{};
-    std::array<int, 2> out{};
-    WEIR_CHECK(pipe2(in.data(), O_CLOEXEC) == 0 && pipe2(out.data(), O_CLOEXEC) == 0);
-    std::vector<std::string> words = {"bench_exchange_remote", "--serve"};
-    for (const Stage& stage : stages) words.push_back(StrCat(stage.channels));
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    WEIR_CHECK_EQ(
-        posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, arguments.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    to_ = in[1];
-    from_ = out[0];
-    std::array<char, 256> addresses{};
-    Read(addresses.data(), addresses.size());
-    const std::string both = addresses.data();
-    bare_address = both.substr(0, both.find(' '));
-    exchange_address = both.substr(both.find(' ') + 1);
+struct Child {
+  explicit Child(const std::vector<Stage>& stages) : process(Arguments(stages)) {
+    bare_address = process.Read<Line>().text;
+    exchange_address = process.Read<Line>().text;
   }
-  ~Child() {
-    close(to_);
-    close(from_);
-    int status = 0;
-    waitpid(pid_, &status, 0);
+  static std::vector<std::string> Arguments(const std::vector<Stage>& stages) {
+    std::vector<std::string> arguments = {"--serve"};
+    for (const Stage& stage : stages) arguments.push_back(StrCat(stage.channels));
+    return arguments;
   }
-  StreamSummary ReadSummary() {
-    StreamSummary summary;
-    Read(&summary, sizeof(summary));
-    return summary;
-  }
+  StreamSummary ReadSummary() { return process.Read<StreamSummary>(); }
+
+  ChildProcess process;
   std::string bare_address;
   std::string exchange_address;
-
- private:
-  void Read(void* to, size_t size) {
-    size_t done = 0;
-    while (done < size) {
-      const ssize_t n = read(from_, static_cast<char*>(to) + done, size - done);
-      if (n <= 0) {
-        std::fprintf(stderr, "the receiving process ended early\n");
-        std::exit(1);
-      }
-      done += static_cast<size_t>(n);
-    }
-  }
-  pid_t pid_ = 0;
-  int to_ = -1;
-  int from_ = -1;
 };
 
 // The senders of one stage, used by one thread that waits for credits.
@@ -242,11 +193,6 @@ class StageSender {
   std::condition_variable changed_;
 };
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 struct Throughput {
   std::vector<double> seconds;
   std::vector<double> sender_cpu;
@@ -275,9 +221,9 @@ void PrintThroughput(const BenchOptions& options, size_t frame_bytes, uint32_t c
   for (size_t i = 0; i < bare.seconds.size(); ++i) {
     ratios.push_back(bare.seconds[i] / exchange.seconds[i]);
   }
-  const double ratio = Median(ratios);
-  const auto rate = [&](const Throughput& t) { return records / Median(t.seconds) / 1e6; };
-  const auto nanos = [&](const std::vector<double>& cpu) { return Median(cpu) / records * 1e9; };
+  const double ratio = MedianOf(ratios);
+  const auto rate = [&](const Throughput& t) { return records / MedianOf(t.seconds) / 1e6; };
+  const auto nanos = [&](const std::vector<double>& cpu) { return MedianOf(cpu) / records * 1e9; };
   std::printf(
       options.json
           ? "{\"name\":\"exchange_remote\",\"frame_bytes\":%zu,\"channels\":%u,\"ratio\":%.3f,"
@@ -293,7 +239,7 @@ void PrintThroughput(const BenchOptions& options, size_t frame_bytes, uint32_t c
 }
 
 void PrintLatency(const BenchOptions& options, const char* what, double per_second, size_t bytes,
-                  const StreamSummary& s) {
+                  const LatencySummary& s) {
   std::printf(options.json
                   ? "{\"name\":\"exchange_latency\",\"through\":\"%s\",\"messages_per_s\":%.0f,"
                     "\"bytes\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
@@ -330,19 +276,16 @@ void CompareLatency(const BenchOptions& options, Child& child, Worker& worker, s
   const double seconds = options.quick ? 1 : 5;
   const StreamSummary bare =
       ProbeBare(child.bare_address, std::string(bytes, 'r'), per_second, seconds);
-  PrintLatency(options, "bare stream", per_second, bytes, bare);
+  PrintLatency(options, "bare stream", per_second, bytes, bare.latency);
   StageSender sender(*worker.exchange, child.exchange_address, stage);
   const int64_t begin = MonotonicNanos() + 10'000'000;
   const auto count = static_cast<int64_t>(per_second * seconds);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t due = begin + static_cast<int64_t>(static_cast<double>(i) * 1e9 / per_second);
-    timespec until{};
-    until.tv_sec = due / 1'000'000'000;
-    until.tv_nsec = due % 1'000'000'000;
-    if (MonotonicNanos() < due) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+    SleepUntil(due);
     sender.Send({FrameKind::kData, false, 1, due, std::string(bytes, 'r')});
   }
-  PrintLatency(options, "exchange", per_second, bytes, sender.Finish(child));
+  PrintLatency(options, "exchange", per_second, bytes, sender.Finish(child).latency);
 }
 
 int Main(const BenchOptions& options) {

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "benchmarks/lib/no_connectors.h"
 #include "common/base/status_macros.h"
 #include "common/env/system/system_env.h"
 #include "proto/control.pb.h"
@@ -11,25 +12,6 @@
 #include "sdk/host/plugin_host.h"
 
 namespace weir::bench {
-namespace {
-
-class NoConnectors final : public ConnectorRegistry {
- public:
-  absl::Status Validate(const ConnectorSpec& spec, bool) const override {
-    return absl::InvalidArgumentError("a benchmark uses connector '" + spec.connector + "'");
-  }
-  absl::StatusOr<std::unique_ptr<SourceReader>> MakeSource(const ConnectorSpec& spec,
-                                                           const RecordType&) const override {
-    return Validate(spec, true);
-  }
-  absl::StatusOr<std::unique_ptr<SinkWriter>> MakeSink(const ConnectorSpec& spec,
-                                                       const RecordType&) const override {
-    return Validate(spec, false);
-  }
-};
-
-}  // namespace
-
 absl::Status RunEmbedded(const JobDefinition& definition, std::uint32_t parallelism,
                          std::uint32_t threads) {
   if (!definition.errors.empty()) return absl::InvalidArgumentError(definition.errors.front());

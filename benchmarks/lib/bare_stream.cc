@@ -1,4 +1,4 @@
-#include "benchmarks/exchange_remote/bare_stream.h"
+#include "benchmarks/lib/bare_stream.h"
 
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -24,14 +24,6 @@ double Seconds(clockid_t clock) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-void SleepUntil(int64_t nanos) {
-  timespec until{};
-  until.tv_sec = nanos / 1'000'000'000;
-  until.tv_nsec = nanos % 1'000'000'000;
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
-  }
-}
-
 grpc::ByteBuffer ToBuffer(const void* data, size_t size) {
   const grpc::Slice slice(data, size);
   return grpc::ByteBuffer(&slice, 1);
@@ -47,44 +39,6 @@ T FromBuffer(const grpc::ByteBuffer& buffer) {
   return value;
 }
 
-// A stream as its client.
-class BareClient {
- public:
-  BareClient(const std::string& address, const char* method)
-      : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {
-    stream_ = stub_.PrepareCall(&context_, method, &queue_);
-    stream_->StartCall(nullptr);
-    Wait();
-  }
-  void Write(const grpc::ByteBuffer& buffer) {
-    stream_->Write(buffer, nullptr);
-    Wait();
-  }
-  StreamSummary Finish() {
-    stream_->WritesDone(nullptr);
-    Wait();
-    grpc::ByteBuffer answer;
-    stream_->Read(&answer, nullptr);
-    Wait();
-    grpc::Status status;
-    stream_->Finish(&status, nullptr);
-    Wait();
-    WEIR_CHECK(status.ok());
-    return FromBuffer<StreamSummary>(answer);
-  }
-
- private:
-  void Wait() {
-    void* tag = nullptr;
-    bool ok = false;
-    WEIR_CHECK(queue_.Next(&tag, &ok) && ok);
-  }
-  grpc::GenericStub stub_;
-  grpc::ClientContext context_;
-  grpc::CompletionQueue queue_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
-};
-
 }  // namespace
 
 int64_t MonotonicNanos() {
@@ -95,17 +49,13 @@ int64_t MonotonicNanos() {
 
 double ProcessCpuSeconds() { return Seconds(CLOCK_PROCESS_CPUTIME_ID); }
 
-void LatencyRecorder::Summarize(StreamSummary& summary) {
-  if (nanos_.empty()) return;
-  std::sort(nanos_.begin(), nanos_.end());
-  const auto at = [this](double quantile) {
-    const auto index = static_cast<size_t>(quantile * static_cast<double>(nanos_.size()));
-    return static_cast<double>(nanos_[std::min(index, nanos_.size() - 1)]) / 1000;
-  };
-  summary.p50_us = at(0.5);
-  summary.p99_us = at(0.99);
-  summary.p999_us = at(0.999);
-  summary.max_us = at(1);
+void SleepUntil(int64_t nanos) {
+  if (MonotonicNanos() >= nanos) return;
+  timespec until{};
+  until.tv_sec = nanos / 1'000'000'000;
+  until.tv_nsec = nanos % 1'000'000'000;
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
+  }
 }
 
 class BareServer::State {
@@ -157,10 +107,10 @@ class BareServer::State {
       WEIR_CHECK(message.DumpToSingleSlice(&slice).ok());
       int64_t due = 0;
       std::memcpy(&due, slice.begin(), sizeof(due));
-      latency.Add(MonotonicNanos() - due);
+      if (due != 0) latency.Add(MonotonicNanos() - due);
     }
     summary.cpu_s = ProcessCpuSeconds() - cpu;
-    latency.Summarize(summary);
+    summary.latency = latency.Summarize();
     stream.WriteAndFinish(ToBuffer(&summary, sizeof(summary)), {}, grpc::Status::OK, nullptr);
     return Wait();
   }
@@ -176,24 +126,69 @@ BareServer::BareServer() : state_(std::make_unique<State>()) {}
 BareServer::~BareServer() = default;
 const std::string& BareServer::address() const { return state_->address(); }
 
+class BareStream::State {
+ public:
+  State(const std::string& address, const char* method)
+      : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {
+    stream_ = stub_.PrepareCall(&context_, method, &queue_);
+    stream_->StartCall(nullptr);
+    Wait();
+  }
+  void Write(const grpc::ByteBuffer& buffer) {
+    stream_->Write(buffer, nullptr);
+    Wait();
+  }
+  StreamSummary Finish() {
+    stream_->WritesDone(nullptr);
+    Wait();
+    grpc::ByteBuffer answer;
+    stream_->Read(&answer, nullptr);
+    Wait();
+    grpc::Status status;
+    stream_->Finish(&status, nullptr);
+    Wait();
+    WEIR_CHECK(status.ok());
+    return FromBuffer<StreamSummary>(answer);
+  }
+
+ private:
+  void Wait() {
+    void* tag = nullptr;
+    bool ok = false;
+    WEIR_CHECK(queue_.Next(&tag, &ok) && ok);
+  }
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+};
+
+BareStream::BareStream(const std::string& address, Kind kind)
+    : state_(std::make_unique<State>(address, kind == Kind::kProbe ? kProbe : kBulk)) {}
+BareStream::~BareStream() = default;
+void BareStream::Write(std::string_view message) {
+  state_->Write(ToBuffer(message.data(), message.size()));
+}
+StreamSummary BareStream::Finish() { return state_->Finish(); }
+
 StreamSummary SendBare(const std::string& address, const std::string& message, uint64_t count) {
-  BareClient client(address, kBulk);
-  for (uint64_t i = 0; i < count; ++i) client.Write(ToBuffer(message.data(), message.size()));
-  return client.Finish();
+  BareStream stream(address, BareStream::Kind::kBulk);
+  for (uint64_t i = 0; i < count; ++i) stream.Write(message);
+  return stream.Finish();
 }
 
 StreamSummary ProbeBare(const std::string& address, std::string message, double per_second,
                         double seconds) {
-  BareClient client(address, kProbe);
+  BareStream stream(address, BareStream::Kind::kProbe);
   const int64_t begin = MonotonicNanos() + 10'000'000;
   const auto count = static_cast<int64_t>(per_second * seconds);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t due = begin + static_cast<int64_t>(static_cast<double>(i) * 1e9 / per_second);
-    if (MonotonicNanos() < due) SleepUntil(due);
+    SleepUntil(due);
     std::memcpy(message.data(), &due, sizeof(due));
-    client.Write(ToBuffer(message.data(), message.size()));
+    stream.Write(message);
   }
-  return client.Finish();
+  return stream.Finish();
 }
 
 }  // namespace weir::bench

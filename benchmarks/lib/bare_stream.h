@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
+
+#include "benchmarks/lib/latency_recorder.h"
 
 namespace weir::bench {
 
@@ -14,25 +16,14 @@ struct StreamSummary {
   uint64_t bytes = 0;
   // CPU time of the receiving process during the stream.
   double cpu_s = 0;
-  // Of messages that carry the time at which they were due: how late they came, in microseconds.
-  double p50_us = 0;
-  double p99_us = 0;
-  double p999_us = 0;
-  double max_us = 0;
-};
-
-// Times since messages were due, in nanoseconds.
-class LatencyRecorder {
- public:
-  void Add(int64_t nanos) { nanos_.push_back(nanos); }
-  void Summarize(StreamSummary& summary);
-
- private:
-  std::vector<int64_t> nanos_;
+  // How late the messages came that carry the time at which they were due.
+  LatencySummary latency;
 };
 
 int64_t MonotonicNanos();
 double ProcessCpuSeconds();
+// Returns at `nanos` of that clock, or at once if it is past.
+void SleepUntil(int64_t nanos);
 
 // The yardstick: a server that takes one gRPC stream after another and counts what comes, written
 // as simply as gRPC's generic interface allows, with gRPC's defaults. One thread.
@@ -41,6 +32,26 @@ class BareServer {
   BareServer();
   ~BareServer();
   const std::string& address() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+// The client's end of one bare stream: one message after another, each once the stream has taken
+// the one before. Used by one thread.
+class BareStream {
+ public:
+  enum class Kind : uint8_t {
+    kBulk,   // messages are counted
+    kProbe,  // they begin with the time at which they were due, 0 for none, and how late they come
+             // is recorded
+  };
+  BareStream(const std::string& address, Kind kind);
+  ~BareStream();
+  void Write(std::string_view message);
+  // Waits until the server has seen all messages.
+  StreamSummary Finish();
 
  private:
   class State;
