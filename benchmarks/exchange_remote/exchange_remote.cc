@@ -290,15 +290,26 @@ void CompareLatency(const BenchOptions& options, Child& child, Worker& worker, s
 
 int Main(const BenchOptions& options) {
   struct Shape {
+    const char* name;
     size_t frame_bytes;
     uint32_t channels;
   };
-  const Shape shapes[] = {{32 << 10, 4}, {64 << 10, 1}, {64 << 10, 4}, {64 << 10, 16}};
+  std::vector<Shape> shapes = {{"exchange/4x32KiB", 32 << 10, 4},
+                               {"exchange/1x64KiB", 64 << 10, 1},
+                               {"exchange/4x64KiB", 64 << 10, 4},
+                               {"exchange/16x64KiB", 64 << 10, 16}};
   struct Probe {
+    const char* name;
     size_t bytes;
     double per_second;
   };
-  const Probe probes[] = {{1000, 2000}, {32 << 10, 5000}};
+  std::vector<Probe> probes = {{"open_loop/1000B", 1000, 2000},
+                               {"open_loop/32KiB", 32 << 10, 5000}};
+  const auto unwanted = [&options](const auto& one) {
+    return std::string_view(one.name).find(options.only) == std::string_view::npos;
+  };
+  std::erase_if(shapes, unwanted);
+  std::erase_if(probes, unwanted);
   std::vector<Stage> stages;
   const auto add = [&stages](uint32_t channels) {
     stages.push_back({static_cast<uint32_t>(stages.size()), channels});

@@ -209,7 +209,7 @@ int Main(const BenchOptions& options, double fixed_rate) {
   schedule.records =
       kBurstStep * std::max<int64_t>(1, std::llround(rate / kBurstsPerSecond / kBurstStep));
   schedule.warmup_windows = 100;
-  const int64_t measured = static_cast<int64_t>(options.Scaled(1200));
+  const int64_t measured = static_cast<int64_t>(options.Scaled(2000));
   schedule.windows = schedule.warmup_windows + measured + 1;
   Side engine;
   Side bare;
