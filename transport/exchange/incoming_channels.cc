@@ -74,9 +74,10 @@ void IncomingChannels::Grant(ChannelId id, uint32_t n) {
     if (channel.stream == nullptr) return;  // Over: nobody needs credits.
     if (channel.to_grant == 0) channel.stream->granting_.push_back(&channel);
     channel.to_grant += n;
-    // In groups, so that a message carries many. A sender that waits for credits gets them: then
-    // all of them are either to be consumed yet or counted here.
-    if (channel.to_grant < std::max(1u, options_.credits_per_channel / 4)) return;
+    // In groups of half of them: the sender goes on with one half while the other comes back, and
+    // is woken only twice for all. A sender that waits for credits gets them: then all of them are
+    // either to be consumed yet or counted here.
+    if (channel.to_grant < std::max(1u, options_.credits_per_channel / 2)) return;
     stream = channel.stream->shared_from_this();
     grants = TakeGrants(*stream);
   }
