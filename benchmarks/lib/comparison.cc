@@ -66,9 +66,9 @@ BenchOptions BenchOptions::Parse(int argc, char** argv, std::string_view what) {
   return options;
 }
 
-void Compare(const BenchOptions& options, std::string_view name, std::uint64_t records, double goal,
-             const Program& loop, const Program& engine) {
-  if (name.find(options.only) == std::string_view::npos) return;
+double Compare(const BenchOptions& options, std::string_view name, std::uint64_t records,
+               double goal, const Program& loop, const Program& engine) {
+  if (name.find(options.only) == std::string_view::npos) return 0;
   std::vector<double> ratios;
   std::vector<double> loop_wall;
   std::vector<double> loop_cpu;
@@ -120,6 +120,7 @@ void Compare(const BenchOptions& options, std::string_view name, std::uint64_t r
         n / Median(engine_cpu), n / Median(loop_cpu), cores, added_megabytes);
   }
   std::fflush(stdout);
+  return Median(engine_cpu);
 }
 
 }  // namespace weir::bench

@@ -45,8 +45,9 @@ struct BenchOptions {
 // Runs the two alternately and prints one line (or JSON object): records a second of CPU time of
 // each, the ratio of their CPU times (above 1: the engine is faster), cores used, and the memory
 // that the engine's run added at its peak. `goal`: the ratio to reach, 0 for none. Ends the process
-// with 1 if the outcomes differ.
-void Compare(const BenchOptions& options, std::string_view name, std::uint64_t records, double goal,
-             const Program& loop, const Program& engine);
+// with 1 if the outcomes differ. Returns the engine's CPU time in seconds; 0 if `name` is not
+// wanted.
+double Compare(const BenchOptions& options, std::string_view name, std::uint64_t records,
+               double goal, const Program& loop, const Program& engine);
 
 }  // namespace weir::bench
