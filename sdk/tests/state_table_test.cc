@@ -90,10 +90,9 @@ TEST(KeyedTableTest, TheKeyThatMarksAnEmptySlotIsAKeyLikeOthers) {
   table.ForEachInKeyGroup(KeyGroupOf(hash, 128), [&](std::int64_t, int) { ++in_group; });
   EXPECT_GE(in_group, 1);
   EXPECT_TRUE(table.IsWhole());
+  // A locator sees only slots.
   const KeyedTable<std::int64_t, int>::Locator<true> whole(table);
-  EXPECT_EQ(whole.FindOrInsert(whole.Locate(hash), reserved, table), 7);
-  const KeyedTable<std::int64_t, int>::Locator<false> any(table);
-  EXPECT_EQ(any.FindOrInsert(any.Locate(hash), reserved, table), 7);
+  EXPECT_EQ(whole.FindAt(whole.Home(hash), reserved, hash), nullptr);
   EXPECT_TRUE(table.Erase(reserved, hash));
   EXPECT_EQ(table.size(), 1U);
   *table.FindOrInsert(reserved, hash).first = 8;
@@ -117,13 +116,41 @@ TEST(KeyedTableTest, AnIterationThatStopsGoesOnWhereItWas) {
   for (const auto& [key, count] : visits) EXPECT_EQ(count, 1) << key;
 }
 
-TEST(KeyedTableTest, MemoryStaysBelow64BytesAKeyBesidesKeyAndValue) {
-  KeyedTable<std::int64_t, std::int64_t> table({0, 127}, 128);
+template <class V>
+void ExpectMemoryBelow64BytesAKeyBesidesKeyAndValue() {
+  KeyedTable<std::int64_t, V> table({0, 127}, 128);
   for (std::int64_t key = 0; key < 1'000'000; ++key) {
     table.FindOrInsert(key, KeyHash(key));
     if (key < 10'000) continue;  // the directory and the smallest sub-tables dominate before
-    ASSERT_LE(table.memory_bytes(), static_cast<std::size_t>(key + 1) * (64 + 16)) << key;
+    ASSERT_LE(table.memory_bytes(), static_cast<std::size_t>(key + 1) * (64 + 8 + sizeof(V)))
+        << key;
   }
+}
+
+TEST(KeyedTableTest, MemoryStaysBelow64BytesAKeyBesidesKeyAndValue) {
+  ExpectMemoryBelow64BytesAKeyBesidesKeyAndValue<std::int64_t>();
+  ExpectMemoryBelow64BytesAKeyBesidesKeyAndValue<std::pair<double, std::int64_t>>();
+}
+
+TEST(KeyedTableTest, ALocatorFindsWhatTheTableHoldsUntilItsSlotsMove) {
+  KeyedTable<std::int64_t, std::int64_t> table({0, 127}, 128);
+  const KeyedTable<std::int64_t, std::int64_t>::Locator<true> whole(table);
+  const KeyedTable<std::int64_t, std::int64_t>::Locator<false> general(table);
+  int found = 0;
+  for (std::int64_t key = 0; key < 50'000; ++key) {
+    const std::uint64_t hash = KeyHash(key);
+    const auto* const home = whole.Home(hash);
+    EXPECT_EQ(whole.FindAt(whole.Home(hash), key, hash), nullptr);
+    const std::uint64_t moves = table.moves();
+    std::int64_t* const value = table.FindOrInsert(key, hash).first;
+    EXPECT_TRUE(whole.Home(hash) == home || table.moves() != moves);
+    ASSERT_EQ(whole.Home(hash), general.Home(hash));
+    // Null for the few that are not in the bucket of their home.
+    const std::int64_t* const at = whole.FindAt(whole.Home(hash), key, hash);
+    EXPECT_TRUE(at == value || at == nullptr);
+    found += at != nullptr ? 1 : 0;
+  }
+  EXPECT_GT(found, 45'000);
 }
 
 TEST(KeyedTableDeathTest, AKeyOutsideTheOwnedKeyGroupsEndsTheProcess) {

@@ -8,6 +8,7 @@
 
 #include "weir/results.h"
 #include "weir/state_codec.h"
+#include "weir/window_batch.h"
 
 namespace weir::internal {
 
@@ -61,12 +62,7 @@ class RunningOperator final : public Operator {
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
     const std::size_t n = batch.records.size();
-    if (batch.hashes.empty()) {
-      batch.hashes.resize_uninitialized(n);
-      for (std::size_t i = 0; i < n; ++i) {
-        batch.hashes[i] = KeyHash(std::invoke(key_, std::as_const(batch.records[i])));
-      }
-    }
+    if (batch.hashes.empty()) HashBatch(batch, key_);
     for (std::size_t i = 0; i < n; ++i) state_->table.Prefetch(batch.hashes[i]);
     for (std::size_t i = 0; i < n; ++i) {
       const T& record = batch.records[i];

@@ -51,13 +51,7 @@ template <class T, class F>
 class StreamKeyHasher final : public KeyHasher {
  public:
   explicit StreamKeyHasher(F key) : key_(std::move(key)) {}
-  void Hash(BatchBase& base) const override {
-    auto& batch = static_cast<Batch<T>&>(base);
-    batch.hashes.resize_uninitialized(batch.records.size());
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      batch.hashes[i] = KeyHash(std::invoke(key_, std::as_const(batch.records[i])));
-    }
-  }
+  void Hash(BatchBase& base) const override { HashBatch(static_cast<Batch<T>&>(base), key_); }
 
  private:
   F key_;

@@ -140,7 +140,7 @@ class SlicedWindowOperator final : public Operator {
   absl::Status ProcessMixed(Batch<T>& batch) {
     constexpr std::size_t kAhead = 16;
     const std::size_t n = batch.records.size();
-    HashBatch(batch, plan_->key);
+    if (batch.hashes.empty()) HashBatch(batch, plan_->key);
     slices_of_.resize(n);
     for (std::size_t i = 0; i < n; ++i) {
       const Ticks ts = batch.timestamps[i];

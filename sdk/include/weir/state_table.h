@@ -11,45 +11,10 @@
 #include <vector>
 
 #include "weir/hash.h"
+#include "weir/keyed_slot.h"
 #include "weir/operator.h"
 
 namespace weir::internal {
-
-// A place for an entry. The general one keeps 32 bits of the hash beside key and value: it tells
-// most other keys apart without looking at them, and where the entry belongs when the table grows.
-template <class K, class V>
-struct KeyedSlot {
-  static constexpr bool kHasReservedKey = false;
-  std::uint32_t tag;  // 0: empty
-  K key;
-  V value;
-
-  bool Empty() const { return tag == 0; }
-  bool Holds(std::uint32_t with_tag, const K& with_key) const {
-    return tag == with_tag && key == with_key;
-  }
-  std::uint32_t Tag() const { return tag; }
-  void MarkEmpty() { tag = 0; }
-  void MarkUsed(std::uint32_t with_tag) { tag = with_tag; }
-};
-
-// For integers the key itself says whether the slot is used, so that four entries of two words fill
-// a cache line and none crosses one. The entry of the one key that stands for "empty" is kept
-// beside the sub-tables.
-template <class K, class V>
-  requires(std::is_integral_v<K> && sizeof(K) >= 4)
-struct KeyedSlot<K, V> {
-  static constexpr bool kHasReservedKey = true;
-  static constexpr K kReservedKey = static_cast<K>(0x9E37'79B9'7F4A'7C15ULL);
-  K key;
-  V value;
-
-  bool Empty() const { return key == kReservedKey; }
-  bool Holds(std::uint32_t, const K& with_key) const { return key == with_key; }
-  std::uint32_t Tag() const { return static_cast<std::uint32_t>(KeyHash(key)); }
-  void MarkEmpty() { key = kReservedKey; }
-  void MarkUsed(std::uint32_t) {}
-};
 
 // A place in an iteration over a table that can stop and go on later, as long as the table is not
 // changed in between.
@@ -70,7 +35,7 @@ class KeyedTable {
   using Slot = KeyedSlot<K, V>;
 
  private:
-  // A sub-table without entries has one empty slot, that of the table (`nothing_`).
+  // A sub-table without entries has an empty bucket, that of the table (`nothing_`).
   struct Group {
     Slot* slots = nullptr;
     std::uint32_t mask = 0;
@@ -82,7 +47,7 @@ class KeyedTable {
 
   KeyedTable(KeyGroupRange range, std::uint32_t max_parallelism)
       : first_(range.first), max_parallelism_(max_parallelism), groups_(range.size()) {
-    Nothing()->MarkEmpty();
+    for (std::uint32_t i = 0; i < kBucket; ++i) Nothing()[i].MarkEmpty();
     for (Group& group : groups_) group.slots = Nothing();
   }
   KeyedTable(const KeyedTable&) = delete;
@@ -94,56 +59,49 @@ class KeyedTable {
   std::size_t size() const { return size_; }
 
   // Brings the place where the key would be from memory.
-  void Prefetch(std::uint64_t hash) const { PrefetchAt(groups_[GroupOf(hash)], TagOf(hash)); }
+  void Prefetch(std::uint64_t hash) const {
+    __builtin_prefetch(HomeIn(groups_[GroupOf(hash)], TagOf(hash)), 1);
+  }
 
-  // For a loop over many records: finds key groups without looking at the table's own members
+  // For a loop over many records that finds first where a key's entry is (Home), so that it can be
+  // brought from memory, and looks there later (FindAt). Does not read the table's own members
   // again, which the compiler must otherwise take for changed after each store to a value. Valid as
-  // long as the table. kWhole: the table owns all key groups and their number is a power of two
-  // (IsWhole), so that finding one is a mask.
+  // long as the table; homes as long as moves() stays the same. kWhole: the table owns all key
+  // groups and their number is a power of two (IsWhole), so that finding one is a mask.
   template <bool kWhole>
   class Locator {
    public:
-    // Where a key with this hash belongs; stays valid when the table grows.
-    struct Place {
-      void* group;
-      std::uint32_t tag;
-    };
-    explicit Locator(KeyedTable& table)
+    explicit Locator(const KeyedTable& table)
         : groups_(table.groups_.data()),
           count_(static_cast<std::uint32_t>(table.groups_.size())),
           first_(table.first_),
           max_parallelism_(table.max_parallelism_) {}
-    [[gnu::always_inline]] Place Locate(std::uint64_t hash) const {
+    [[gnu::always_inline]] Slot* Home(std::uint64_t hash) const {
       if constexpr (kWhole) {
-        return {groups_ + (static_cast<std::uint32_t>(hash >> 32) & (count_ - 1)), TagOf(hash)};
+        return HomeIn(groups_[static_cast<std::uint32_t>(hash >> 32) & (count_ - 1)], TagOf(hash));
       } else {
         const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
         if (index >= count_) [[unlikely]] {
           __builtin_trap();
         }
-        return {groups_ + index, TagOf(hash)};
+        return HomeIn(groups_[index], TagOf(hash));
       }
     }
-    [[gnu::always_inline]] static void Prefetch(const Place& place) {
-      PrefetchAt(*static_cast<const Group*>(place.group), place.tag);
-    }
-    // As KeyedTable::FindOrInsert.
-    [[gnu::always_inline]] V& FindOrInsert(const Place& place, const K& key,
-                                           KeyedTable& table) const {
-      Group& group = *static_cast<Group*>(place.group);
-      Slot* const slot = Probe(group, key, place.tag);
-      if (!slot->Empty()) [[likely]] {
-        return slot->value;
-      }
-      return *table.Insert(group, place.tag, key);
+    // The value of the key if it is in the bucket of its home; null does not say that the table has
+    // none.
+    [[gnu::always_inline]] static V* FindAt(Slot* home, const K& key, std::uint64_t hash) {
+      Slot* const slot = LookInBucket(home, key, TagOf(hash));
+      return slot->Holds(TagOf(hash), key) && !slot->Empty() ? &slot->value : nullptr;
     }
 
    private:
-    Group* groups_;
+    const Group* groups_;
     std::uint32_t count_;
     std::uint32_t first_;
     std::uint32_t max_parallelism_;
   };
+  // How often slots have moved in memory.
+  std::uint64_t moves() const { return moves_; }
   bool IsWhole() const {
     return groups_.size() == max_parallelism_ && (max_parallelism_ & (max_parallelism_ - 1)) == 0;
   }
@@ -282,7 +240,9 @@ class KeyedTable {
   }
 
  private:
+  static constexpr std::uint32_t kBucket = kBucketSlots<Slot>;
   static constexpr std::uint32_t kMinSlots = 8;
+  static_assert(kMinSlots % kBucket == 0);
   static constexpr std::uint32_t kSmallSlots = 256;
   static constexpr bool kTrivial =
       std::is_trivially_destructible_v<K> && std::is_trivially_destructible_v<V>;
@@ -335,15 +295,30 @@ class KeyedTable {
     FreeSlots(group.slots);
   }
 
-  [[gnu::always_inline]] static void PrefetchAt(const Group& group, std::uint32_t tag) {
-    __builtin_prefetch(group.slots + (tag & group.mask), 1);
+  // Probing starts at a multiple of the bucket.
+  static std::uint32_t HomeIndex(std::uint32_t tag, std::uint32_t mask) {
+    return tag & mask & ~(kBucket - 1);
+  }
+  [[gnu::always_inline]] static Slot* HomeIn(const Group& group, std::uint32_t tag) {
+    return group.slots + HomeIndex(tag, group.mask);
+  }
+  // The slot of the bucket that holds the key, if one does.
+  [[gnu::always_inline]] static Slot* LookInBucket(Slot* bucket, const K& key, std::uint32_t tag) {
+    std::size_t at = 0;
+    for (std::size_t i = 1; i < kBucket; ++i)
+      at |= static_cast<std::size_t>(bucket[i].Holds(tag, key)) * i;
+    return bucket + at;
   }
 
   // The slot that holds the key, or the empty one where it would go.
   [[gnu::always_inline]] static Slot* Probe(const Group& group, const K& key, std::uint32_t tag) {
+    Slot* const likely = LookInBucket(HomeIn(group, tag), key, tag);
+    if (likely->Holds(tag, key)) [[likely]] {
+      return likely;
+    }
     Slot* const slots = group.slots;
     const std::uint32_t mask = group.mask;
-    std::uint32_t i = tag & mask;
+    std::uint32_t i = HomeIndex(tag, mask);
     while (!slots[i].Holds(tag, key) && !slots[i].Empty()) i = (i + 1) & mask;
     return &slots[i];
   }
@@ -361,10 +336,10 @@ class KeyedTable {
         return reserved_.get();
       }
     }
-    // At most 3/4 full; small ones, where memory does not matter but a mispredicted probe does,
-    // half.
+    // Small sub-tables, where memory does not matter, stay half empty.
     const std::uint64_t slots = group.mask + 1ULL;
-    const std::uint64_t limit = slots <= kSmallSlots ? slots / 2 : slots / 4 * 3;
+    const std::uint64_t limit =
+        slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
     if (IsNothing(group) || group.size + 1 > limit) Grow(group);
     Slot& slot = FirstEmpty(group.slots, group.mask, tag);
     ::new (static_cast<void*>(&slot.key)) K(key);
@@ -376,7 +351,7 @@ class KeyedTable {
   }
 
   static Slot& FirstEmpty(Slot* slots, std::uint32_t mask, std::uint32_t tag) {
-    std::uint32_t i = tag & mask;
+    std::uint32_t i = HomeIndex(tag, mask);
     while (!slots[i].Empty()) i = (i + 1) & mask;
     return slots[i];
   }
@@ -400,6 +375,7 @@ class KeyedTable {
       }
       FreeSlots(group.slots);
     }
+    ++moves_;
     slots_ += first ? count : count / 2;
     group.slots = slots;
     group.mask = count - 1;
@@ -412,7 +388,7 @@ class KeyedTable {
     // Moves later entries of the run back, so that no probe meets a gap.
     for (std::uint32_t i = (hole + 1) & group.mask; !group.slots[i].Empty();
          i = (i + 1) & group.mask) {
-      const std::uint32_t home = group.slots[i].Tag() & group.mask;
+      const std::uint32_t home = HomeIndex(group.slots[i].Tag(), group.mask);
       if (((i - home) & group.mask) < ((i - hole) & group.mask)) continue;
       MoveTo(group.slots[hole], group.slots[i]);
       hole = i;
@@ -424,7 +400,8 @@ class KeyedTable {
   std::size_t size_ = 0;
   // Of all sub-tables, used or not.
   std::size_t slots_ = 0;
-  alignas(Slot) unsigned char nothing_[sizeof(Slot)];
+  std::uint64_t moves_ = 0;
+  alignas(Slot) unsigned char nothing_[sizeof(Slot) * kBucket];
   std::vector<Group> groups_;
   // The entry of the key that a slot cannot hold.
   std::unique_ptr<V> reserved_;

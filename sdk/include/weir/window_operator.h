@@ -111,7 +111,7 @@ class WindowOperator final : public Operator {
   absl::Status ProcessMixed(Batch<T>& batch) {
     const std::size_t n = batch.records.size();
     panes_of_.resize(n);
-    HashBatch(batch, plan_->key);
+    if (batch.hashes.empty()) HashBatch(batch, plan_->key);
     for (std::size_t i = 0; i < n; ++i) {
       const Ticks ts = batch.timestamps[i];
       Pane* pane = last_;
