@@ -413,7 +413,7 @@ class TaskGraphBuilder {
     Chain& chain = parts.task->chain();
     if (edge.chained()) {
       return std::make_unique<ChainedOutput>(*parts.nodes.at(edge.to_node()), edge.to_input(),
-                                             defined.hasher, records_out, chain.failed_in);
+                                             records_out, chain.failed_in);
     }
     PartitionedOutput::Options output_options;
     output_options.partitioning = defined.partitioning;

@@ -38,7 +38,6 @@ absl::Status ChainedOutput::Push(BatchBase& batch) {
   to_.node_metrics.records_in.Add(records);
   const CrashContext former = to_.Enter();
   batch.hashes.clear();
-  if (hasher_ != nullptr) hasher_->Hash(batch);
   absl::Status status = to_.op->ProcessBatch(input_, batch);
   ThisThreadCrashContext() = former;
   if (!status.ok() && failed_in_ == nullptr) failed_in_ = &to_;

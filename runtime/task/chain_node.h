@@ -90,17 +90,14 @@ class ChainNode final : public OperatorContext {
 };
 
 // The output that a node's records take into the next node of the chain: one virtual call a batch.
+// It leaves hashes to the operators that need some: those that see a record once fare best without
+// a column.
 class ChainedOutput final : public Output {
  public:
-  // `hasher` (may be null) fills the hashes for a keyed edge; `records_out` is the producer's
-  // count. `failed_in` is set to the node in which an error arises, if it is null. All outlive it.
-  ChainedOutput(ChainNode& to, size_t input, std::shared_ptr<const KeyHasher> hasher,
-                Counter& records_out, const ChainNode*& failed_in)
-      : to_(to),
-        input_(input),
-        hasher_(std::move(hasher)),
-        records_out_(records_out),
-        failed_in_(failed_in) {}
+  // `records_out` is the producer's count. `failed_in` is set to the node in which an error arises,
+  // if it is null. All outlive it.
+  ChainedOutput(ChainNode& to, size_t input, Counter& records_out, const ChainNode*& failed_in)
+      : to_(to), input_(input), records_out_(records_out), failed_in_(failed_in) {}
 
   absl::Status Push(BatchBase& batch) override;
   bool Blocked() const override;
@@ -109,7 +106,6 @@ class ChainedOutput final : public Output {
  private:
   ChainNode& to_;
   const size_t input_;
-  const std::shared_ptr<const KeyHasher> hasher_;
   Counter& records_out_;
   const ChainNode*& failed_in_;
 };

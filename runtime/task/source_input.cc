@@ -114,10 +114,15 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
 absl::Status SourceInput::Emit(uint32_t split, int64_t now) {
   read_since_emission_ = true;
   next_emission_ = std::min(next_emission_, now + options_.watermark_interval_nanos);
-  if (settings_.timestamps != nullptr) settings_.timestamps->Assign(*batch_);
+  Ticks greatest = kMinTicks;
+  if (settings_.timestamps != nullptr) {
+    greatest = settings_.timestamps->Assign(*batch_);
+  } else if (!settings_.none) {
+    greatest = GreatestOf(*batch_);
+  }
   if (!settings_.none && !batch_->timestamps.empty()) {
     if (!watermarks_.Has(split)) watermarks_.AddSplit(split, now / kNanosPerTick);
-    watermarks_.OnRecords(split, GreatestOf(*batch_), events_);
+    watermarks_.OnRecords(split, greatest, events_);
   }
   return node_.output(0).Push(*batch_);
 }

@@ -23,7 +23,7 @@ class BatchBase {
 
   // Empty: no record has a timestamp. Otherwise one a record; kMinTicks stands for none.
   internal::Column<Ticks> timestamps;
-  // Empty: not computed. Otherwise KeyHash of each record's key, for the keyed edge that the batch is on.
+  // Empty: not computed, as within a chain. Otherwise KeyHash of each record's key, for the keyed edge that the batch is on.
   internal::Column<std::uint64_t> hashes;
 };
 

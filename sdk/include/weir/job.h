@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "weir/arguments.h"
 #include "weir/graph_builder.h"
+#include "weir/in_loop.h"
 #include "weir/keyed_stream.h"
 #include "weir/plugin.h"
 #include "weir/stream.h"
@@ -22,13 +24,20 @@ template <class T, class F>
 class FunctionTimestamps final : public TimestampAssigner {
  public:
   explicit FunctionTimestamps(F f) : f_(std::move(f)) {}
-  void Assign(BatchBase& base) const override {
+  Ticks Assign(BatchBase& base) const override {
     auto& batch = static_cast<Batch<T>&>(base);
     const std::size_t n = batch.records.size();
     batch.timestamps.resize_uninitialized(n);
+    // Locals, which the stores cannot change.
+    const T* const records = batch.records.data();
+    Ticks* const timestamps = batch.timestamps.data();
+    const InLoop<F> f = f_;
+    Ticks greatest = kMinTicks;
     for (std::size_t i = 0; i < n; ++i) {
-      batch.timestamps[i] = std::invoke(f_, std::as_const(batch.records[i])).ticks();
+      timestamps[i] = std::invoke(f, records[i]).ticks();
+      greatest = std::max(greatest, timestamps[i]);
     }
+    return greatest;
   }
 
  private:

@@ -91,11 +91,12 @@ class SinkWriter {
   virtual void Close() {}
 };
 
-// Reads the timestamp of each record of a batch into its timestamps column. Instantiated in the plugin.
+// Reads the timestamp of each record of a batch into its timestamps column and returns the greatest
+// (kMinTicks of an empty batch). Instantiated in the plugin.
 class TimestampAssigner {
  public:
   virtual ~TimestampAssigner() = default;
-  virtual void Assign(BatchBase& batch) const = 0;
+  virtual Ticks Assign(BatchBase& batch) const = 0;
 };
 
 // How a source makes watermarks (semantics rules 23, 26, 28).
