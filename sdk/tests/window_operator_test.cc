@@ -216,9 +216,14 @@ TEST(WindowOperatorTest, ARecordWithoutATimestampIsAnErrorThatNamesTheOperator) 
   for (const Ticks slide : {10, 5}) {
     for (const How how : {How::kSum, How::kReduce}) {
       Windows w({10, slide, 0, 0, ""}, false, how);
-      const absl::Status status = w.harness().Process<Event>({{{"a", 1}, kMinTicks}});
-      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-      EXPECT_THAT(std::string(status.message()), HasSubstr("operator 'w'"));
+      for (const bool first : {true, false}) {
+        // In the middle of a batch, too, when the window before it is at hand.
+        const Ticks other = first ? kMinTicks : 3;
+        const absl::Status status =
+            w.harness().Process<Event>({{{"a", 1}, other}, {{"a", 1}, kMinTicks}});
+        EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+        EXPECT_THAT(std::string(status.message()), HasSubstr("operator 'w'"));
+      }
     }
   }
 }

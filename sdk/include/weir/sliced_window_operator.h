@@ -16,6 +16,7 @@
 #include "weir/state_table.h"
 #include "weir/window.h"
 #include "weir/window_batch.h"
+#include "weir/window_rejects.h"
 
 namespace weir::internal {
 
@@ -44,8 +45,7 @@ class SlicedWindowOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
-    late_to_side_ = !plan_->late_tag.empty() && results_.HasSide(plan_->late_tag);
-    skipped_windows_ = &context.metrics().counter("numLateWindowsSkipped");
+    rejects_.Open(context, results_, plan_->late_tag);
     running_ = std::make_unique<RunningTable>(context.key_groups(), context.max_parallelism());
     return absl::OkStatus();
   }
@@ -53,7 +53,7 @@ class SlicedWindowOperator final : public Operator {
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
     if (batch.records.empty()) return absl::OkStatus();
-    if (batch.timestamps.empty()) return NoTimestamp();
+    if (batch.timestamps.empty()) return rejects_.NoTimestamp();
     if (last_ != nullptr && last_->fresh && AllWithin(last_->start, last_->max_timestamp, batch)) {
       AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
       return absl::OkStatus();
@@ -99,13 +99,6 @@ class SlicedWindowOperator final : public Operator {
   using RunningTable = KeyedTable<K, Running>;
   static constexpr bool kRetracts = Retractable<Aggregator>;
 
-  absl::Status NoTimestamp() const {
-    return absl::InvalidArgumentError(
-        "operator '" + context_->uid() +
-        "': a record without a timestamp cannot be put into an event-time window; give the "
-        "source a timestamp ({.timestamp = &Record::field})");
-  }
-
   // ---- Which slices and windows there are.
 
   Ticks SliceStart(Ticks ts) const {
@@ -146,7 +139,7 @@ class SlicedWindowOperator final : public Operator {
       const Ticks ts = batch.timestamps[i];
       Slice* slice = last_;
       if (slice == nullptr || ts < slice->start || ts > slice->max_timestamp) {
-        if (ts == kMinTicks) return NoTimestamp();
+        if (ts == kMinTicks) return rejects_.NoTimestamp();
         slice = FindSlice(SliceStart(ts));
         if (slice != nullptr) last_ = slice;
       }
@@ -157,7 +150,7 @@ class SlicedWindowOperator final : public Operator {
         slices_of_[i + kAhead]->table->Prefetch(batch.hashes[i + kAhead]);
       }
       if (slices_of_[i] == nullptr) [[unlikely]] {
-        Late(batch.records[i], batch.timestamps[i]);
+        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
       } else if (slices_of_[i]->fresh) [[likely]] {
         const T& record = batch.records[i];
         plan_->aggregator.Add(
@@ -170,14 +163,6 @@ class SlicedWindowOperator final : public Operator {
       }
     }
     return absl::OkStatus();
-  }
-
-  void Late(T& record, Ticks ts) {
-    if (late_to_side_) {
-      results_.EmitSide(SideOutput<T>{plan_->late_tag.c_str()}, std::move(record), ts);
-    } else {
-      context_->late_records_dropped().Add();
-    }
   }
 
   // Adds a record to a slice of which some windows have fired: those still open fire again.
@@ -208,7 +193,7 @@ class SlicedWindowOperator final : public Operator {
         EmitResult(start, key, Combined(start, key, hash));
       }
     }
-    if (skipped > 0) skipped_windows_->Add(skipped);
+    rejects_.SkippedWindows(skipped);
   }
 
   // A slice that came into being among those that have suffixes begins with what the next of them
@@ -558,8 +543,7 @@ class SlicedWindowOperator final : public Operator {
   const WindowShape shape_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
-  bool late_to_side_ = false;
-  Counter* skipped_windows_ = nullptr;
+  WindowRejects<T> rejects_;
 
   Ticks watermark_ = kMinTicks;
   // Nothing is to be fired or cleaned before the watermark reaches this.

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "weir/results.h"
-#include "weir/side_output.h"
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
 #include "weir/window.h"
 #include "weir/window_batch.h"
+#include "weir/window_rejects.h"
 
 namespace weir::internal {
 
@@ -33,14 +33,13 @@ class WindowOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
-    late_to_side_ = !plan_->late_tag.empty() && results_.HasSide(plan_->late_tag);
-    skipped_windows_ = &context.metrics().counter("numLateWindowsSkipped");
+    rejects_.Open(context, results_, plan_->late_tag);
     return absl::OkStatus();
   }
 
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
-    if (batch.timestamps.empty() && !batch.records.empty()) return NoTimestamp();
+    if (batch.timestamps.empty() && !batch.records.empty()) return rejects_.NoTimestamp();
     if (shape_.slide == shape_.size) {
       WEIR_SDK_RETURN_IF_ERROR(ProcessTumbling(batch));
     } else {
@@ -79,13 +78,6 @@ class WindowOperator final : public Operator {
     bool all_fired = false;
   };
 
-  absl::Status NoTimestamp() const {
-    return absl::InvalidArgumentError(
-        "operator '" + context_->uid() +
-        "': a record without a timestamp cannot be put into an event-time window; give the "
-        "source a timestamp ({.timestamp = &Record::field})");
-  }
-
   Ticks CleanupTime(Ticks max_timestamp) const {
     return SaturatingAdd(max_timestamp, shape_.lateness);
   }
@@ -97,7 +89,7 @@ class WindowOperator final : public Operator {
     const std::size_t n = batch.records.size();
     if (n == 0) return absl::OkStatus();
     if (last_ == nullptr || !AllWithin(last_->start, last_->max_timestamp, batch)) {
-      if (batch.timestamps[0] == kMinTicks) return NoTimestamp();
+      if (batch.timestamps[0] == kMinTicks) return rejects_.NoTimestamp();
       last_ = FindPane(WindowStart(batch.timestamps[0], shape_.offset, shape_.size));
       if (last_ == nullptr || !AllWithin(last_->start, last_->max_timestamp, batch))
         return ProcessMixed(batch);
@@ -116,6 +108,7 @@ class WindowOperator final : public Operator {
       const Ticks ts = batch.timestamps[i];
       Pane* pane = last_;
       if (pane == nullptr || ts < pane->start || ts > pane->max_timestamp) {
+        if (ts == kMinTicks) return rejects_.NoTimestamp();
         pane = FindPane(WindowStart(ts, shape_.offset, shape_.size));
         if (pane != nullptr) last_ = pane;
       }
@@ -127,7 +120,7 @@ class WindowOperator final : public Operator {
         panes_of_[i + kAhead]->table->Prefetch(batch.hashes[i + kAhead]);
       }
       if (panes_of_[i] == nullptr) [[unlikely]] {
-        Late(batch.records[i], batch.timestamps[i]);
+        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
         continue;
       }
       AddTo(*panes_of_[i], batch.records[i], batch.hashes[i]);
@@ -141,7 +134,7 @@ class WindowOperator final : public Operator {
       const T& record = batch.records[i];
       const Ticks ts = batch.timestamps[i];
       if (ts == kMinTicks) [[unlikely]] {
-        return NoTimestamp();
+        return rejects_.NoTimestamp();
       }
       const std::uint64_t hash =
           hashed ? batch.hashes[i] : KeyHash(std::invoke(plan_->key, record));
@@ -158,9 +151,10 @@ class WindowOperator final : public Operator {
       }
       // Rules 3 and 7.
       if (added == 0) {
-        if (SaturatingAdd(ts, shape_.lateness) <= watermark_) Late(batch.records[i], ts);
-      } else if (skipped > 0) {
-        skipped_windows_->Add(skipped);
+        if (SaturatingAdd(ts, shape_.lateness) <= watermark_)
+          rejects_.Late(batch.records[i], ts, results_);
+      } else {
+        rejects_.SkippedWindows(skipped);
       }
     }
     return absl::OkStatus();
@@ -178,14 +172,6 @@ class WindowOperator final : public Operator {
 
   std::size_t GroupIndex(std::uint64_t hash) const {
     return KeyGroupOf(hash, context_->max_parallelism()) - context_->key_groups().first;
-  }
-
-  void Late(T& record, Ticks ts) {
-    if (late_to_side_) {
-      results_.EmitSide(SideOutput<T>{plan_->late_tag.c_str()}, std::move(record), ts);
-    } else {
-      context_->late_records_dropped().Add();
-    }
   }
 
   // The window that starts at `start`, made if it is not open yet; null if it is late.
@@ -353,8 +339,7 @@ class WindowOperator final : public Operator {
   const WindowShape shape_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
-  bool late_to_side_ = false;
-  Counter* skipped_windows_ = nullptr;
+  WindowRejects<T> rejects_;
 
   Ticks watermark_ = kMinTicks;
   // Nothing is to be fired or cleaned before the watermark reaches this.
