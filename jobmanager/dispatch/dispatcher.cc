@@ -215,7 +215,7 @@ absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeart
   return response;
 }
 
-void Dispatcher::LoseTaskManager(const TaskManagerId& id, const absl::Status& reason) {
+void Dispatcher::LoseTaskManager(TaskManagerId id, const absl::Status& reason) {
   Log("warning", reason.message().empty() ? std::string_view("a task manager is lost")
                                           : ToStd(reason.message()));
   // First its slots, so that no job is placed there by what follows.

@@ -115,7 +115,8 @@ class Dispatcher final : public JobSurroundings {
 
   absl::Status CheckReady() const;
   absl::StatusOr<Job*> FindJob(const std::string& id_bytes) const;
-  void LoseTaskManager(const TaskManagerId& id, const absl::Status& reason);
+  // The id by value: its record goes with the task manager.
+  void LoseTaskManager(TaskManagerId id, const absl::Status& reason);
   // Tries jobs that wait, later, once.
   void ScheduleWaiting();
   // Forgets what is old, later, once.

@@ -106,7 +106,8 @@ void TaskManagers::Heard(const TaskManagerId& id) {
   record->second.last_heard_unix_micros = absl::ToUnixMicros(env_.clock().Now());
 }
 
-void TaskManagers::Remove(const TaskManagerId& id) {
+// By value: the caller's is often the one in the record that goes.
+void TaskManagers::Remove(TaskManagerId id) {
   records_.erase(id);
   slots_.Remove(id);
 }

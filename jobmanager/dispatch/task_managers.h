@@ -45,7 +45,7 @@ class TaskManagers {
   const TaskManagerRecord* FindOther(const std::string& address, const TaskManagerId& id) const;
   const TaskManagerRecord* Find(const TaskManagerId& id) const;
   void Heard(const TaskManagerId& id);
-  void Remove(const TaskManagerId& id);
+  void Remove(TaskManagerId id);
   // Those of which nothing was heard for `timeout`.
   std::vector<TaskManagerId> Silent(absl::Duration timeout) const;
   // Nobody's silence until now counts.

@@ -11,6 +11,13 @@
 #include <thread>
 #include <vector>
 
+// An address that nothing is mapped at, and that a sanitizer does not know to be wrong before it is
+// read.
+const volatile int* Nowhere() {
+  volatile std::uintptr_t address = 16;
+  return reinterpret_cast<const volatile int*>(address);
+}
+
 // In the global namespace and not inlined, so that their names are seen in a stack.
 __attribute__((noinline)) int ReadThrough(const volatile int* pointer) { return *pointer + 1; }
 __attribute__((noinline)) int RecurseForEver(int depth) {
@@ -34,7 +41,7 @@ __attribute__((noinline)) void UseAllMemory() {
 namespace {
 
 void Misbehave(const std::string& how) {
-  if (how == "segfault") ReadThrough(nullptr);
+  if (how == "segfault") ReadThrough(Nowhere());
   if (how == "stack_overflow") RecurseForEver(0);
   if (how == "abort") abort();
   if (how == "throw") ThrowTooMuch();
