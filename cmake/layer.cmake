@@ -18,6 +18,7 @@ function(layer NAME)
     target_include_directories(${NAME} PUBLIC "${CMAKE_SOURCE_DIR}")
     target_compile_options(${NAME} PRIVATE ${WEIR_WARNINGS})
     target_link_libraries(${NAME} PUBLIC ${L_DEPS})
+    weir_precompile(${NAME})
     set(scope PUBLIC)
     # A sanitizer's runtime is linked into the program, so a library on its own has undefined symbols.
     if(NOT WEIR_SANITIZE)
