@@ -138,7 +138,10 @@ class OutcomeSink {
     absl::Status Open(OperatorContext&) override { return absl::OkStatus(); }
     absl::Status Write(BatchBase& base) override {
       auto& batch = static_cast<Batch<T>&>(base);
-      for (const T& record : batch.records) add_(record, local_);
+      // In registers, as in the loop.
+      Outcome local = local_;
+      for (const T& record : batch.records) add_(record, local);
+      local_ = local;
       batch.Clear();
       return absl::OkStatus();
     }

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "weir/batch.h"
-#include "weir/functions.h"
 #include "weir/operator.h"
+#include "weir/stages.h"
 
 namespace weir::internal {
 

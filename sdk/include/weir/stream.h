@@ -475,7 +475,7 @@ class Stream {
   template <class U, class Next, class F>
   auto Then(const std::string& uid, const char* step, F f, const std::source_location& where) && {
     if constexpr (CheckRecord<U>()) {
-      return Stream<U, Next>(graph_, std::move(upstream_), Next{std::move(stage_), std::move(f)},
+      return Stream<U, Next>(graph_, std::move(upstream_), Next{{std::move(stage_), std::move(f)}},
                              names_.With(uid, step, where));
     } else {
       return internal::AfterMistake();
