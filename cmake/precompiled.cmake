@@ -24,7 +24,7 @@ function(weir_precompile TARGET)
     return()
   endif()
   # g++ 12 takes inlined code of a precompiled <string> for the program's own and warns of what cannot happen there.
-  target_compile_options(${TARGET} PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow>")
+  target_compile_options(${TARGET} PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread>")
   if("TESTS" IN_LIST ARGN)
     target_precompile_headers(${TARGET} REUSE_FROM weir_precompiled_tests)
   else()
