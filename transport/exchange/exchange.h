@@ -79,6 +79,10 @@ struct ExchangeOptions {
   uint32_t worker_index = 0;
   // Data frames that a sender may have outstanding per channel: the receiver's buffers.
   uint32_t credits_per_channel = 16;
+  // At least so many for all channels of a stream together, so that a stream of one channel is as
+  // fast as one of many: a channel that is there when its sender's stream comes has an even part of
+  // them, if that is more than credits_per_channel.
+  uint32_t credits_per_stream = 64;
   // How long Connect tries to reach a peer before the channel fails.
   absl::Duration connect_timeout = absl::Seconds(10);
 };

@@ -193,6 +193,29 @@ TEST_P(ExchangeConformanceTest, CreditsThatComeBeforeTheSenderAreKept) {
   ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 1; }));
 }
 
+TEST_P(ExchangeConformanceTest, TheChannelsOfAStreamShareItsCreditsWhereThatIsMore) {
+  ExchangeOptions options = Options(0);
+  options.credits_per_stream = 64;
+  Start(0, options);
+  Start(1);
+  exchanges_[0]->RegisterReceiver(kChannel, 1, &receiver_());
+  exchanges_[0]->RegisterReceiver(kOther, 1, &other_receiver_());
+  TestSender& sender = Open(1, 0, kChannel);
+  ASSERT_TRUE(RunUntil([&] { return sender.sender->credits() == 32; }));
+  for (int i = 0; i < 40; ++i) sender.sender->Send(DataFrame("x"));
+  sender.sender->Flush();
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 32; }));
+  // They come back in halves.
+  exchanges_[0]->GrantCredits(kChannel, 15);
+  exchanges_[0]->GrantCredits(kChannel, 1);
+  ASSERT_TRUE(RunUntil([&] { return sender.sender->credits() == 8; }));
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 40; }));
+  // One that comes later has what any channel has.
+  exchanges_[0]->RegisterReceiver({0, 2, 0}, 1, &foreign_receiver_());
+  TestSender& later = Open(1, 0, {0, 2, 0});
+  ASSERT_TRUE(RunUntil([&] { return later.sender->credits() == 16; }));
+}
+
 TEST_P(ExchangeConformanceTest,
        ASlowChannelHoldsBackNoOtherAndQueuesNoMoreThanItsCreditsAtThePeer) {
   Start(0);

@@ -105,6 +105,7 @@ class ExchangeTestBase : public testing::TestWithParam<NetworkHarnessFactory> {
     options.leader_epoch = 3;
     options.attempt = 2;
     options.worker_index = worker;
+    options.credits_per_stream = 0;  // Every channel has 16, however many there are.
     return options;
   }
   void Start(uint32_t worker, ExchangeOptions options, const std::string& address = "localhost:0") {

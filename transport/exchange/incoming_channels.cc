@@ -39,7 +39,8 @@ void IncomingChannels::Register(ChannelId id, uint32_t from_worker, ChannelRecei
     channel->id = id;
     channel->from_worker = from_worker;
     channel->receiver = receiver;
-    channel->to_grant = options_.credits_per_channel;
+    channel->credits = options_.credits_per_channel;
+    channel->to_grant = channel->credits;
     WEIR_CHECK(channels_.emplace(id, std::move(made)).second);
     const auto sender = senders_.find(from_worker);
     if (sender != senders_.end()) {
@@ -77,7 +78,7 @@ void IncomingChannels::Grant(ChannelId id, uint32_t n) {
     // In groups of half of them: the sender goes on with one half while the other comes back, and
     // is woken only twice for all. A sender that waits for credits gets them: then all of them are
     // either to be consumed yet or counted here.
-    if (channel.to_grant < std::max(1u, options_.credits_per_channel / 2)) return;
+    if (channel.to_grant < std::max(1u, channel.credits / 2)) return;
     stream = channel.stream->shared_from_this();
     grants = TakeGrants(*stream);
   }
@@ -134,6 +135,13 @@ absl::Status IncomingChannels::Join(uint32_t worker,
         channel->stream = stream.get();
         stream->granting_.push_back(channel.get());
       }
+    }
+    for (IncomingChannel* channel : stream->granting_) {
+      const auto part =
+          options_.credits_per_stream / static_cast<uint32_t>(stream->granting_.size());
+      if (part <= channel->credits) break;
+      channel->to_grant += part - channel->credits;
+      channel->credits = part;
     }
     std::sort(stream->granting_.begin(), stream->granting_.end(),
               [](const auto* a, const auto* b) { return a->id < b->id; });

@@ -31,6 +31,7 @@ struct IncomingChannel {
   std::atomic<int64_t> allowance{0};
 
   // Under the mutex of IncomingChannels.
+  uint32_t credits = 0;  // in all: granted, used and not given back, or to grant
   uint32_t to_grant = 0;
   IncomingStream* stream = nullptr;
 
