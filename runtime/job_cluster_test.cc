@@ -22,6 +22,7 @@ class SimCluster {
       options.attempt = 1;
       options.worker_index = i;
       options.credits_per_channel = 1 + static_cast<uint32_t>(world_.random().Below(16));
+      options.credits_per_stream = 0;  // Few channels have no more than that either.
       auto exchange = MakeExchange(*worker->env, "worker-" + std::to_string(i) + ":0", options);
       EXPECT_TRUE(exchange.ok()) << exchange.status();
       worker->exchange = *std::move(exchange);

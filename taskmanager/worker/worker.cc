@@ -146,6 +146,8 @@ class RuntimeWorker final : public Worker {
     exchange.attempt = spec_.key.attempt;
     exchange.worker_index = spec_.key.index;
     exchange.credits_per_channel = static_cast<uint32_t>(settings.Get(options::kCreditsPerChannel));
+    // In proportion, so that who lowers the setting to save memory saves it with few channels too.
+    exchange.credits_per_stream = 4 * exchange.credits_per_channel;
     WEIR_ASSIGN_OR_RETURN(exchange_, MakeExchange(env_, StrCat(spec_.listen_host, ":0"), exchange));
     ServerMethods methods;
     methods.unary.push_back(TypedUnary<proto::DeployRequest, proto::DeployResponse>(
