@@ -107,10 +107,10 @@ inline constexpr MemoryOption kWorkerOutput{"taskmanager.system-out.max-size", 1
 inline constexpr MemoryOption kWorkerMemory{
     "taskmanager.memory.worker.size", 0, 0, int64_t{1} << 50,
     "Memory of a worker process; beyond it the worker ends and its job fails. 0: no limit."};
-inline constexpr IntOption kCreditsPerChannel{"taskmanager.network.credits-per-channel", 16, 1,
-                                              65536,
-                                              "Buffers that a receiver grants each channel from "
-                                              "another process; few channels share 64 of them."};
+inline constexpr IntOption kCreditsPerChannel{
+    "taskmanager.network.credits-per-channel", 16, 1, 65536,
+    "Buffers that a receiver grants each channel from "
+    "another process; fewer than 4 share 4 times as many."};
 inline constexpr IntOption kBatchRecords{
     "taskmanager.network.batch-records", 1024, 1, 65536,
     "Records that travel together between operators, at most."};
