@@ -155,11 +155,11 @@ Outcome Engine(Input<Event>& events, const Case& c) {
     if (c.slide == c.size) {
       keyed.Window(Tumbling{Duration(c.size)})
           .Aggregate("sum", Sum{&Event::value})
-          .To("out", SinkTo<Result>(out, add));
+          .To("out", SinkTo(out, add));
     } else {
       keyed.Window(Sliding{Duration(c.size), Duration(c.slide)})
           .Aggregate("sum", Sum{&Event::value})
-          .To("out", SinkTo<Result>(out, add));
+          .To("out", SinkTo(out, add));
     }
   });
   if (const absl::Status status = RunEmbedded(job, 1, 1); !status.ok()) {

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
               .Map(mixed)
               .Filter(not_huge)
               .Map(shifted)
-              .To("out", bench::SinkTo<Pair>(out, add));
+              .To("out", bench::SinkTo(out, add));
         });
         if (const absl::Status status = bench::RunEmbedded(job, 1, 1); !status.ok()) {
           std::fprintf(stderr, "%s\n", status.ToString().c_str());

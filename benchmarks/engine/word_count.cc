@@ -103,7 +103,7 @@ Outcome Engine(Input<Line>& lines) {
         .KeyBy([](const std::string& word) -> const std::string& { return word; })
         .Window(Tumbling{Duration(1'000'000'000)})
         .Aggregate("count", Count{})
-        .To("out", SinkTo<Result>(out, [](const Result& r, Outcome& o) {
+        .To("out", SinkTo(out, [](const Result& r, Outcome& o) {
               o.Add(TextHash(r.key), 0, static_cast<std::uint64_t>(r.value));
             }));
   });

@@ -120,50 +120,29 @@ class MemorySource {
   Input<T>& input_;
 };
 
-// A sink that adds add(record, outcome) up over one subtask. `outcome` outlives the job.
-template <class T, class Add>
-class OutcomeSink {
+// A function for a ForEach sink that adds add(record, outcome) up over one subtask. `outcome`
+// outlives the job.
+template <class Add>
+class OutcomeSum {
  public:
-  OutcomeSink(Outcome& outcome, Add add) : outcome_(outcome), add_(std::move(add)) {}
-  auto MakeFactory() const {
-    return [&outcome = outcome_, add = add_]() -> std::unique_ptr<SinkWriter> {
-      return std::make_unique<Writer>(outcome, add);
-    };
+  OutcomeSum(Outcome& outcome, Add add) : outcome_(&outcome), add_(std::move(add)) {}
+  template <class T>
+  void operator()(const T& record) {
+    add_(record, local_);
+  }
+  void Finish() {
+    outcome_->results += local_.results;
+    outcome_->digest += local_.digest;
   }
 
  private:
-  class Writer final : public SinkWriter {
-   public:
-    Writer(Outcome& outcome, Add add) : outcome_(outcome), add_(std::move(add)) {}
-    absl::Status Open(OperatorContext&) override { return absl::OkStatus(); }
-    absl::Status Write(BatchBase& base) override {
-      auto& batch = static_cast<Batch<T>&>(base);
-      // In registers, as in the loop.
-      Outcome local = local_;
-      for (const T& record : batch.records) add_(record, local);
-      local_ = local;
-      batch.Clear();
-      return absl::OkStatus();
-    }
-    bool Blocked() const override { return false; }
-    absl::Status Flush() override { return absl::OkStatus(); }
-    absl::StatusOr<bool> Finish() override {
-      outcome_.results += local_.results;
-      outcome_.digest += local_.digest;
-      return true;
-    }
-
-   private:
-    Outcome& outcome_;
-    Add add_;
-    Outcome local_;
-  };
-  Outcome& outcome_;
+  Outcome* outcome_;
   Add add_;
+  Outcome local_;
 };
-template <class T, class Add>
-OutcomeSink<T, Add> SinkTo(Outcome& outcome, Add add) {
-  return OutcomeSink<T, Add>(outcome, std::move(add));
+template <class Add>
+ForEach<OutcomeSum<Add>> SinkTo(Outcome& outcome, Add add) {
+  return {OutcomeSum<Add>(outcome, std::move(add))};
 }
 
 }  // namespace weir::bench

@@ -1,6 +1,7 @@
 #include "weir/stream.h"
 
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,89 @@ TEST(StreamTest, AFusedChainKeepsTheTimestampOfTheRecordThatAResultComesFrom) {
   EXPECT_THAT(harness.Take<std::int64_t>(),
               ElementsAre(Timed<std::int64_t>{20, 20}, Timed<std::int64_t>{20, 20},
                           Timed<std::int64_t>{30, 30}, Timed<std::int64_t>{30, 30}));
+}
+
+// Drives a sink's writer as the harness drives an operator.
+class WriterOperator final : public Operator {
+ public:
+  explicit WriterOperator(std::unique_ptr<SinkWriter> writer) : writer_(std::move(writer)) {}
+  absl::Status Open(OperatorContext& context) override { return writer_->Open(context); }
+  absl::Status ProcessBatch(std::size_t, BatchBase& batch) override {
+    absl::Status status = writer_->Write(batch);
+    EXPECT_TRUE(!status.ok() || batch.empty());
+    return status.ok() ? writer_->Flush() : status;
+  }
+  absl::StatusOr<bool> Finish() override { return writer_->Finish(); }
+  void Close() override { writer_->Close(); }
+
+ private:
+  std::unique_ptr<SinkWriter> writer_;
+};
+
+// What a sink function saw, in order.
+std::vector<std::string>& Seen() {
+  static std::vector<std::string> seen;
+  return seen;
+}
+struct RichSink {
+  void Open(FunctionContext& context) { Seen().push_back("open " + context.uid()); }
+  void operator()(std::int64_t page) { Seen().push_back(std::to_string(page)); }
+  void Flush() { Seen().push_back("flush"); }
+  void Finish() { Seen().push_back("finish"); }
+  void Close() { Seen().push_back("close"); }
+};
+
+TEST(StreamTest, AFunctionAtTheEndIsOneSinkWithTheStepsBeforeIt) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("clicks", Files{.path = "in"})
+        .Map("parse", [](const Click& click) { return click.page; })
+        .FlatMap([](std::int64_t page) { return std::vector<std::int64_t>{page, page + 1}; })
+        .Filter([](std::int64_t page) { return page != 2; })
+        .To("out", ForEach{RichSink()});
+  });
+  EXPECT_THAT(job.errors, IsEmpty());
+  ASSERT_THAT(job.nodes, SizeIs(2));
+  const NodeDefinition& sink = job.nodes[1];
+  EXPECT_EQ(sink.kind, NodeKind::kSink);
+  EXPECT_EQ(sink.uid, "parse+out");
+  EXPECT_EQ(sink.description, "Map-FlatMap-Filter-Sink(function)");
+  EXPECT_EQ(sink.record_type, &RecordTypeOf<Click>());
+  ASSERT_THAT(job.edges, SizeIs(1));
+  EXPECT_EQ(job.edges[0].type, &RecordTypeOf<Click>());
+
+  Seen().clear();
+  {
+    OperatorHarness harness([&] { return std::make_unique<WriterOperator>(sink.make_sink()); });
+    ASSERT_TRUE(harness.Open().ok());
+    ASSERT_TRUE(harness.Process<Click>({{{"a", 1, {}}, 10}, {{"b", 5, {}}, 20}}).ok());
+    ASSERT_TRUE(harness.Finish().ok());
+  }
+  EXPECT_THAT(Seen(), ElementsAre("open operator", "1", "5", "6", "flush", "finish", "close"));
+}
+
+TEST(StreamTest, ASinkFunctionThatThrowsFailsWithItsReason) {
+  const JobDefinition job = Define([](Job& j) {
+    j.From<Click>("clicks", Files{.path = "in"}).To("out", ForEach{[](const Click& click) {
+                                                      throw std::runtime_error("no " + click.user);
+                                                    }});
+  });
+  OperatorHarness harness(
+      [&] { return std::make_unique<WriterOperator>(job.nodes[1].make_sink()); });
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.Process<Click>({{{"ann", 1, {}}, 10}}).message(), HasSubstr("no ann"));
+}
+
+TEST(StreamTest, ANamedStreamIsComputedOnceForSeveralSinkFunctions) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto pages = j.From<Click>("clicks", Files{.path = "in"}).Map("page", &Click::page);
+    pages.To("first", ForEach{[](std::int64_t) {}});
+    pages.To("second", ForEach{[](std::int64_t) {}});
+  });
+  EXPECT_THAT(job.errors, IsEmpty());
+  ASSERT_THAT(job.nodes, SizeIs(4));
+  EXPECT_EQ(job.nodes[1].uid, "page");
+  EXPECT_EQ(job.nodes[2].uid, "first");
+  EXPECT_EQ(job.nodes[3].uid, "second");
 }
 
 TEST(StreamTest, ACollectorEmitsAnyNumberOfRecords) {

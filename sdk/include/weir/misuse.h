@@ -9,6 +9,7 @@
 
 #include "weir/aggregates.h"
 #include "weir/connectors.h"
+#include "weir/for_each.h"
 #include "weir/functions.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
@@ -168,6 +169,8 @@ inline constexpr bool kProcessArguments<F, Uid, A...> =
 
 template <class C, class T>
 concept SinkFor = HostConnector<C> || (PluginSink<C> && kWritesRecord<C, T>);
+template <class C, class T>
+concept FunctionSinkFor = kIsForEach<C> && kTakesEach<C, T>;
 template <class C, class T>
 concept SourceFor = HostConnector<C> || (PluginSource<C> && kMakesRecord<C, T>);
 

@@ -4,6 +4,7 @@
 
 #include "weir/aggregates.h"
 #include "weir/connectors.h"
+#include "weir/for_each.h"
 #include "weir/job.h"
 #include "weir/keyed_stream.h"
 #include "weir/plugin_export.h"

@@ -11,6 +11,7 @@
 
 #include "weir/codec.h"
 #include "weir/connectors.h"
+#include "weir/for_each.h"
 #include "weir/functions.h"
 #include "weir/fused_operator.h"
 #include "weir/graph_builder.h"
@@ -326,15 +327,12 @@ class Stream {
     return {};
   }
 
-  // Writes the records: weir::Files{...}, weir::Print{}, ...
+  // Writes the records: weir::Files{...}, weir::Print{}, weir::ForEach{f}, ...
   template <internal::SinkFor<T> Connector>
   void To(std::string uid, const Connector& connector,
           std::source_location where = std::source_location::current()) const {
-    const internal::Upstream upstream = Close();
     NodeDefinition node;
     node.uid = std::move(uid);
-    node.kind = NodeKind::kSink;
-    node.record_type = &RecordTypeOf<T>();
     node.parallelism = parallelism_;
     if constexpr (requires { connector.ToSpec(); }) {
       node.connector = connector.ToSpec();
@@ -343,14 +341,28 @@ class Stream {
       node.make_sink = connector.MakeFactory();
       node.description = "Sink(plugin)";
     }
-    const std::uint32_t id = graph_->AddNode(std::move(node), nullptr, where);
-    graph_->Connect(upstream, id, 0, &RecordTypeOf<T>());
+    AddSink<T>(std::move(node), Close(), where);
+  }
+  template <internal::FunctionSinkFor<T> Connector>
+  void To(std::string uid, Connector connector,
+          std::source_location where = std::source_location::current()) const& {
+    Closed().AddFunctionSink(std::move(uid), std::move(connector.f), parallelism_, where);
+  }
+  template <internal::FunctionSinkFor<T> Connector>
+  void To(std::string uid, Connector connector,
+          std::source_location where = std::source_location::current()) && {
+    if (closed_->has_value()) {
+      Closed().AddFunctionSink(std::move(uid), std::move(connector.f), parallelism_, where);
+    } else {
+      AddFunctionSink(std::move(uid), std::move(connector.f), parallelism_, where);
+    }
   }
   template <class Connector>
-    requires(!HostConnector<Connector> && !PluginSink<Connector>)
+    requires(!HostConnector<Connector> && !PluginSink<Connector> &&
+             !internal::kIsForEach<Connector>)
   WEIR_USAGE_ERROR(
-      "To(uid, sink): this is no sink; use weir::Files, weir::Print or weir::Blackhole, or a value "
-      "whose MakeFactory() makes weir::SinkWriters")
+      "To(uid, sink): this is no sink; use weir::Files, weir::Print, weir::Blackhole or "
+      "weir::ForEach{f}, or a value whose MakeFactory() makes weir::SinkWriters")
   void To(std::string, const Connector&) const {
     internal::NeverRun();
   }
@@ -358,6 +370,14 @@ class Stream {
     requires(PluginSink<Connector> && !internal::kWritesRecord<Connector, T>)
   WEIR_USAGE_ERROR(
       "To(uid, sink): the sink writes another type of record than the stream has; Map to it first")
+  void To(std::string, const Connector&) const {
+    internal::NeverRun();
+  }
+  template <class Connector>
+    requires(internal::kIsForEach<Connector> && !internal::FunctionSinkFor<Connector, T>)
+  WEIR_USAGE_ERROR(
+      "To(uid, weir::ForEach{f}): f cannot be called with a record of the stream; let it take "
+      "(const T& record), where T is the stream's record type")
   void To(std::string, const Connector&) const {
     internal::NeverRun();
   }
@@ -447,6 +467,29 @@ class Stream {
   }
   static void Append(internal::Upstream& all, internal::Upstream more) {
     for (const internal::PortRef& port : more.ports) all.ports.push_back(port);
+  }
+
+  template <class In>
+  void AddSink(NodeDefinition node, const internal::Upstream& upstream,
+               const std::source_location& where) const {
+    node.kind = NodeKind::kSink;
+    node.record_type = &RecordTypeOf<In>();
+    const std::uint32_t id = graph_->AddNode(std::move(node), nullptr, where);
+    graph_->Connect(upstream, id, 0, &RecordTypeOf<In>());
+  }
+  // The steps that are not closed yet and f become one sink.
+  template <class F>
+  void AddFunctionSink(const std::string& uid, F f, std::uint32_t parallelism,
+                       const std::source_location& where) const {
+    const internal::StepNames names = names_.With(uid, "Sink(function)", where);
+    NodeDefinition node;
+    node.uid = names.uid;
+    node.description = names.description;
+    node.parallelism = parallelism;
+    node.make_sink = [stage = stage_, f = std::move(f)] {
+      return std::make_unique<internal::FusedSink<T, Stage, F>>(stage, f);
+    };
+    AddSink<typename Stage::In>(std::move(node), upstream_, where);
   }
 
   template <class F>

@@ -148,6 +148,7 @@ WEIR_JOB(job) {
   orders.To("p", NoFunction());  // MISUSE: To(uid, sink): this is no sink
   orders.To("p", weir::Collection{.records = std::vector<Order>()});  // MISUSE: To(uid, sink): this is no sink
   orders.To("p", SinkOfOthers());  // MISUSE: To(uid, sink): the sink writes another type of record than the
+  orders.To("p", weir::ForEach{[](const Other&) {}});  // MISUSE: To(uid, weir::ForEach{f}): f cannot be called with a record of
   orders.To(weir::Print{});  // MISUSE: To(uid, sink): the sink has no uid
   orders.Process<NoFunction>("p").To("print", weir::Print{});  // MISUSE: Process<F>(uid, args...): F must derive from
   orders.Process<Visits>("p").To("print", weir::Print{});  // MISUSE: Process<F>(uid, args...): F must derive from
