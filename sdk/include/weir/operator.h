@@ -88,6 +88,27 @@ class KeyedStateTable {
   virtual std::size_t memory_bytes() const = 0;
 };
 
+// How the items of an operator's list are dealt out when it is restored (semantics rule 49).
+enum class Redistribution {
+  kSplit,      // dealt out round-robin in the order of the subtasks; with the same parallelism each keeps its own
+  kUnion,      // every subtask gets all items of all
+  kBroadcast,  // every subtask has the same items: a new one gets those of one old one
+};
+
+// State of one operator that belongs to no key: a list of items, each in the operator's own encoding.
+class OperatorListState {
+ public:
+  virtual ~OperatorListState() = default;
+  // Unique within the operator.
+  virtual const std::string& name() const = 0;
+  // Of an item, in the notation of docs/FORMATS.md.
+  virtual const std::string& type() const = 0;
+  virtual Redistribution redistribution() const = 0;
+  virtual void Write(std::vector<std::string>& items) const = 0;
+  // Adds what Write wrote. kDataLoss if malformed.
+  virtual absl::Status Read(const std::vector<std::string_view>& items) = 0;
+};
+
 // One subtask of an operator. Every call comes from the task's thread, never two at once. Between two calls it is
 // consistent: that is where a snapshot is taken. Calls that return StatusOr<bool> return false when they stopped because an
 // output is Blocked; they are then called again with the same argument before anything else.
@@ -120,6 +141,8 @@ class Operator {
 
   // The keyed state, after Open; for snapshots and restore.
   virtual std::vector<KeyedStateTable*> keyed_state() { return {}; }
+  // The state that belongs to no key, after Open.
+  virtual std::vector<OperatorListState*> list_state() { return {}; }
 };
 
 }  // namespace weir
