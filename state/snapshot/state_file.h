@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace weir {
+
+// A state file: what one task has written at one checkpoint. Byte by byte in docs/FORMATS.md
+// ("Checkpoints"): a header, the payloads, a directory of them, a footer.
+
+inline constexpr uint32_t kStateFileVersion = 1;
+inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
+inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
+inline constexpr size_t kStateFileHeaderBytes = 16;
+inline constexpr size_t kStateFileFooterBytes = 32;
+// What reader and writer keep in memory: about ten million entries.
+inline constexpr uint64_t kMaxStateFileDirectoryBytes = 256 << 20;
+
+// What the entries of a section are: key groups, or items that are dealt out when they are restored
+// (semantics rule 49). The values are those of the format.
+enum class StateKind : uint8_t {
+  kKeyed = 1,
+  kSplitList = 2,
+  kUnionList = 3,
+  kBroadcastList = 4,
+};
+
+// Names one state of one operator. A file has at most one section of a uid, a state and whether it
+// is keyed.
+struct StateSection {
+  std::string uid;
+  std::string state;
+  // In the notation of docs/FORMATS.md.
+  std::string type;
+  StateKind kind = StateKind::kKeyed;
+
+  bool operator==(const StateSection&) const = default;
+};
+
+}  // namespace weir

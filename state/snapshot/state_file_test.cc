@@ -1,0 +1,304 @@
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/strings.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/checkpoint.pb.h"
+#include "state/snapshot/state_file_reader.h"
+#include "state/snapshot/state_file_writer.h"
+#include "state/testing/file_systems.h"
+
+namespace weir {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr uint64_t kMaxBytes = 64 << 20;
+
+std::string Message(const absl::Status& status) { return std::string(ToStd(status.message())); }
+
+class StateFileTest : public testing::TestWithParam<FilesUnderTestFactory> {
+ protected:
+  std::unique_ptr<StateFileWriter> Writer(const std::string& name = "f") {
+    auto writer = StateFileWriter::Create(files_, dir_, name);
+    EXPECT_TRUE(writer.ok()) << writer.status();
+    return *std::move(writer);
+  }
+  std::unique_ptr<StateFileReader> Reader(const std::string& name = "f") {
+    auto reader = StateFileReader::Open(files_, dir_ + "/" + name);
+    EXPECT_TRUE(reader.ok()) << reader.status();
+    return *std::move(reader);
+  }
+  static std::string Read(StateFileReader& reader, const StateFileReader::Entry& entry) {
+    std::string bytes = "from before";
+    const absl::Status status = reader.Read(entry, bytes);
+    return status.ok() ? bytes : status.ToString();
+  }
+  void Overwrite(const std::string& name, std::string_view content) {
+    ASSERT_TRUE(WriteFileAtomically(files_, dir_ + "/" + name, content).ok());
+  }
+  std::string Content(const std::string& name = "f") {
+    return *ReadFile(files_, dir_ + "/" + name, kMaxBytes);
+  }
+  // Three sections, one of them empty.
+  proto::StateFile WriteExample(const std::string& name = "f") {
+    auto writer = Writer(name);
+    EXPECT_TRUE(writer->BeginSection({"count", "sums", "string->int64", StateKind::kKeyed}).ok());
+    for (uint32_t group : {0u, 7u, 8u, 127u}) {
+      EXPECT_TRUE(writer->BeginKeyGroup(group).ok());
+      EXPECT_TRUE(writer->Append(StrCat("group ", group)).ok());
+    }
+    EXPECT_TRUE(writer->BeginSection({"count", "none", "bool", StateKind::kKeyed}).ok());
+    EXPECT_TRUE(writer->BeginSection({"source", "splits", "string", StateKind::kSplitList}).ok());
+    for (const char* item : {"one", "", "three"}) {
+      EXPECT_TRUE(writer->BeginItem().ok());
+      EXPECT_TRUE(writer->Append(item).ok());
+    }
+    auto file = writer->Finish();
+    EXPECT_TRUE(file.ok()) << file.status();
+    return *std::move(file);
+  }
+
+  const std::unique_ptr<FilesUnderTest> disk_ = GetParam()();
+  FileSystem& files_ = disk_->files();
+  const std::string dir_ = disk_->folder();
+};
+
+INSTANTIATE_TEST_SUITE_P(OnDisk, StateFileTest, BothFileSystems(), NameOfFileSystem);
+
+TEST_P(StateFileTest, WhatIsWrittenIsRead) {
+  WriteExample();
+  const auto reader = Reader();
+  ASSERT_EQ(reader->sections().size(), 3u);
+  const StateSection expected{"count", "sums", "string->int64", StateKind::kKeyed};
+  EXPECT_EQ(reader->sections()[0].info, expected);
+
+  const auto* sums = reader->Find("count", "sums", true);
+  ASSERT_NE(sums, nullptr);
+  ASSERT_EQ(sums->entries.size(), 4u);
+  EXPECT_EQ(sums->entries[1].key_group, 7u);
+  EXPECT_EQ(Read(*reader, sums->entries[1]), "group 7");
+  EXPECT_EQ(Read(*reader, sums->entries[0]), "group 0");
+
+  const auto* none = reader->Find("count", "none", true);
+  ASSERT_NE(none, nullptr);
+  EXPECT_TRUE(none->entries.empty());
+
+  const auto* splits = reader->Find("source", "splits", false);
+  ASSERT_NE(splits, nullptr);
+  EXPECT_EQ(splits->info.kind, StateKind::kSplitList);
+  std::vector<std::string> items;
+  for (const auto& entry : splits->entries) items.push_back(Read(*reader, entry));
+  EXPECT_THAT(items, ElementsAre("one", "", "three"));
+
+  EXPECT_EQ(reader->Find("source", "splits", true), nullptr);
+  EXPECT_EQ(reader->Find("sourc", "splits", false), nullptr);
+}
+
+TEST_P(StateFileTest, OnlyTheKeyGroupsOfARangeAreRead) {
+  WriteExample();
+  const auto reader = Reader();
+  const auto* sums = reader->Find("count", "sums", true);
+  const auto groups = [&](uint32_t first, uint32_t last) {
+    std::vector<uint32_t> found;
+    for (const auto& entry : StateFileReader::KeyGroups(*sums, first, last)) {
+      found.push_back(entry.key_group);
+    }
+    return found;
+  };
+  EXPECT_THAT(groups(0, UINT32_MAX), ElementsAre(0, 7, 8, 127));
+  EXPECT_THAT(groups(1, 7), ElementsAre(7));
+  EXPECT_THAT(groups(7, 8), ElementsAre(7, 8));
+  EXPECT_THAT(groups(9, 126), ElementsAre());
+  EXPECT_THAT(groups(127, 127), ElementsAre(127));
+  EXPECT_THAT(groups(128, UINT32_MAX), ElementsAre());
+}
+
+TEST_P(StateFileTest, TheResultHasTheSizeAndTheDigestOfTheFile) {
+  const proto::StateFile file = WriteExample("3-1-0.state");
+  EXPECT_EQ(file.name(), "3-1-0.state");
+  const std::string content = Content("3-1-0.state");
+  EXPECT_EQ(file.bytes(), content.size());
+  EXPECT_EQ(file.digest(), Hash64(content));
+}
+
+TEST_P(StateFileTest, LargePayloadsComeInPiecesOfAnySize) {
+  std::string payload;
+  for (size_t i = 0; i < 3'000'000; ++i) payload.push_back(static_cast<char>(i * i >> 7));
+  auto writer = Writer();
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kUnionList}).ok());
+  for (size_t piece : {1'000u, 262'144u, 262'143u, 3'000'000u}) {
+    ASSERT_TRUE(writer->BeginItem().ok());
+    for (size_t at = 0; at < payload.size(); at += piece) {
+      ASSERT_TRUE(writer->Append(std::string_view(payload).substr(at, piece)).ok());
+    }
+  }
+  EXPECT_EQ(writer->payload_bytes(), 12'000'000u);
+  const auto file = writer->Finish();
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->digest(), Hash64(Content()));
+  const auto reader = Reader();
+  for (const auto& entry : reader->sections()[0].entries) {
+    EXPECT_TRUE(Read(*reader, entry) == payload);
+  }
+}
+
+TEST_P(StateFileTest, AKeyGroupWithoutBytesIsLeftOut) {
+  auto writer = Writer();
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kKeyed}).ok());
+  ASSERT_TRUE(writer->BeginKeyGroup(1).ok());
+  ASSERT_TRUE(writer->BeginKeyGroup(2).ok());
+  ASSERT_TRUE(writer->Append("").ok());
+  ASSERT_TRUE(writer->BeginKeyGroup(3).ok());
+  ASSERT_TRUE(writer->Append("x").ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const auto reader = Reader();
+  ASSERT_EQ(reader->sections()[0].entries.size(), 1u);
+  EXPECT_EQ(reader->sections()[0].entries[0].key_group, 3u);
+}
+
+TEST_P(StateFileTest, AFileWithoutSectionsIsWhole) {
+  ASSERT_TRUE(Writer()->Finish().ok());
+  EXPECT_TRUE(Reader()->sections().empty());
+}
+
+TEST_P(StateFileTest, OneStateCannotBeWrittenTwice) {
+  auto writer = Writer();
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kKeyed}).ok());
+  ASSERT_TRUE(writer->BeginSection({"b", "s", "t", StateKind::kKeyed}).ok());
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kUnionList}).ok());
+  const absl::Status status = writer->BeginSection({"a", "s", "u", StateKind::kSplitList});
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(Message(status), HasSubstr("operator 'a' has two states with the name 's'"));
+  // The error stays.
+  EXPECT_EQ(writer->BeginItem(), status);
+  EXPECT_EQ(writer->Finish().status(), status);
+}
+
+TEST_P(StateFileTest, AFileThatIsThereIsNotOverwritten) {
+  WriteExample();
+  const std::string before = Content();
+  const auto again = StateFileWriter::Create(files_, dir_, "f");
+  EXPECT_TRUE(absl::IsAlreadyExists(again.status())) << again.status();
+  EXPECT_EQ(Content(), before);
+}
+
+TEST_P(StateFileTest, AFileThatWasNotFinishedIsNotAccepted) {
+  {
+    auto writer = Writer();
+    ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kKeyed}).ok());
+    ASSERT_TRUE(writer->BeginKeyGroup(1).ok());
+    ASSERT_TRUE(writer->Append(std::string(1 << 20, 'x')).ok());
+  }
+  const auto reader = StateFileReader::Open(files_, dir_ + "/f");
+  EXPECT_TRUE(absl::IsDataLoss(reader.status())) << reader.status();
+  EXPECT_THAT(Message(reader.status()), HasSubstr("truncated"));
+}
+
+TEST_P(StateFileTest, WhatIsNotThereIsNotFoundAndNamed) {
+  const auto reader = StateFileReader::Open(files_, dir_ + "/none");
+  EXPECT_TRUE(absl::IsNotFound(reader.status())) << reader.status();
+  EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/none"));
+  const auto writer = StateFileWriter::Create(files_, dir_ + "/gone", "f");
+  EXPECT_TRUE(absl::IsNotFound(writer.status())) << writer.status();
+  EXPECT_THAT(Message(writer.status()), HasSubstr("execution.checkpointing.dir"));
+}
+
+TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
+  WriteExample();
+  std::string content = Content();
+  content[8] = 2;
+  Overwrite("f", content);
+  const auto reader = StateFileReader::Open(files_, dir_ + "/f");
+  EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 2"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
+}
+
+TEST_P(StateFileTest, DamageOfAPayloadIsFoundWhenItIsReadAndHurtsNoOther) {
+  WriteExample();
+  std::string content = Content();
+  content[content.find("group 7") + 6] = '6';
+  Overwrite("f", content);
+  const auto reader = Reader();
+  const auto& entries = reader->Find("count", "sums", true)->entries;
+  EXPECT_EQ(Read(*reader, entries[0]), "group 0");
+  EXPECT_EQ(Read(*reader, entries[2]), "group 8");
+  std::string bytes;
+  const absl::Status status = reader->Read(entries[1], bytes);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(Message(status), HasSubstr("wrong digest"));
+  EXPECT_EQ(bytes, "");
+}
+
+TEST_P(StateFileTest, AFileThatShrinksWhileItIsReadIsDamaged) {
+  WriteExample();
+  const auto reader = Reader();
+  ASSERT_TRUE(files_.OpenForWrite(dir_ + "/f", FileSystem::WriteMode::kTruncate).ok());
+  std::string bytes;
+  const absl::Status status = reader->Read(reader->sections()[0].entries[0], bytes);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
+class StateFileFaultTest : public testing::Test {
+ protected:
+  SimulatedFiles disk_;
+};
+
+TEST_F(StateFileFaultTest, AFullDiskIsAnErrorThatSaysWhatToDo) {
+  disk_.disk().set_capacity_bytes(300'000);
+  auto writer = StateFileWriter::Create(disk_.files(), disk_.folder(), "f");
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", StateKind::kKeyed}).ok());
+  ASSERT_TRUE((*writer)->BeginKeyGroup(1).ok());
+  const absl::Status status = (*writer)->Append(std::string(400'000, 'x'));
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(Message(status), HasSubstr("/checkpoints/f"));
+  EXPECT_THAT(Message(status), HasSubstr("make room"));
+  disk_.disk().set_capacity_bytes(UINT64_MAX);
+  EXPECT_EQ((*writer)->Finish().status(), status);
+}
+
+TEST_F(StateFileFaultTest, AnyFailedOperationFailsTheWriter) {
+  // Every operation on the disk in turn.
+  for (int failing = 0;; ++failing) {
+    SimulatedFiles files;
+    int count = 0;
+    files.disk().set_fault([&](std::string_view operation, const std::string& path) {
+      if (count++ != failing) return absl::OkStatus();
+      return absl::UnavailableError(StrCat(operation, " of '", path, "' fails"));
+    });
+    const auto write = [&]() -> absl::Status {
+      auto writer = StateFileWriter::Create(files.files(), files.folder(), "f");
+      if (!writer.ok()) return writer.status();
+      return (*writer)->Finish().status();
+    };
+    const absl::Status status = write();
+    if (count <= failing) {
+      EXPECT_TRUE(status.ok());
+      EXPECT_EQ(failing, 5);  // create, append, sync, close, sync of the folder
+      return;
+    }
+    EXPECT_TRUE(absl::IsUnavailable(status)) << failing << ": " << status;
+  }
+}
+
+TEST_F(StateFileFaultTest, AFinishedFileSurvivesACrashOfTheHost) {
+  auto writer = StateFileWriter::Create(disk_.files(), disk_.folder(), "f");
+  ASSERT_TRUE(writer.ok());
+  const auto file = (*writer)->Finish();
+  ASSERT_TRUE(file.ok());
+  disk_.CrashAndRestart(SimDisk::Loss::kAllUnsynced);
+  const auto content = ReadFile(disk_.files(), disk_.folder() + "/f", kMaxBytes);
+  ASSERT_TRUE(content.ok()) << content.status();
+  EXPECT_EQ(Hash64(*content), file->digest());
+}
+
+}  // namespace
+}  // namespace weir
