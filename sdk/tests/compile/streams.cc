@@ -1,4 +1,4 @@
-// Jobs with mistakes. With MISUSE or NO_RECORDS defined each line marked with the word has a mistake, of which the compiler must
+// Jobs with mistakes. With MISUSE, NO_FIELD or NO_RECORDS defined each line marked with the word has a mistake, of which the compiler must
 // say what follows the word, once, pointing to the line; without, what is right. What NO_RECORDS turns on is found while templates are instantiated,
 // what MISUSE turns on later, when code is made for the calls.
 // clang-format off
@@ -162,8 +162,8 @@ WEIR_JOB(job) {
   by_customer.Process<Visits>("p", 3);  // MISUSE: Process<P>(uid, args...): the uid comes first, and P must have
 #endif
 #ifdef NO_FIELD
-  by_customer.Window(weir::Tumbling{1h}).Aggregate("n", weir::Sum{&Order::amout});  // NO_FIELD: is not a member of
-  orders.KeyBy(&Order::custommer);  // NO_FIELD: is not a member of
+  by_customer.Window(weir::Tumbling{1h}).Aggregate("n", weir::Sum{&Order::amout});  // NO_FIELD: amout
+  orders.KeyBy(&Order::custommer);  // NO_FIELD: custommer
 #endif
 #ifdef NO_RECORDS
   job.From<Order>("x", weir::Files{}, {.timestamp = &Order::amount});  // NO_RECORDS: t must be a member of type weir::EventTime
