@@ -215,8 +215,8 @@ TEST(ValidateJobGraphTest, ShowsTextFromOutsideEscapedAndCut) {
   proto::JobGraph graph = GoodGraph();
   graph.mutable_nodes(1)->set_uid("\x1b[31m" + std::string(500, 'x'));
   const std::string message(ValidateJobGraph(graph).message());
-  EXPECT_EQ(message.find('\x1b'), std::string::npos);
-  EXPECT_LT(message.size(), 400u);
+  EXPECT_THAT(message,
+              HasSubstr("'\\033[31m" + std::string(123, 'x') + "...' contains control characters"));
 }
 
 TEST(GraphHashTest, IsTheSameForTheSameGraphAndChangesWithAnyField) {
