@@ -43,6 +43,8 @@ class SimulatedFiles final : public FilesUnderTest {
   std::string folder() override { return "/checkpoints"; }
   SimDisk& disk() { return world_.disk("a"); }
   SimRandom& random() { return world_.random(); }
+  // Another process on the same disk.
+  SimEnv& StartOther() { return world_.StartProcess("b", "a"); }
   void CrashAndRestart(SimDisk::Loss loss) {
     world_.CrashHost("a", loss);
     env_ = &world_.StartProcess("a");
