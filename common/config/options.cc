@@ -6,6 +6,13 @@ const std::vector<AnyOption>& KnownOptions() {
   static const std::vector<AnyOption> kAll = {
       &options::kDefineTimeout,
       &options::kBufferTimeout,
+      &options::kCheckpointRetention,
+      &options::kCheckpointInterval,
+      &options::kMaxConcurrentCheckpoints,
+      &options::kCheckpointMinPause,
+      &options::kRetainedCheckpoints,
+      &options::kCheckpointTimeout,
+      &options::kTolerableFailedCheckpoints,
       &options::kHeartbeatInterval,
       &options::kHeartbeatTimeout,
       &options::kTmpDirs,

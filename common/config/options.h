@@ -134,6 +134,30 @@ inline constexpr DurationOption kWatermarkInterval{
     "pipeline.auto-watermark-interval", absl::Milliseconds(5), absl::ZeroDuration(),
     absl::Minutes(10), "How often sources send watermarks; 0: after every batch."};
 
+inline constexpr DurationOption kCheckpointInterval{
+    "execution.checkpointing.interval", absl::ZeroDuration(), absl::ZeroDuration(),
+    absl::Hours(24 * 7), "How often a checkpoint is taken; 0: never, but savepoints can be."};
+inline constexpr DurationOption kCheckpointMinPause{
+    "execution.checkpointing.min-pause", absl::ZeroDuration(), absl::ZeroDuration(),
+    absl::Hours(24 * 7), "How long at least from the end of a checkpoint to the next one."};
+inline constexpr DurationOption kCheckpointTimeout{
+    "execution.checkpointing.timeout", absl::Minutes(10), absl::Milliseconds(10),
+    absl::Hours(24 * 7), "A checkpoint that some subtask has not acknowledged by then fails."};
+inline constexpr IntOption kTolerableFailedCheckpoints{
+    "execution.checkpointing.tolerable-failed-checkpoints", 0, 0, 1'000'000,
+    "How many checkpoints may fail one after the other; one more fails the job."};
+inline constexpr IntOption kMaxConcurrentCheckpoints{
+    "execution.checkpointing.max-concurrent-checkpoints", 1, 1, 100,
+    "How many checkpoints may be under way at a time."};
+inline constexpr IntOption kRetainedCheckpoints{
+    "execution.checkpointing.num-retained", 1, 1, 1'000,
+    "How many complete checkpoints are kept; older ones are deleted."};
+inline constexpr StringOption kCheckpointRetention{
+    "execution.checkpointing.externalized-checkpoint-retention", "DELETE_ON_CANCELLATION",
+    "DELETE_ON_CANCELLATION,RETAIN_ON_CANCELLATION",
+    "What becomes of the checkpoints of a cancelled job; those of a failed job stay, those of a "
+    "finished one go."};
+
 inline constexpr DurationOption kHeartbeatInterval{
     "heartbeat.interval", absl::Milliseconds(500), absl::Milliseconds(10), absl::Hours(1),
     "How often job manager, task managers and workers tell each other that they live."};

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace weir::proto {
+class CheckpointMetadata;
+class JobGraph;
+class JobRestore;
+}  // namespace weir::proto
+
+namespace weir::jobmanager {
+
+struct RestoreOptions {
+  // State of operators that the graph does not have is left behind, not an error.
+  bool allow_dropped_state = false;
+};
+
+// What a deployment of `graph` starts from: for every node that the checkpoint has state of, by its
+// operator id. `directory` is the folder of the metadata, absolute. `graph` has passed
+// ValidateJobGraph.
+//
+// kFailedPrecondition, naming the operator: state of one that the graph does not have, another
+// maximum parallelism, a parallelism above it. kDataLoss: the metadata contradicts itself.
+absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
+    const proto::CheckpointMetadata& metadata, const std::string& directory,
+    const proto::JobGraph& graph, RestoreOptions options = {});
+
+// Whether what refers to something in it finds it there: file indices, one entry a subtask, ids of
+// 16 bytes that are there once, names of files that stay below their folder. kDataLoss names the
+// first fault.
+absl::Status ValidateMetadata(const proto::CheckpointMetadata& metadata);
+
+}  // namespace weir::jobmanager

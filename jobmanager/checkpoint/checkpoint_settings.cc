@@ -1,0 +1,36 @@
+#include "jobmanager/checkpoint/checkpoint_settings.h"
+
+#include "common/base/strings.h"
+#include "common/config/settings.h"
+#include "common/config/values.h"
+
+namespace weir::jobmanager {
+
+absl::StatusOr<CheckpointSettings> CheckpointSettings::Make(const Settings& settings) {
+  CheckpointSettings result;
+  result.interval = settings.Get(options::kCheckpointInterval);
+  result.min_pause = settings.Get(options::kCheckpointMinPause);
+  result.timeout = settings.Get(options::kCheckpointTimeout);
+  result.tolerable_failed =
+      static_cast<uint32_t>(settings.Get(options::kTolerableFailedCheckpoints));
+  result.max_concurrent = static_cast<uint32_t>(settings.Get(options::kMaxConcurrentCheckpoints));
+  result.num_retained = static_cast<uint32_t>(settings.Get(options::kRetainedCheckpoints));
+  result.retention = settings.Get(options::kCheckpointRetention) == "RETAIN_ON_CANCELLATION"
+                         ? CheckpointRetention::kRetainOnCancellation
+                         : CheckpointRetention::kDeleteOnCancellation;
+
+  if (result.periodic() && result.interval < absl::Milliseconds(1)) {
+    return absl::InvalidArgumentError(StrCat(options::kCheckpointInterval.key, " is ",
+                                             FormatSettingDuration(result.interval),
+                                             "; it must be 0 (no checkpoints) or at least 1 ms"));
+  }
+  if (result.min_pause > absl::ZeroDuration() && result.max_concurrent > 1) {
+    return absl::InvalidArgumentError(StrCat(
+        "with ", options::kCheckpointMinPause.key, " (", FormatSettingDuration(result.min_pause),
+        ") checkpoints do not overlap: ", options::kMaxConcurrentCheckpoints.key,
+        " must be 1, not ", result.max_concurrent));
+  }
+  return result;
+}
+
+}  // namespace weir::jobmanager

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace weir::jobmanager {
+
+// The closed state machine of a checkpoint (failures rule 6).
+enum class CheckpointState {
+  kPending,     // its folder is prepared, then its tasks are waited for
+  kCompleting,  // all tasks have acknowledged; its metadata is being written
+  kCompleted,   // its metadata is durable: it exists
+  kAborted,
+};
+bool MayFollow(CheckpointState from, CheckpointState to);
+bool IsTerminal(CheckpointState state);
+// As Flink's tools show them; the first two are "IN_PROGRESS" there.
+std::string_view Name(CheckpointState state);
+
+enum class CheckpointKind {
+  kCheckpoint,
+  kSavepoint,
+  // The job ends with it.
+  kStopWithSavepoint,
+};
+std::string_view Name(CheckpointKind kind);
+inline bool IsSavepoint(CheckpointKind kind) { return kind != CheckpointKind::kCheckpoint; }
+// Whether its completion is told to the tasks, so that sinks commit: a savepoint that does not stop
+// the job commits nothing outside (semantics rule 47).
+inline bool CommitsOutside(CheckpointKind kind) { return kind != CheckpointKind::kSavepoint; }
+
+enum class AbortReason {
+  kNone,
+  kTimeout,
+  kDeclined,
+  kPrepareFailed,
+  // What the tasks told does not fit together, or refers to a file that is being deleted.
+  kBadState,
+  // It is known not to be written.
+  kMetadataFailed,
+  // Another one with a higher id is complete, or the task says that it went on with another one.
+  kSubsumed,
+  kJobNotRunning,
+};
+std::string_view Name(AbortReason reason);
+// Counts against execution.checkpointing.tolerable-failed-checkpoints.
+bool IsFailure(AbortReason reason);
+
+}  // namespace weir::jobmanager
