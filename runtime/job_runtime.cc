@@ -54,6 +54,14 @@ class TaskGraphRuntime final : public JobRuntime {
     for (const auto& task : tasks_->tasks()) task->Cancel();
   }
 
+  void TriggerCheckpoint(const Barrier& barrier) override {
+    for (const auto& task : tasks_->tasks()) task->TriggerCheckpoint(barrier);
+  }
+
+  void AbortCheckpoint(uint64_t id) override {
+    for (const auto& task : tasks_->tasks()) task->AbortCheckpoint(id);
+  }
+
   std::vector<proto::TaskReport> Report() const override {
     std::vector<proto::TaskReport> reports;
     for (const auto& task : tasks_->tasks()) task->FillReport(reports.emplace_back());

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/id.h"
 #include "common/env/env.h"
+#include "runtime/task_state.h"
 #include "transport/exchange/exchange.h"
 #include "weir/graph.h"
 
@@ -47,6 +50,11 @@ struct RuntimeOptions {
   uint32_t batches_per_local_channel = 8;
   // What the records in such a channel may take in memory.
   size_t bytes_per_local_channel = 16 << 20;
+  // Called on a task's thread with what that has at each barrier, and once more when it has
+  // finished; must not block. Null: no checkpoints.
+  std::function<void(TaskCheckpoint)> on_checkpoint;
+  // By vertex and subtask: what tasks start from. Others start from the beginning.
+  std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>> restore;
   // For log lines: uid, level, text.
   std::function<void(std::string_view uid, std::string_view level, std::string_view text)> log;
 };
@@ -72,6 +80,11 @@ class JobRuntime {
   virtual void Start() = 0;
   // Tasks stop at the next step; those not terminal become CANCELED. Idempotent.
   virtual void Cancel() = 0;
+  // The sources here put the barrier into their streams. Thread safe; an id that is not higher than
+  // one before is ignored.
+  virtual void TriggerCheckpoint(const Barrier& barrier) = 0;
+  // The checkpoint is not waited for any more. Thread safe.
+  virtual void AbortCheckpoint(uint64_t id) = 0;
   // State, failure and metrics of every subtask here. Thread safe.
   virtual std::vector<proto::TaskReport> Report() const = 0;
 };

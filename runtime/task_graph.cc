@@ -200,6 +200,11 @@ class TaskGraphBuilder {
     task_options.subtask = subtask;
     task_options.worker = options_.worker_index;
     task_options.flush_interval_nanos = absl::ToInt64Nanoseconds(options_.flush_interval);
+    task_options.on_checkpoint = options_.on_checkpoint;
+    if (const auto restore = options_.restore.find({vertex.id(), subtask});
+        restore != options_.restore.end()) {
+      task_options.restore = restore->second;
+    }
     built_->tasks_.push_back(
         std::make_unique<Task>(task_options, env_, ExecutorOf(vertex.id(), subtask), on_change_));
     TaskParts& parts = parts_[{vertex.id(), subtask}];

@@ -10,11 +10,24 @@
 namespace weir {
 
 // What a channel carries, in order.
-enum class ElementKind : uint8_t { kNone, kBatch, kWatermark, kIdle, kActive, kEndOfInput };
+enum class ElementKind : uint8_t {
+  kNone,
+  kBatch,
+  kWatermark,
+  kIdle,
+  kActive,
+  kBarrier,
+  kEndOfInput
+};
 
-struct Element {
+// Anything but records.
+struct Event {
   ElementKind kind = ElementKind::kNone;
-  Ticks time = 0;                    // kWatermark
+  Ticks time = 0;        // kWatermark; kBarrier: the wall clock when the checkpoint was triggered
+  uint64_t barrier = 0;  // kBarrier: the id of the checkpoint
+};
+
+struct Element : Event {
   std::unique_ptr<BatchBase> batch;  // kBatch
   size_t bytes = 0;                  // kBatch of a local channel: its records in memory
 };
@@ -37,7 +50,7 @@ class OutputChannel {
   // Blocked.
   virtual absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) = 0;
   // Anything but kBatch and kNone. Never blocked.
-  virtual void SendEvent(ElementKind kind, Ticks time) = 0;
+  virtual void SendEvent(const Event& event) = 0;
   // True while the consumer takes no more batches; the producing task is woken when that ends.
   virtual bool Blocked() const = 0;
   // Has what was sent leave now.

@@ -15,6 +15,23 @@ constexpr unsigned char kHasTimestamps = 1;
 
 }  // namespace
 
+std::string EncodeBarrier(uint64_t id) {
+  std::string payload(sizeof(id), '\0');
+  std::memcpy(payload.data(), &id, sizeof(id));
+  return payload;
+}
+
+absl::StatusOr<uint64_t> DecodeBarrier(std::string_view payload) {
+  uint64_t id = 0;
+  if (payload.size() != sizeof(id)) {
+    return absl::DataLossError(
+        StrCat("a barrier with a payload of ", payload.size(), " bytes instead of ", sizeof(id)));
+  }
+  std::memcpy(&id, payload.data(), sizeof(id));
+  if (id == 0) return absl::DataLossError("a barrier of checkpoint 0, which there is not");
+  return id;
+}
+
 size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin, std::string& out,
                      size_t target_bytes) {
   const bool timed = !batch.timestamps.empty();

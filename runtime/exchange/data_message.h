@@ -29,4 +29,9 @@ size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begi
 absl::Status DecodeMessage(const RecordType& type, std::string_view message, size_t records,
                            BatchBase& batch);
 
+// The payload of a barrier's frame: the id of the checkpoint, eight bytes, little-endian.
+std::string EncodeBarrier(uint64_t id);
+// kDataLoss unless `payload` is exactly that, and the id is not 0.
+absl::StatusOr<uint64_t> DecodeBarrier(std::string_view payload);
+
 }  // namespace weir

@@ -145,8 +145,9 @@ TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
   auto batch = Rows({1, 2});
   ASSERT_TRUE(channel_.SendBatch(batch).ok());
   EXPECT_TRUE(batch->empty());
-  channel_.SendEvent(ElementKind::kWatermark, 7);
-  channel_.SendEvent(ElementKind::kEndOfInput, 0);
+  channel_.SendEvent({ElementKind::kWatermark, 7});
+  channel_.SendEvent({ElementKind::kBarrier, 55, 9});
+  channel_.SendEvent({ElementKind::kEndOfInput});
   EXPECT_EQ(consumer_.wakes, 1) << "only when it stops being empty";
   Element element;
   ASSERT_TRUE(channel_.Poll(element).ok());
@@ -155,6 +156,10 @@ TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
   ASSERT_TRUE(channel_.Poll(element).ok());
   EXPECT_EQ(element.kind, ElementKind::kWatermark);
   EXPECT_EQ(element.time, 7);
+  ASSERT_TRUE(channel_.Poll(element).ok());
+  EXPECT_EQ(element.kind, ElementKind::kBarrier);
+  EXPECT_EQ(element.time, 55);
+  EXPECT_EQ(element.barrier, 9u);
   ASSERT_TRUE(channel_.Poll(element).ok());
   EXPECT_EQ(element.kind, ElementKind::kEndOfInput);
   size_t unused = 0;
@@ -273,10 +278,11 @@ class RemoteChannelTest : public ::testing::Test {
 TEST_F(RemoteChannelTest, CarriesBatchesAndEventsInOrder) {
   auto batch = Rows(Sequence(0, 100), true, "text");
   ASSERT_TRUE(output_.SendBatch(batch).ok());
-  output_.SendEvent(ElementKind::kWatermark, 990);
-  output_.SendEvent(ElementKind::kIdle, 0);
-  output_.SendEvent(ElementKind::kActive, 0);
-  output_.SendEvent(ElementKind::kEndOfInput, 0);
+  output_.SendEvent({ElementKind::kWatermark, 990});
+  output_.SendEvent({ElementKind::kIdle});
+  output_.SendEvent({ElementKind::kActive});
+  output_.SendEvent({ElementKind::kBarrier, 55, 1'000'000'007});
+  output_.SendEvent({ElementKind::kEndOfInput});
   EXPECT_EQ(consumer_.wakes, 1);
   EXPECT_EQ(credits_, 3);
   Element element;
@@ -285,11 +291,26 @@ TEST_F(RemoteChannelTest, CarriesBatchesAndEventsInOrder) {
   EXPECT_EQ(element.batch->timestamps[99], 990);
   input_.Recycle(std::move(element.batch));
   std::vector<ElementKind> kinds;
-  while (input_.Poll(element).ok() && element.kind != ElementKind::kNone)
+  while (input_.Poll(element).ok() && element.kind != ElementKind::kNone) {
     kinds.push_back(element.kind);
+    if (element.kind != ElementKind::kBarrier) continue;
+    EXPECT_EQ(element.time, 55);
+    EXPECT_EQ(element.barrier, 1'000'000'007u);
+  }
   EXPECT_THAT(kinds, ElementsAre(ElementKind::kWatermark, ElementKind::kIdle, ElementKind::kActive,
-                                 ElementKind::kEndOfInput));
+                                 ElementKind::kBarrier, ElementKind::kEndOfInput));
   EXPECT_EQ(bytes_in_.value(), bytes_out_.value());
+}
+
+TEST_F(RemoteChannelTest, RefusesABarrierThatNamesNoCheckpoint) {
+  for (const std::string& payload :
+       {std::string(), std::string(8, '\0'), std::string(7, 'x'), std::string(9, 'x')}) {
+    input_.OnFrame({FrameKind::kBarrier, false, 0, 1, payload});
+    Element element;
+    const absl::Status status = input_.Poll(element);
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("barrier"));
+  }
 }
 
 TEST_F(RemoteChannelTest, IsBlockedWithoutCreditAndGetsItBackWhenRecordsAreConsumed) {
@@ -311,7 +332,7 @@ TEST_F(RemoteChannelTest, IsBlockedWithoutCreditAndGetsItBackWhenRecordsAreConsu
 TEST_F(RemoteChannelTest, ContinuesALargeRecordOverManyFrames) {
   auto batch = Rows({5, 6}, true, std::string(1 << 20, 'y'));
   ASSERT_TRUE(output_.SendBatch(batch).ok());
-  output_.SendEvent(ElementKind::kWatermark, 3);
+  output_.SendEvent({ElementKind::kWatermark, 3});
   Element element;
   ASSERT_TRUE(input_.Poll(element).ok());
   EXPECT_THAT(Ids(*element.batch), ElementsAre(5));
@@ -364,7 +385,7 @@ TEST_F(RemoteChannelTest, RefusesBytesThatAreNoRecordsAndNamesTheSender) {
 }
 
 TEST_F(RemoteChannelTest, ALostPeerFailsTheTaskUnlessItsInputHadEnded) {
-  output_.SendEvent(ElementKind::kEndOfInput, 0);
+  output_.SendEvent({ElementKind::kEndOfInput});
   input_.OnError(absl::UnavailableError("connection reset"));
   EXPECT_TRUE(consumer_.failure.ok());
   RemoteInputChannel other(
@@ -385,7 +406,7 @@ class RecordingChannel final : public OutputChannel {
     batch->Clear();
     return absl::OkStatus();
   }
-  void SendEvent(ElementKind, Ticks time) override { ids.push_back(-time); }
+  void SendEvent(const Event& event) override { ids.push_back(-event.time); }
   bool Blocked() const override { return blocked; }
   void Flush() override { ++flushes; }
 
@@ -443,7 +464,7 @@ TEST_F(PartitionedOutputTest, BuffersSmallBatchesUntilFlush) {
 TEST_F(PartitionedOutputTest, SendsWhatIsBufferedBeforeAnEvent) {
   Make(Partitioning::kBroadcast, 3);
   Push({1, 2});
-  ASSERT_TRUE(output_->SendEvent(ElementKind::kWatermark, 7).ok());
+  ASSERT_TRUE(output_->SendEvent({ElementKind::kWatermark, 7}).ok());
   Push({3});
   ASSERT_TRUE(output_->Flush().ok());
   for (const RecordingChannel& channel : channels_)
@@ -500,8 +521,8 @@ TEST(InputGate, TakesFromChannelsInTurns) {
                                                       task, gate.ready(), i, bytes, bytes));
     gate.Add(channels.back().get());
   }
-  for (int i = 0; i < 3; ++i) channels[0]->SendEvent(ElementKind::kWatermark, i);
-  channels[2]->SendEvent(ElementKind::kWatermark, 0);
+  for (int i = 0; i < 3; ++i) channels[0]->SendEvent({ElementKind::kWatermark, i});
+  channels[2]->SendEvent({ElementKind::kWatermark});
   std::vector<size_t> order;
   Element element;
   size_t channel = 0;

@@ -43,14 +43,12 @@ absl::Status LocalChannel::SendBatch(std::unique_ptr<BatchBase>& batch) {
   batches_in_flight_.fetch_add(1, std::memory_order_acq_rel);
   bytes_in_flight_.fetch_add(bytes, std::memory_order_acq_rel);
   std::unique_ptr<BatchBase> replacement;
-  Enqueue({ElementKind::kBatch, 0, std::move(batch), bytes}, &replacement);
+  Enqueue({{ElementKind::kBatch}, std::move(batch), bytes}, &replacement);
   batch = replacement != nullptr ? std::move(replacement) : type_.NewBatch();
   return absl::OkStatus();
 }
 
-void LocalChannel::SendEvent(ElementKind kind, Ticks time) {
-  Enqueue({kind, time, nullptr, 0}, nullptr);
-}
+void LocalChannel::SendEvent(const Event& event) { Enqueue({event, nullptr, 0}, nullptr); }
 
 absl::Status LocalChannel::Poll(Element& element) {
   {

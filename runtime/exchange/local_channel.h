@@ -35,7 +35,7 @@ class LocalChannel final : public OutputChannel, public InputChannel {
                Counter& bytes_in);
 
   absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) override;
-  void SendEvent(ElementKind kind, Ticks time) override;
+  void SendEvent(const Event& event) override;
   bool Blocked() const override {
     return batches_in_flight_.load(std::memory_order_acquire) >= capacity_.batches ||
            bytes_in_flight_.load(std::memory_order_acquire) >= capacity_.bytes;

@@ -141,9 +141,9 @@ void PartitionedOutput::FlushSent() {
   for (OutputChannel* channel : channels_) channel->Flush();
 }
 
-absl::Status PartitionedOutput::SendEvent(ElementKind kind, Ticks time) {
+absl::Status PartitionedOutput::SendEvent(const Event& event) {
   WEIR_RETURN_IF_ERROR(Flush());
-  for (OutputChannel* channel : channels_) channel->SendEvent(kind, time);
+  for (OutputChannel* channel : channels_) channel->SendEvent(event);
   return absl::OkStatus();
 }
 

@@ -39,7 +39,7 @@ class PartitionedOutput final : public Output {
   // Has full buffers that were sent leave, and keeps the others.
   void FlushSent();
   // After all that was pushed before, to every channel.
-  absl::Status SendEvent(ElementKind kind, Ticks time);
+  absl::Status SendEvent(const Event& event);
 
  private:
   absl::Status PushToOne(BatchBase& batch, size_t channel);

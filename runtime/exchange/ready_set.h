@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace weir {
 
@@ -13,7 +15,9 @@ namespace weir {
 class ReadySet {
  public:
   explicit ReadySet(size_t channels)
-      : words_((channels + 63) / 64), bits_(std::make_unique<std::atomic<uint64_t>[]>(words_)) {
+      : words_((channels + 63) / 64),
+        bits_(std::make_unique<std::atomic<uint64_t>[]>(words_)),
+        skipped_(words_) {
     for (size_t i = 0; i < words_; ++i) bits_[i].store(0, std::memory_order_relaxed);
   }
 
@@ -25,13 +29,17 @@ class ReadySet {
     bits_[channel / 64].fetch_and(~(uint64_t{1} << (channel % 64)), std::memory_order_release);
   }
 
+  // Next passes over the channel until SkipNone. Both are the consumer's.
+  void Skip(size_t channel) { skipped_[channel / 64] |= uint64_t{1} << (channel % 64); }
+  void SkipNone() { std::fill(skipped_.begin(), skipped_.end(), 0); }
+
   // The first ready channel from `start` on, going round; false if there is none. Round-robin if
   // the caller goes on behind the last one.
   bool Next(size_t start, size_t& channel) const {
     const size_t first = start / 64;
     for (size_t step = 0; step <= words_; ++step) {
       const size_t word = (first + step) % words_;
-      uint64_t bits = bits_[word].load(std::memory_order_acquire);
+      uint64_t bits = bits_[word].load(std::memory_order_acquire) & ~skipped_[word];
       const uint64_t from_start = ~uint64_t{0} << (start % 64);
       if (step == 0) bits &= from_start;
       if (step == words_) bits &= ~from_start;
@@ -46,6 +54,7 @@ class ReadySet {
  private:
   const size_t words_;
   const std::unique_ptr<std::atomic<uint64_t>[]> bits_;
+  std::vector<uint64_t> skipped_;
 };
 
 }  // namespace weir

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "runtime/exchange/data_message.h"
 
@@ -88,7 +89,12 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
           continue;
         }
         return DecodeInto(frame, element);
-      case FrameKind::kBarrier:
+      case FrameKind::kBarrier: {
+        element.kind = ElementKind::kBarrier;
+        element.time = frame.time;
+        WEIR_ASSIGN_OR_RETURN(element.barrier, DecodeBarrier(frame.payload));
+        break;
+      }
       case FrameKind::kCredit:
         return absl::DataLossError(StrCat("a frame of kind ", static_cast<int>(frame.kind),
                                           ", which no channel carries, from ", from_));

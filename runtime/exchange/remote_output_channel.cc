@@ -46,18 +46,23 @@ void RemoteOutputChannel::SendMessage(std::string message, size_t records) {
   }
 }
 
-void RemoteOutputChannel::SendEvent(ElementKind kind, Ticks time) {
+void RemoteOutputChannel::SendEvent(const Event& event) {
   Frame frame;
-  switch (kind) {
+  switch (event.kind) {
     case ElementKind::kWatermark:
       frame.kind = FrameKind::kWatermark;
-      frame.time = time;
+      frame.time = event.time;
       break;
     case ElementKind::kIdle:
       frame.kind = FrameKind::kIdle;
       break;
     case ElementKind::kActive:
       frame.kind = FrameKind::kActive;
+      break;
+    case ElementKind::kBarrier:
+      frame.kind = FrameKind::kBarrier;
+      frame.time = event.time;
+      frame.payload = EncodeBarrier(event.barrier);
       break;
     case ElementKind::kEndOfInput:
       frame.kind = FrameKind::kEndOfInput;

@@ -24,7 +24,7 @@ class RemoteOutputChannel final : public OutputChannel {
 
   // kInvalidArgument if a record takes more than kMaxRecordBytes.
   absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) override;
-  void SendEvent(ElementKind kind, Ticks time) override;
+  void SendEvent(const Event& event) override;
   bool Blocked() const override { return sender_->credits() <= 0; }
   void Flush() override { sender_->Flush(); }
 

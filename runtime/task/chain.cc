@@ -87,7 +87,7 @@ absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
   }
   const auto send = [&](ElementKind kind, Ticks time) {
     for (PartitionedOutput* output : node.channel_outputs) {
-      WEIR_RETURN_IF_ERROR(output->SendEvent(kind, time));
+      WEIR_RETURN_IF_ERROR(output->SendEvent({kind, time}));
     }
     return absl::OkStatus();
   };
@@ -199,6 +199,13 @@ absl::Status Chain::Open() {
       if (failed_in == nullptr) failed_in = &node;
       return status;
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::SendBarrier(const Barrier& barrier) {
+  for (PartitionedOutput* output : channel_outputs) {
+    WEIR_RETURN_IF_ERROR(output->SendEvent({ElementKind::kBarrier, barrier.time, barrier.id}));
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/task/chain_node.h"
+#include "runtime/task_state.h"
 #include "runtime/time/time_event.h"
 
 namespace weir {
@@ -41,6 +42,14 @@ class Chain {
   void FlushSent();
 
   absl::Status Open();
+  // The state of every node, at a moment when nothing is queued.
+  TaskState Snapshot() const;
+  // After Open and before anything else: every node gets the watermark that it had been told and
+  // its state. kFailedPrecondition for state that a node does not have, or has with another type.
+  absl::Status Restore(const TaskState& state);
+  // After all records so far, to every channel.
+  absl::Status SendBarrier(const Barrier& barrier);
+
   // Ends all nodes that were opened and frees them. `Close` of user code may throw: the rest is
   // closed by the next call.
   void Close();

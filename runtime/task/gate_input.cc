@@ -9,7 +9,10 @@
 namespace weir {
 
 GateInput::GateInput(const std::vector<size_t>& input_of_channel, size_t inputs)
-    : gate_(input_of_channel.size()), inputs_(inputs), open_channels_(input_of_channel.size()) {
+    : gate_(input_of_channel.size()),
+      inputs_(inputs),
+      open_channels_(input_of_channel.size()),
+      aligner_(input_of_channel.size()) {
   std::vector<size_t> channels_of_input(inputs);
   for (const size_t input : input_of_channel) {
     WEIR_CHECK_LT(input, inputs);
@@ -34,14 +37,24 @@ absl::StatusOr<StepResult> GateInput::Step(Chain& chain, int64_t) {
     case ElementKind::kActive:
       OnTime(channels_[index], element_.kind, element_.time, chain);
       return StepResult::kMoreWork;
+    case ElementKind::kBarrier:
+      Align(index, aligner_.OnBarrier(index, {element_.barrier, element_.time}));
+      return StepResult::kMoreWork;
     case ElementKind::kEndOfInput:
       if (std::exchange(channels_[index].ended, true)) {
         return absl::DataLossError("a channel has ended twice");
       }
       OnTime(channels_[index], element_.kind, 0, chain);
+      Align(index, aligner_.OnEnd(index));
       return --open_channels_ == 0 ? StepResult::kEnd : StepResult::kMoreWork;
   }
   return absl::InternalError("unknown element in a channel");
+}
+
+void GateInput::Align(size_t channel, const BarrierAligner::Outcome& outcome) {
+  if (outcome.release) gate_.ready().SkipNone();
+  if (outcome.hold) gate_.ready().Skip(channel);
+  if (outcome.complete.has_value()) barrier_ = outcome.complete;
 }
 
 void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain) {
@@ -62,6 +75,7 @@ void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Cha
       break;
     case ElementKind::kNone:
     case ElementKind::kBatch:
+    case ElementKind::kBarrier:
       break;
   }
   if (valves_.size() == 1) {

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "runtime/exchange/input_gate.h"
@@ -24,6 +26,9 @@ class GateInput final : public TaskInput {
 
   absl::Status Open() override { return absl::OkStatus(); }
   absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) override;
+  std::optional<Barrier> TakeBarrier() override { return std::exchange(barrier_, std::nullopt); }
+  uint64_t last_barrier() const override { return aligner_.seen(); }
+  void AbortBarrier(uint64_t id) override { Align(0, aligner_.Abort(id)); }
 
  private:
   struct Channel {
@@ -32,6 +37,7 @@ class GateInput final : public TaskInput {
     size_t in_valve;
     bool ended = false;
   };
+  void Align(size_t channel, const BarrierAligner::Outcome& outcome);
   void OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain);
 
   InputGate gate_;
@@ -39,6 +45,9 @@ class GateInput final : public TaskInput {
   std::vector<WatermarkValve> valves_;
   InputWatermarks inputs_;
   size_t open_channels_;
+  BarrierAligner aligner_;
+  // Aligned, and its snapshot is to be taken.
+  std::optional<Barrier> barrier_;
   // Reused.
   Element element_;
   TimeEvents of_input_;

@@ -4,10 +4,13 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 
 namespace weir {
 namespace {
 
+// The name of the list state that holds where a source is.
+constexpr char kPosition[] = "position";
 constexpr int64_t kNanosPerTick = 1000;
 // How long a wait for the wall clock lasts at most before the clock is read again: it may be set.
 constexpr int64_t kMaxWaitNanos = 10'000'000'000;
@@ -137,6 +140,29 @@ void SourceInput::SetDeadline(int64_t now) {
   // found out.
   if (settings_.none || settings_.idle_after <= 0 || idle_) return;
   deadline_ = std::min(deadline_, next_emission_);
+}
+
+void SourceInput::Snapshot(OperatorState& state) {
+  const CrashContext former = node_.Enter();
+  state.lists.push_back(
+      {kPosition, "string", Redistribution::kSplit, {reader_->SnapshotPosition()}});
+  ThisThreadCrashContext() = former;
+}
+
+absl::Status SourceInput::Restore(const OperatorState& state) {
+  const CrashContext former = node_.Enter();
+  absl::Status status;
+  for (const OperatorState::List& list : state.lists) {
+    if (list.name != kPosition) continue;
+    if (list.items.size() != 1) {
+      status = absl::UnimplementedError(
+          StrCat("source '", node_.uid(), "' cannot be restored with another parallelism"));
+    } else {
+      status = reader_->RestorePosition(list.items[0]);
+    }
+  }
+  ThisThreadCrashContext() = former;
+  return status;
 }
 
 void SourceInput::Close() {

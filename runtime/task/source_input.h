@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "runtime/task/task_input.h"
 #include "runtime/time/source_watermarks.h"
@@ -28,6 +29,14 @@ class SourceInput final : public TaskInput, public SourceContext {
   absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) override;
   void OnBlocked(int64_t now) override;
   int64_t deadline() const override { return deadline_; }
+  std::optional<Barrier> TakeBarrier() override { return std::exchange(barrier_, std::nullopt); }
+  void InjectBarrier(const Barrier& barrier) override {
+    barrier_ = barrier;
+    last_barrier_ = barrier.id;
+  }
+  uint64_t last_barrier() const override { return last_barrier_; }
+  void Snapshot(OperatorState& state) override;
+  absl::Status Restore(const OperatorState& state) override;
   void Close() override;
 
   uint32_t subtask() const override { return node_.subtask(); }
@@ -70,6 +79,8 @@ class SourceInput final : public TaskInput, public SourceContext {
   bool opened_ = false;
   int64_t deadline_ = kNoDeadline;
   TimeEvents events_;
+  std::optional<Barrier> barrier_;
+  uint64_t last_barrier_ = 0;
   std::atomic<bool> woken_{false};
 };
 

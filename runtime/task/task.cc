@@ -79,6 +79,70 @@ void Task::Fail(absl::Status status) {
   Wake();
 }
 
+void Task::TriggerCheckpoint(const Barrier& barrier) {
+  {
+    MutexLock lock(mutex_);
+    if (barrier.id <= last_trigger_) return;
+    last_trigger_ = barrier.id;
+    trigger_ = barrier;
+  }
+  checkpoint_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::AbortCheckpoint(uint64_t id) {
+  {
+    MutexLock lock(mutex_);
+    abort_ = std::max(abort_, id);
+    if (trigger_.id <= id) trigger_ = {};
+  }
+  checkpoint_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::TakeRequests() {
+  if (!checkpoint_requested_.exchange(false, std::memory_order_acquire)) return;
+  Barrier trigger;
+  uint64_t abort = 0;
+  {
+    MutexLock lock(mutex_);
+    trigger = std::exchange(trigger_, {});
+    abort = std::exchange(abort_, 0);
+  }
+  if (abort != 0) input_->AbortBarrier(abort);
+  if (trigger.id != 0) input_->InjectBarrier(trigger);
+}
+
+absl::Status Task::TakeSnapshot(const Barrier& barrier) {
+  const int64_t start = clock_.MonotonicNanos();
+  clock_.BeginCall();
+  TaskCheckpoint checkpoint{options_.vertex, options_.subtask, barrier, false, {}, 0, 0};
+  checkpoint.start_delay_nanos = std::max<int64_t>(clock_.Now() - barrier.time, 0) * 1000;
+  // Sinks hand over what they hold; all that is before the barrier leaves before it.
+  WEIR_RETURN_IF_ERROR(chain_.Flush());
+  checkpoint.state = chain_.Snapshot();
+  input_->Snapshot(checkpoint.state.front());
+  WEIR_RETURN_IF_ERROR(chain_.SendBarrier(barrier));
+  checkpoint.sync_nanos = clock_.MonotonicNanos() - start;
+  if (options_.on_checkpoint != nullptr) options_.on_checkpoint(std::move(checkpoint));
+  return absl::OkStatus();
+}
+
+absl::Status Task::TakeFinalSnapshot() {
+  if (options_.on_checkpoint == nullptr || std::exchange(final_taken_, true))
+    return absl::OkStatus();
+  TaskCheckpoint checkpoint{options_.vertex,
+                            options_.subtask,
+                            {input_->last_barrier(), 0},
+                            true,
+                            chain_.Snapshot(),
+                            0,
+                            0};
+  input_->Snapshot(checkpoint.state.front());
+  options_.on_checkpoint(std::move(checkpoint));
+  return absl::OkStatus();
+}
+
 void Task::Wake() {
   Schedule current = schedule_.load(std::memory_order_acquire);
   while (true) {
@@ -177,7 +241,15 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     input_->OnBlocked(now);
     return StepResult::kNoCredit;
   }
-  if (input_ended_) return StepResult::kEnd;
+  if (input_ended_) {
+    WEIR_RETURN_IF_ERROR(TakeFinalSnapshot());
+    return StepResult::kEnd;
+  }
+  TakeRequests();
+  if (const std::optional<Barrier> barrier = input_->TakeBarrier(); barrier.has_value()) {
+    WEIR_RETURN_IF_ERROR(TakeSnapshot(*barrier));
+    return StepResult::kMoreWork;
+  }
   if (std::exchange(woken_, false) || chain_.wake_at() != kMaxTicks) {
     chain_.QueueWakeups();
     if (chain_.has_queued()) return StepResult::kMoreWork;
@@ -207,6 +279,12 @@ absl::Status Task::FlushAfter(StepResult result, int64_t now) {
 absl::Status Task::OpenAll() {
   SetState(State::kInitializing);
   WEIR_RETURN_IF_ERROR(chain_.Open());
+  if (options_.restore != nullptr && !options_.restore->empty()) {
+    WEIR_RETURN_IF_ERROR(chain_.Restore(*options_.restore));
+    for (const OperatorState& state : *options_.restore) {
+      if (state.node == chain_.head().index()) WEIR_RETURN_IF_ERROR(input_->Restore(state));
+    }
+  }
   WEIR_RETURN_IF_ERROR(input_->Open());
   SetState(State::kRunning);
   return absl::OkStatus();

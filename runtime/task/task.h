@@ -26,8 +26,9 @@ class TaskReport;
 // next task of that executor has its turn.
 //
 // Lifecycle: made with chain and input, Start, then until FINISHED, FAILED or CANCELED. Start,
-// Cancel, Wake, Fail and FillReport may be called from any thread, all else is the executor's. It
-// must not be destroyed before its executor is shut down; what is open then is closed by CloseNow.
+// Cancel, TriggerCheckpoint, AbortCheckpoint, Wake, Fail and FillReport may be called from any
+// thread, all else is the executor's. It must not be destroyed before its executor is shut down;
+// what is open then is closed by CloseNow.
 class Task final : public TaskSignals {
  public:
   struct Options {
@@ -35,6 +36,11 @@ class Task final : public TaskSignals {
     uint32_t subtask = 0;
     uint32_t worker = 0;
     int64_t flush_interval_nanos = 5'000'000;
+    // Called on the task's thread with what the task has at each barrier, and once more when it has
+    // finished. Null: no checkpoints.
+    std::function<void(TaskCheckpoint)> on_checkpoint = nullptr;
+    // What the task starts from; null: from the beginning.
+    std::shared_ptr<const TaskState> restore = nullptr;
   };
   enum class State : uint8_t { kCreated, kInitializing, kRunning, kFinished, kCanceled, kFailed };
 
@@ -49,6 +55,11 @@ class Task final : public TaskSignals {
 
   void Start();
   void Cancel();
+  // Has the source put the barrier into its stream; nothing if the task reads channels, has come to
+  // its end, or has had this or a higher one.
+  void TriggerCheckpoint(const Barrier& barrier);
+  // The checkpoint is not waited for any more.
+  void AbortCheckpoint(uint64_t id);
   void Wake() override;
   void Fail(absl::Status status) override;
   // After the executor's shutdown, on any one thread.
@@ -75,6 +86,10 @@ class Task final : public TaskSignals {
   absl::StatusOr<StepResult> Step(int64_t now);
   absl::Status FlushAfter(StepResult result, int64_t now);
   absl::Status OpenAll();
+  // What others asked for about checkpoints.
+  void TakeRequests();
+  absl::Status TakeSnapshot(const Barrier& barrier);
+  absl::Status TakeFinalSnapshot();
   // The one place where what user code throws is caught: it becomes a status, and failed_uid_ says
   // where.
   absl::Status Guarded(absl::FunctionRef<absl::Status()> call);
@@ -98,9 +113,11 @@ class Task final : public TaskSignals {
   std::atomic<bool> start_requested_{false};
   std::atomic<bool> cancel_requested_{false};
   std::atomic<bool> fail_requested_{false};
+  std::atomic<bool> checkpoint_requested_{false};
 
   // Of the executor's thread.
   bool input_ended_ = false;
+  bool final_taken_ = false;
   bool woken_ = false;
   std::string failed_uid_;
   std::vector<std::string> thrown_stack_;
@@ -119,6 +136,10 @@ class Task final : public TaskSignals {
   mutable Mutex mutex_;
   std::optional<Failure> failure_ ABSL_GUARDED_BY(mutex_);
   absl::Status fail_status_ ABSL_GUARDED_BY(mutex_);
+  // id 0: none.
+  Barrier trigger_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_trigger_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t abort_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace weir

@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/task/barrier_aligner.h"
 #include "runtime/task/chain.h"
+#include "runtime/task_state.h"
 
 namespace weir {
 
@@ -32,6 +35,22 @@ class TaskInput {
   virtual void OnBlocked(int64_t now) { (void)now; }
   // When to step by itself though nothing has come, on the monotonic clock; kNoDeadline: never.
   virtual int64_t deadline() const { return kNoDeadline; }
+  // A barrier that has been reached: all that is before it has been given to the chain, and nothing
+  // of what is after it. Once.
+  virtual std::optional<Barrier> TakeBarrier() { return std::nullopt; }
+  // Only a source: the barrier is reached between the records read so far and those to come.
+  virtual void InjectBarrier(const Barrier& barrier) { (void)barrier; }
+  // The checkpoint is not waited for any more.
+  virtual void AbortBarrier(uint64_t id) { (void)id; }
+  // The highest checkpoint of which a barrier has come, or that was aborted; 0: none.
+  virtual uint64_t last_barrier() const { return 0; }
+  // What of the input itself belongs to the head's state at the barrier.
+  virtual void Snapshot(OperatorState& state) { (void)state; }
+  // Before Open; takes what Snapshot has added.
+  virtual absl::Status Restore(const OperatorState& state) {
+    (void)state;
+    return absl::OkStatus();
+  }
   virtual void Close() {}
 };
 

@@ -16,6 +16,7 @@
 #include "proto/job_graph.pb.h"
 #include "runtime/job_runtime.h"
 #include "sdk/host/plugin_host.h"
+#include "weir/binary_codec.h"
 #include "weir/codec.h"
 #include "weir/graph.h"
 #include "weir/hash.h"
@@ -71,7 +72,7 @@ class SequenceReader final : public SourceReader {
   explicit SequenceReader(SequenceOptions options) : options_(options) {}
   absl::Status Open(SourceContext& context) override {
     context_ = &context;
-    next_ = context.subtask();
+    if (next_ < 0) next_ = context.subtask();
     return absl::OkStatus();
   }
   uint32_t splits() const override { return 1; }
@@ -90,14 +91,15 @@ class SequenceReader final : public SourceReader {
                                                                  : PollState::kEnd};
   }
   std::string SnapshotPosition() const override { return std::to_string(next_); }
-  absl::Status RestorePosition(std::string_view) override {
-    return absl::UnimplementedError("not needed");
+  absl::Status RestorePosition(std::string_view position) override {
+    next_ = std::stoll(std::string(position));
+    return absl::OkStatus();
   }
 
  private:
   const SequenceOptions options_;
   SourceContext* context_ = nullptr;
-  int64_t next_ = 0;
+  int64_t next_ = -1;
   int64_t since_pause_ = 0;
 };
 
@@ -224,10 +226,51 @@ class CheckedOperator : public Operator {
   int closed_ = 0;
 };
 
+// A map of the test's operators as keyed state.
+class MapTable final : public KeyedStateTable {
+ public:
+  MapTable(std::map<int64_t, int64_t>& map, const OperatorContext* const& context)
+      : map_(map), context_(context) {}
+  const std::string& name() const override { return name_; }
+  const std::string& type() const override { return type_; }
+  void WriteKeyGroup(uint32_t key_group, std::string& out) const override {
+    for (const auto& [key, value] : map_) {
+      if (GroupOf(key) != key_group) continue;
+      EncodeValue(key, out);
+      EncodeValue(value, out);
+    }
+  }
+  absl::Status ReadKeyGroup(uint32_t key_group, std::string_view bytes) override {
+    Decoder in(bytes);
+    while (in.remaining() > 0) {
+      int64_t key = 0;
+      int64_t value = 0;
+      if (!DecodeValue(in, key) || !DecodeValue(in, value) || GroupOf(key) != key_group) {
+        return absl::DataLossError("damaged");
+      }
+      map_[key] = value;
+    }
+    return absl::OkStatus();
+  }
+  void DropKeyGroup(uint32_t) override {}
+  std::size_t entries() const override { return map_.size(); }
+  std::size_t memory_bytes() const override { return 0; }
+
+ private:
+  uint32_t GroupOf(int64_t key) const {
+    return KeyGroupOf(KeyHash(key), context_->max_parallelism());
+  }
+  std::map<int64_t, int64_t>& map_;
+  const OperatorContext* const& context_;
+  const std::string name_ = "sums";
+  const std::string type_ = "map<i64,i64>";
+};
+
 // Sums by key; puts the sums out at the watermark MAX, in order of the key, stopping whenever the
 // output is blocked. Checks that each key belongs to this subtask.
 class SumOperator final : public CheckedOperator {
  public:
+  std::vector<KeyedStateTable*> keyed_state() override { return {&table_}; }
   absl::Status ProcessBatch(size_t input, BatchBase& batch) override {
     // Between tasks all are there; within a chain none.
     EXPECT_TRUE(batch.hashes.empty() || batch.hashes.size() == batch.size());
@@ -256,6 +299,48 @@ class SumOperator final : public CheckedOperator {
 
  private:
   std::map<int64_t, int64_t> sums_;
+  const OperatorContext* const& const_context_ = context_;
+  MapTable table_{sums_, const_context_};
+};
+
+// Keeps all events and adds them to the results when its input ends; a sink whose results are part
+// of its state.
+class KeepOperator final : public CheckedOperator, private OperatorListState {
+ public:
+  explicit KeepOperator(Results& results) : results_(results) { check_late = false; }
+  absl::StatusOr<bool> Finish() override {
+    Batch<Event> all;
+    for (const Event& event : kept_) all.records.emplace_back(Event(event));
+    results_.Add(all);
+    return CheckedOperator::Finish();
+  }
+  std::vector<OperatorListState*> list_state() override { return {this}; }
+
+ protected:
+  absl::Status OnEvent(Event& event) override {
+    kept_.push_back(std::move(event));
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string& name() const override { return name_; }
+  const std::string& type() const override { return type_; }
+  Redistribution redistribution() const override { return Redistribution::kSplit; }
+  void Write(std::vector<std::string>& items) const override {
+    for (const Event& event : kept_) EncodeValue(event, items.emplace_back());
+  }
+  absl::Status Read(const std::vector<std::string_view>& items) override {
+    for (const std::string_view item : items) {
+      Decoder in(item);
+      if (!DecodeValue(in, kept_.emplace_back())) return absl::DataLossError("damaged");
+    }
+    return absl::OkStatus();
+  }
+
+  Results& results_;
+  std::vector<Event> kept_;
+  const std::string name_ = "kept";
+  const std::string type_ = "event";
 };
 
 // The definition of a job, built node by node.

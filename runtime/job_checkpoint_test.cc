@@ -1,0 +1,128 @@
+// Checkpoints of jobs on several workers under virtual time: what is restored from any of them ends
+// as if nothing had happened.
+#include <optional>
+#include <set>
+
+#include "gmock/gmock.h"
+#include "runtime/testing/sim_cluster_internal.h"
+
+namespace weir {
+namespace {
+
+using namespace weir::testing;  // NOLINT: the jobs of this test
+
+using TaskKey = std::pair<uint32_t, uint32_t>;
+using JobState = std::map<TaskKey, std::shared_ptr<const TaskState>>;
+
+// Gathers what tasks tell and knows the newest checkpoint that all tasks have told.
+class Checkpoints {
+ public:
+  explicit Checkpoints(size_t tasks) : tasks_(tasks) {}
+
+  void Add(TaskCheckpoint checkpoint) {
+    const TaskKey key{checkpoint.vertex, checkpoint.subtask};
+    auto state = std::make_shared<const TaskState>(std::move(checkpoint.state));
+    if (checkpoint.final) {
+      EXPECT_TRUE(final_.emplace(key, std::pair(checkpoint.barrier.id, std::move(state))).second)
+          << "told twice";
+    } else {
+      EXPECT_TRUE(pending_[checkpoint.barrier.id].emplace(key, std::move(state)).second);
+    }
+    // A final state completes whatever waited for it.
+    for (auto& [id, told] : pending_) {
+      JobState all = told;
+      for (const auto& [task, of_final] : final_) {
+        if (of_final.first < id) all.emplace(task, of_final.second);
+      }
+      if (all.size() < tasks_ || id <= newest_) continue;
+      newest_ = id;
+      state_ = std::move(all);
+    }
+  }
+  uint64_t newest() const { return newest_; }
+  const JobState& state() const { return state_; }
+
+ private:
+  const size_t tasks_;
+  std::map<uint64_t, JobState> pending_;
+  // With the last checkpoint that the task has seen before.
+  std::map<TaskKey, std::pair<uint64_t, std::shared_ptr<const TaskState>>> final_;
+  uint64_t newest_ = 0;
+  JobState state_;
+};
+
+size_t TasksOf(const proto::JobGraph& graph) {
+  size_t tasks = 0;
+  for (const proto::Vertex& vertex : graph.vertices()) tasks += vertex.parallelism();
+  return tasks;
+}
+
+struct Tally {
+  uint64_t checkpoints = 0;
+  uint64_t restored = 0;
+};
+
+// Runs a random job to its end over a few attempts, each killed at a random moment and restored
+// from the newest complete checkpoint of the one before.
+void RunWithKills(uint64_t seed, Tally& tally) {
+  JobState restore;
+  SimRandom faults(seed * 7919);
+  const uint64_t kills = faults.Below(4);
+  uint64_t next_id = 1;
+  for (uint64_t attempt = 0; attempt <= kills; ++attempt) {
+    SCOPED_TRACE("attempt " + std::to_string(attempt));
+    Results results;
+    SimCluster cluster(seed + 100'000 * attempt, 1 + static_cast<uint32_t>(faults.Below(3)));
+    SimRandom shape(seed);
+    RandomJob random(shape, cluster.env(0), results, /*keep=*/true);
+    std::optional<Checkpoints> checkpoints;
+    cluster.configure = [&](RuntimeOptions& options) {
+      options.on_checkpoint = [&](TaskCheckpoint checkpoint) {
+        checkpoints->Add(std::move(checkpoint));
+      };
+      options.restore = restore;
+    };
+    cluster.Deploy(random.job.definition);
+    checkpoints.emplace(TasksOf(cluster.graph()));
+    cluster.Start();
+    const bool last = attempt == kills;
+    uint64_t steps = last ? ~uint64_t{0} : 200 + faults.Below(20'000);
+    const uint64_t interval = 50 + faults.Below(2'000);
+    while (!cluster.AllTerminal() && steps > 0) {
+      const Barrier barrier{next_id++, 0};
+      // Workers hear of it at different times, or never.
+      for (size_t i = 0; i < cluster.workers(); ++i) {
+        if (faults.Chance(0.05)) continue;
+        cluster.TriggerCheckpoint(i, barrier);
+        for (uint64_t k = faults.Below(100); k > 0; --k) cluster.world().Step();
+      }
+      for (uint64_t k = 0; k < interval && steps > 0 && !cluster.AllTerminal(); ++k, --steps) {
+        if (!cluster.world().Step()) FAIL() << "hangs";
+      }
+      // It is given up, complete or not, so that no task waits for a barrier that never comes.
+      if (faults.Chance(0.3)) cluster.AbortCheckpoint(barrier.id);
+    }
+    ASSERT_EQ(cluster.Failures(), "");
+    tally.checkpoints += checkpoints->newest() > 0 ? 1 : 0;
+    if (checkpoints->newest() > 0) {
+      restore = checkpoints->state();
+      tally.restored += last ? 0 : 1;
+    }
+    if (!last) continue;
+    ASSERT_EQ(results.SumByKey(), random.expected);
+  }
+}
+
+TEST(JobCheckpoint, ARestoredJobEndsAsIfNothingHadHappened) {
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RunWithKills(seed, tally);
+    if (HasFatalFailure() || HasFailure()) return;
+  }
+  // Otherwise nothing was shown.
+  EXPECT_GT(tally.restored, 50u);
+}
+
+}  // namespace
+}  // namespace weir

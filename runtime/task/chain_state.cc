@@ -1,0 +1,114 @@
+#include <algorithm>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "runtime/task/chain.h"
+
+namespace weir {
+namespace {
+
+// The table or list of that name; kFailedPrecondition if the operator has none, or one of another
+// type.
+template <class State>
+absl::StatusOr<State*> FindState(const std::vector<State*>& states, const std::string& name,
+                                 const std::string& type, const std::string& uid) {
+  for (State* state : states) {
+    if (state->name() != name) continue;
+    if (state->type() == type) return state;
+    return absl::FailedPreconditionError(StrCat("state '", name, "' of operator '", uid,
+                                                "' has the type ", type, " in the checkpoint and ",
+                                                state->type(), " in the job"));
+  }
+  return absl::FailedPreconditionError(StrCat(
+      "the checkpoint has a state '", name, "' of operator '", uid, "', which has no such state"));
+}
+
+absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
+  if (state.watermark != kMinTicks) {
+    WEIR_ASSIGN_OR_RETURN(const bool done, node.op->OnWatermark(state.watermark));
+    if (!done) {
+      return absl::InternalError(
+          StrCat("operator '", node.uid(), "' puts something out before it has its state"));
+    }
+  }
+  const std::vector<KeyedStateTable*> tables = node.op->keyed_state();
+  for (const OperatorState::Keyed& keyed : state.keyed) {
+    WEIR_ASSIGN_OR_RETURN(KeyedStateTable * table,
+                          FindState(tables, keyed.name, keyed.type, node.uid()));
+    for (const auto& [group, bytes] : keyed.key_groups) {
+      if (!node.key_groups().Contains(group)) {
+        return absl::InternalError(StrCat("operator '", node.uid(), "' is given key group ", group,
+                                          ", which is another subtask's"));
+      }
+      WEIR_RETURN_IF_ERROR(table->ReadKeyGroup(group, bytes));
+    }
+  }
+  const std::vector<OperatorListState*> lists = node.op->list_state();
+  for (const OperatorState::List& list : state.lists) {
+    WEIR_ASSIGN_OR_RETURN(OperatorListState * to,
+                          FindState(lists, list.name, list.type, node.uid()));
+    WEIR_RETURN_IF_ERROR(to->Read({list.items.begin(), list.items.end()}));
+  }
+  // What was to be done at a time that has passed is done now.
+  node.wake_at = kMinTicks;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+TaskState Chain::Snapshot() const {
+  TaskState state;
+  for (const auto& node : nodes) {
+    OperatorState& of_node = state.emplace_back();
+    of_node.node = node->index();
+    of_node.watermark = watermark_;
+    if (node->op == nullptr) continue;
+    const CrashContext former = node->Enter();
+    const KeyGroupRange range = node->key_groups();
+    for (const KeyedStateTable* table : node->op->keyed_state()) {
+      OperatorState::Keyed& keyed = of_node.keyed.emplace_back();
+      keyed.name = table->name();
+      keyed.type = table->type();
+      for (uint32_t group = range.first; group <= range.last; ++group) {
+        std::string bytes;
+        table->WriteKeyGroup(group, bytes);
+        if (!bytes.empty()) keyed.key_groups.emplace_back(group, std::move(bytes));
+      }
+    }
+    for (const OperatorListState* list : node->op->list_state()) {
+      OperatorState::List& items = of_node.lists.emplace_back();
+      items.name = list->name();
+      items.type = list->type();
+      items.redistribution = list->redistribution();
+      list->Write(items.items);
+    }
+    ThisThreadCrashContext() = former;
+  }
+  return state;
+}
+
+absl::Status Chain::Restore(const TaskState& state) {
+  for (const OperatorState& of_node : state) {
+    const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) {
+      return node->index() == of_node.node;
+    });
+    if (found == nodes.end()) {
+      return absl::InternalError(StrCat("state of node ", of_node.node, ", which is elsewhere"));
+    }
+    ChainNode& node = **found;
+    watermark_ = std::max(watermark_, of_node.watermark);
+    if (of_node.watermark != kMinTicks) node.node_metrics.watermark.Set(of_node.watermark);
+    if (node.op == nullptr) continue;
+    clock->BeginCall();
+    const CrashContext former = node.Enter();
+    absl::Status status = RestoreOperator(of_node, node);
+    ThisThreadCrashContext() = former;
+    if (!status.ok()) {
+      if (failed_in == nullptr) failed_in = &node;
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/operator.h"
+#include "weir/time.h"
+
+namespace weir {
+
+// Divides what belongs to a checkpoint from what comes after it.
+struct Barrier {
+  // From 1 on, growing.
+  uint64_t id = 0;
+  // The wall clock when the checkpoint was triggered.
+  Ticks time = 0;
+
+  friend bool operator==(const Barrier&, const Barrier&) = default;
+};
+
+// The state of one operator of one subtask, as bytes.
+struct OperatorState {
+  struct Keyed {
+    std::string name;
+    std::string type;
+    // Those that are not empty, by number.
+    std::vector<std::pair<uint32_t, std::string>> key_groups;
+  };
+  struct List {
+    std::string name;
+    std::string type;
+    Redistribution redistribution = Redistribution::kSplit;
+    std::vector<std::string> items;
+  };
+
+  // Index into the graph's nodes.
+  uint32_t node = 0;
+  // What the operator had been told.
+  Ticks watermark = kMinTicks;
+  std::vector<Keyed> keyed;
+  std::vector<List> lists;
+
+  size_t bytes() const {
+    size_t total = 0;
+    for (const Keyed& table : keyed) {
+      for (const auto& [group, state] : table.key_groups) total += state.size();
+    }
+    for (const List& list : lists) {
+      for (const std::string& item : list.items) total += item.size();
+    }
+    return total;
+  }
+};
+
+// Of all operators of a task.
+using TaskState = std::vector<OperatorState>;
+
+// What a task has at a barrier.
+struct TaskCheckpoint {
+  uint32_t vertex = 0;
+  uint32_t subtask = 0;
+  Barrier barrier;
+  // The task has read all its input and put all out: every checkpoint later than `barrier`, the
+  // last of which it has seen a barrier (id 0: none), has this of it.
+  bool final = false;
+  TaskState state;
+  // From the trigger to the snapshot, and of the snapshot itself, while the task did nothing else.
+  int64_t start_delay_nanos = 0;
+  int64_t sync_nanos = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,285 @@
+#include "taskmanager/checkpoint/task_snapshots.h"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/job_graph.pb.h"
+#include "state/snapshot/state_file_reader.h"
+#include "state/snapshot/state_file_writer.h"
+#include "weir/hash.h"
+
+namespace weir {
+namespace {
+
+StateKind KindOf(Redistribution redistribution) {
+  switch (redistribution) {
+    case Redistribution::kSplit:
+      return StateKind::kSplitList;
+    case Redistribution::kUnion:
+      return StateKind::kUnionList;
+    case Redistribution::kBroadcast:
+      return StateKind::kBroadcastList;
+  }
+  return StateKind::kSplitList;
+}
+
+proto::StateDivision DivisionOf(Redistribution redistribution) {
+  switch (redistribution) {
+    case Redistribution::kSplit:
+      return proto::SPLIT_LIST;
+    case Redistribution::kUnion:
+      return proto::UNION_LIST;
+    case Redistribution::kBroadcast:
+      return proto::BROADCAST_LIST;
+  }
+  return proto::SPLIT_LIST;
+}
+
+Redistribution RedistributionOf(StateKind kind) {
+  if (kind == StateKind::kUnionList) return Redistribution::kUnion;
+  return kind == StateKind::kBroadcastList ? Redistribution::kBroadcast : Redistribution::kSplit;
+}
+
+absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid,
+                           const OperatorState& state) {
+  for (const OperatorState::Keyed& keyed : state.keyed) {
+    WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
+    for (const auto& [group, bytes] : keyed.key_groups) {
+      WEIR_RETURN_IF_ERROR(writer.BeginKeyGroup(group));
+      WEIR_RETURN_IF_ERROR(writer.Append(bytes));
+    }
+  }
+  for (const OperatorState::List& list : state.lists) {
+    WEIR_RETURN_IF_ERROR(
+        writer.BeginSection({uid, list.name, list.type, KindOf(list.redistribution)}));
+    for (const std::string& item : list.items) {
+      WEIR_RETURN_IF_ERROR(writer.BeginItem());
+      WEIR_RETURN_IF_ERROR(writer.Append(item));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Reads files of one checkpoint, each opened once.
+class CheckpointFiles {
+ public:
+  CheckpointFiles(FileSystem& files, const proto::JobRestore& restore)
+      : files_(files), restore_(restore) {}
+
+  absl::StatusOr<StateFileReader*> Open(uint32_t index) {
+    auto& reader = readers_[index];
+    if (reader != nullptr) return reader.get();
+    if (index >= static_cast<uint32_t>(restore_.files_size())) {
+      return absl::DataLossError(
+          StrCat("checkpoint ", restore_.checkpoint_id(), " has no file ", index));
+    }
+    const proto::StateFile& file = restore_.files(static_cast<int>(index));
+    const std::string path = PathOf(file.name());
+    WEIR_ASSIGN_OR_RETURN(auto opened, files_.OpenForRead(path));
+    WEIR_ASSIGN_OR_RETURN(const uint64_t size, opened->Size());
+    if (size != file.bytes()) {
+      return absl::DataLossError(StrCat(path, " has ", size, " bytes; the checkpoint says ",
+                                        file.bytes(), ": it is damaged"));
+    }
+    WEIR_ASSIGN_OR_RETURN(reader, StateFileReader::Open(std::move(opened), path));
+    return reader.get();
+  }
+
+ private:
+  std::string PathOf(const std::string& name) const {
+    constexpr std::string_view kShared = "shared/";
+    if (name.rfind(kShared, 0) != 0) return StrCat(restore_.directory(), "/", name);
+    // The job's folder is the one above.
+    const std::string& folder = restore_.directory();
+    return StrCat(folder.substr(0, folder.rfind('/')), "/", name);
+  }
+
+  FileSystem& files_;
+  const proto::JobRestore& restore_;
+  std::map<uint32_t, std::unique_ptr<StateFileReader>> readers_;
+};
+
+// What one new subtask of one operator gets.
+class OperatorReader {
+ public:
+  OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore, uint32_t subtask,
+                 uint32_t parallelism, uint32_t max_parallelism)
+      : files_(files),
+        old_(restore.checkpoint()),
+        subtask_(subtask),
+        parallelism_(parallelism),
+        range_(KeyGroupRangeOf(subtask, max_parallelism, parallelism)) {
+    state_.node = restore.node();
+    for (const proto::StateDescriptor& state : old_.states()) {
+      has_union_ |= state.division() == proto::UNION_LIST;
+    }
+  }
+
+  absl::StatusOr<OperatorState> Read() {
+    Ticks watermark = kMaxTicks;
+    for (const proto::SubtaskState& subtask : old_.subtasks()) {
+      const bool own = !Same() || subtask.subtask() == subtask_;
+      if (!own && !has_union_) continue;
+      // With another parallelism the least of all: what is late for one is not for another.
+      if (own) watermark = std::min<Ticks>(watermark, subtask.watermark());
+      for (const uint32_t file : subtask.files()) {
+        WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, files_.Open(file));
+        for (const StateFileReader::Section& section : reader->sections()) {
+          if (section.info.uid != old_.uid()) continue;
+          if (!own && section.info.kind != StateKind::kUnionList) continue;
+          WEIR_RETURN_IF_ERROR(section.info.kind == StateKind::kKeyed
+                                   ? ReadKeyed(*reader, section)
+                                   : ReadList(*reader, section, subtask.subtask()));
+        }
+      }
+    }
+    if (old_.subtasks_size() > 0) state_.watermark = watermark;
+    return std::move(state_);
+  }
+
+ private:
+  bool Same() const { return old_.parallelism() == parallelism_; }
+
+  template <class Part>
+  static Part& Named(std::vector<Part>& parts, const StateSection& info) {
+    for (Part& part : parts) {
+      if (part.name == info.state) return part;
+    }
+    Part& part = parts.emplace_back();
+    part.name = info.state;
+    part.type = info.type;
+    return part;
+  }
+
+  absl::Status ReadKeyed(StateFileReader& reader, const StateFileReader::Section& section) {
+    OperatorState::Keyed& keyed = Named(state_.keyed, section.info);
+    for (const auto& entry : StateFileReader::KeyGroups(section, range_.first, range_.last)) {
+      std::string bytes;
+      WEIR_RETURN_IF_ERROR(reader.Read(entry, bytes));
+      keyed.key_groups.emplace_back(entry.key_group, std::move(bytes));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadList(StateFileReader& reader, const StateFileReader::Section& section,
+                        uint32_t from_subtask) {
+    OperatorState::List& list = Named(state_.lists, section.info);
+    list.redistribution = RedistributionOf(section.info.kind);
+    if (list.redistribution == Redistribution::kBroadcast &&
+        from_subtask != subtask_ % old_.parallelism()) {
+      return absl::OkStatus();
+    }
+    for (const auto& entry : section.entries) {
+      // In turns over all subtasks' items, in the order of the subtasks.
+      if (list.redistribution == Redistribution::kSplit && !Same() &&
+          dealt_[section.info.state]++ % parallelism_ != subtask_) {
+        continue;
+      }
+      WEIR_RETURN_IF_ERROR(reader.Read(entry, list.items.emplace_back()));
+    }
+    return absl::OkStatus();
+  }
+
+  CheckpointFiles& files_;
+  const proto::OperatorCheckpoint& old_;
+  const uint32_t subtask_;
+  const uint32_t parallelism_;
+  const KeyGroupRange range_;
+  bool has_union_ = false;
+  // By list: items seen so far.
+  std::map<std::string, uint64_t> dealt_;
+  OperatorState state_;
+};
+
+}  // namespace
+
+absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
+                                                      const proto::JobGraph& graph,
+                                                      const TaskCheckpoint& checkpoint) {
+  proto::TaskSnapshot told;
+  told.set_vertex(checkpoint.vertex);
+  told.set_subtask(checkpoint.subtask);
+  told.set_final(checkpoint.final);
+  if (checkpoint.final) told.set_last_barrier(checkpoint.barrier.id);
+  told.set_start_delay_nanos(checkpoint.start_delay_nanos);
+  told.set_sync_nanos(checkpoint.sync_nanos);
+
+  const std::string name =
+      StrCat(place.attempt, "-", checkpoint.vertex, "-", checkpoint.subtask, ".state");
+  const std::string part =
+      checkpoint.final ? std::string("shared") : StrCat("chk-", checkpoint.barrier.id);
+  const std::string folder = StrCat(place.directory, "/", part);
+  std::unique_ptr<StateFileWriter> writer;
+  for (const OperatorState& state : checkpoint.state) {
+    auto& of_operator = *told.add_operators();
+    of_operator.set_node(state.node);
+    of_operator.set_watermark(state.watermark);
+    of_operator.set_bytes(state.bytes());
+    told.set_full_bytes(told.full_bytes() + state.bytes());
+    for (const auto& keyed : state.keyed) {
+      auto* descriptor = of_operator.add_states();
+      descriptor->set_name(keyed.name);
+      descriptor->set_type(keyed.type);
+    }
+    for (const auto& list : state.lists) {
+      auto* descriptor = of_operator.add_states();
+      descriptor->set_name(list.name);
+      descriptor->set_type(list.type);
+      descriptor->set_division(DivisionOf(list.redistribution));
+    }
+    if (state.keyed.empty() && state.lists.empty()) continue;
+    if (writer == nullptr) {
+      if (checkpoint.final) WEIR_RETURN_IF_ERROR(files.CreateDirectories(folder));
+      WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name));
+    }
+    WEIR_RETURN_IF_ERROR(
+        WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(), state));
+    of_operator.add_files(0);
+  }
+  told.set_new_bytes(told.full_bytes());
+  if (writer == nullptr) return told;
+  WEIR_ASSIGN_OR_RETURN(*told.add_files(), writer->Finish());
+  if (checkpoint.final) told.mutable_files(0)->set_name(StrCat("shared/", name));
+  return told;
+}
+
+absl::StatusOr<RestoredTasks> ReadTaskStates(
+    FileSystem& files, const proto::JobRestore& restore, const proto::JobGraph& graph,
+    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker) {
+  std::map<uint32_t, const proto::OperatorRestore*> of_node;
+  for (const proto::OperatorRestore& restored : restore.operators()) {
+    if (restored.node() >= static_cast<uint32_t>(graph.nodes_size()) ||
+        restored.checkpoint().uid() != graph.nodes(static_cast<int>(restored.node())).uid()) {
+      return absl::FailedPreconditionError(StrCat("the checkpoint's operator '",
+                                                  restored.checkpoint().uid(), "' is not node ",
+                                                  restored.node(), " of the graph"));
+    }
+    of_node[restored.node()] = &restored;
+  }
+  CheckpointFiles checkpoint(files, restore);
+  RestoredTasks tasks;
+  for (const proto::Vertex& vertex : graph.vertices()) {
+    const auto placed = workers.find(vertex.id());
+    if (placed == workers.end()) continue;
+    for (uint32_t subtask = 0; subtask < placed->second.size(); ++subtask) {
+      if (placed->second[subtask] != worker) continue;
+      auto state = std::make_shared<TaskState>();
+      for (const uint32_t node : vertex.nodes()) {
+        const auto found = of_node.find(node);
+        if (found == of_node.end()) continue;
+        OperatorReader reader(checkpoint, *found->second, subtask, vertex.parallelism(),
+                              graph.max_parallelism());
+        WEIR_ASSIGN_OR_RETURN(OperatorState read, reader.Read());
+        state->push_back(std::move(read));
+      }
+      if (!state->empty()) tasks.emplace(std::pair(vertex.id(), subtask), std::move(state));
+    }
+  }
+  return tasks;
+}
+
+}  // namespace weir

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "common/env/file_system.h"
+#include "runtime/task_state.h"
+
+namespace weir {
+
+namespace proto {
+class JobGraph;
+class JobRestore;
+class TaskSnapshot;
+}  // namespace proto
+
+// What tasks have at a barrier, to files and back.
+
+// Where a job's checkpoints lie: <directory>/chk-<id>/ and, for what several of them share,
+// <directory>/shared/.
+struct SnapshotPlace {
+  // Of the job.
+  std::string directory;
+  uint32_t attempt = 0;
+};
+
+// Writes the state of a task to a file of the checkpoint's folder, which must be there (a final one
+// to the shared folder, which is made), and makes it durable. A task without state writes none.
+// Returns what the job manager is told. Blocks. Errors are the file system's; the file may be left
+// behind.
+absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
+                                                      const proto::JobGraph& graph,
+                                                      const TaskCheckpoint& checkpoint);
+
+// By vertex and subtask.
+using RestoredTasks = std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>>;
+
+// Reads what the tasks of `worker` start from: of keyed state the key groups that are theirs, of
+// lists what the rule of each gives them (semantics rule 49). `workers` says for each vertex which
+// worker runs which subtask. Blocks. kDataLoss: a file is damaged or is not what the checkpoint
+// says; kFailedPrecondition: it does not fit the graph; others are the file system's.
+absl::StatusOr<RestoredTasks> ReadTaskStates(
+    FileSystem& files, const proto::JobRestore& restore, const proto::JobGraph& graph,
+    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker);
+
+}  // namespace weir
