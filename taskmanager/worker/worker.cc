@@ -10,6 +10,8 @@
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"
+#include "taskmanager/checkpoint/task_snapshots.h"
+#include "taskmanager/worker/checkpoint_reporter.h"
 #include "taskmanager/worker/runtime_settings.h"
 #include "transport/rpc/typed_call.h"
 
@@ -151,8 +153,9 @@ class RuntimeWorker final : public Worker {
     WEIR_ASSIGN_OR_RETURN(exchange_, MakeExchange(env_, StrCat(spec_.listen_host, ":0"), exchange));
     ServerMethods methods;
     methods.unary.push_back(TypedUnary<proto::DeployRequest, proto::DeployResponse>(
-        "/weir.Worker/Deploy", &control_,
-        lifetime_.GuardConst([this](auto request, auto respond) { respond(Deploy(request)); })));
+        "/weir.Worker/Deploy", &control_, lifetime_.GuardConst([this](auto request, auto respond) {
+          Deploy(std::move(request), std::move(respond));
+        })));
     methods.unary.push_back(TypedUnary<proto::StartTasksRequest, proto::StartTasksResponse>(
         "/weir.Worker/StartTasks", &control_,
         lifetime_.GuardConst(
@@ -161,6 +164,16 @@ class RuntimeWorker final : public Worker {
         "/weir.Worker/CancelTasks", &control_,
         lifetime_.GuardConst(
             [this](auto request, auto respond) { respond(CancelTasks(request)); })));
+    methods.unary.push_back(
+        TypedUnary<proto::TriggerCheckpointRequest, proto::TriggerCheckpointResponse>(
+            "/weir.Worker/TriggerCheckpoint", &control_,
+            lifetime_.GuardConst(
+                [this](auto request, auto respond) { respond(TriggerCheckpoint(request)); })));
+    methods.unary.push_back(
+        TypedUnary<proto::NotifyCheckpointRequest, proto::NotifyCheckpointResponse>(
+            "/weir.Worker/NotifyCheckpoint", &control_,
+            lifetime_.GuardConst(
+                [this](auto request, auto respond) { respond(NotifyCheckpoint(request)); })));
     WEIR_ASSIGN_OR_RETURN(
         listener_, env_.network().Listen(StrCat(spec_.listen_host, ":0"), std::move(methods)));
     return absl::OkStatus();
@@ -317,17 +330,111 @@ class RuntimeWorker final : public Worker {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<proto::DeployResponse> Deploy(const proto::DeployRequest& request) {
-    WEIR_RETURN_IF_ERROR(CheckOrder(request));
-    if (cancelled_) return absl::CancelledError("the job was cancelled before it was deployed");
-    if (runtime_ == nullptr) {
-      WEIR_ASSIGN_OR_RETURN(
-          runtime_, JobRuntime::Make(env_, control_, *job_->definition, job_->graph, request.plan(),
-                                     surroundings_.connectors, exchange_.get(), runtime_options_,
-                                     lifetime_.GuardConst([this] { OnTaskChange(); })));
-      SendHeartbeat();
+  // Answers when the tasks are made: with state to restore, when that has been read.
+  void Deploy(proto::DeployRequest request, TypedResponder<proto::DeployResponse> respond) {
+    absl::Status refused = CheckOrder(request);
+    if (refused.ok() && cancelled_) {
+      refused = absl::CancelledError("the job was cancelled before it was deployed");
     }
-    return proto::DeployResponse();
+    if (!refused.ok()) return respond(refused);
+    if (runtime_ != nullptr) return respond(proto::DeployResponse());
+    deploy_responders_.push_back(std::move(respond));
+    if (deploy_responders_.size() > 1) return;
+    if (!request.has_restore()) return MakeTasks(request, RestoredTasks());
+    std::map<uint32_t, std::vector<uint32_t>> workers;
+    for (const auto& vertex : request.plan().vertices()) {
+      workers[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
+    }
+    surroundings_.log("info", StrCat("restores checkpoint ", request.restore().checkpoint_id(),
+                                     " from ", request.restore().directory()));
+    env_.RunBlocking([&env = env_, &control = control_, job = job_, worker = spec_.key.index,
+                      request = std::move(request), workers = std::move(workers),
+                      done = lifetime_.Guard([this](const auto& deploy, auto restored) {
+                        MakeTasks(deploy, std::move(restored));
+                      })]() mutable {
+      auto restored = ReadTaskStates(env.files(), request.restore(), job->graph, workers, worker);
+      control.Post(
+          [done = std::move(done), request = std::move(request),
+           restored = std::move(restored)]() mutable { done(request, std::move(restored)); });
+    });
+  }
+
+  void MakeTasks(const proto::DeployRequest& request, absl::StatusOr<RestoredTasks> restored) {
+    absl::Status status = MakeRuntime(request, std::move(restored));
+    for (auto& respond : std::exchange(deploy_responders_, {})) {
+      if (status.ok()) {
+        respond(proto::DeployResponse());
+      } else {
+        respond(status);
+      }
+    }
+    if (status.ok()) SendHeartbeat();
+  }
+
+  absl::Status MakeRuntime(const proto::DeployRequest& request,
+                           absl::StatusOr<RestoredTasks> restored) {
+    if (ended_ || stopping_) return absl::UnavailableError("this worker is ending");
+    if (cancelled_) return absl::CancelledError("the job was cancelled before it was deployed");
+    if (!restored.ok()) {
+      return absl::Status(restored.status().code(),
+                          StrCat("restoring checkpoint ", request.restore().checkpoint_id(), ": ",
+                                 restored.status().message()));
+    }
+    runtime_options_.restore = *std::move(restored);
+    if (!request.checkpoint_directory().empty()) {
+      reporter_ = std::make_unique<CheckpointReporter>(
+          env_, control_, spec_.key,
+          SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
+          std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
+          [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); });
+      runtime_options_.on_checkpoint = reporter_->OnCheckpoint();
+    }
+    WEIR_ASSIGN_OR_RETURN(
+        runtime_, JobRuntime::Make(env_, control_, *job_->definition, job_->graph, request.plan(),
+                                   surroundings_.connectors, exchange_.get(), runtime_options_,
+                                   lifetime_.GuardConst([this] { OnTaskChange(); })));
+    return absl::OkStatus();
+  }
+
+  // --- Checkpoints ---
+
+  absl::StatusOr<proto::TriggerCheckpointResponse> TriggerCheckpoint(
+      const proto::TriggerCheckpointRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    if (!started_ || reporter_ == nullptr) {
+      return absl::FailedPreconditionError("no tasks that take checkpoints run here");
+    }
+    runtime_->TriggerCheckpoint({request.checkpoint_id(), request.triggered_unix_micros()});
+    return proto::TriggerCheckpointResponse();
+  }
+
+  absl::StatusOr<proto::NotifyCheckpointResponse> NotifyCheckpoint(
+      const proto::NotifyCheckpointRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    if (runtime_ == nullptr || reporter_ == nullptr) return proto::NotifyCheckpointResponse();
+    reporter_->Forget(std::max(request.completed_checkpoint(), request.aborted_checkpoint()));
+    if (request.aborted_checkpoint() != 0) runtime_->AbortCheckpoint(request.aborted_checkpoint());
+    return proto::NotifyCheckpointResponse();
+  }
+
+  void Acknowledge(proto::AcknowledgeCheckpointRequest request,
+                   std::function<void(absl::Status)> done) {
+    if (ended_) return;
+    request.set_leader_epoch(leader_epoch_);
+    if (request.has_declined()) {
+      request.mutable_declined()->set_task_manager(spec_.task_manager);
+      surroundings_.log("warning", request.declined().message());
+    }
+    TypedCall<proto::AcknowledgeCheckpointRequest, proto::AcknowledgeCheckpointResponse>(
+        *job_manager_, "/weir.JobManager/AcknowledgeCheckpoint", request, CallTimeout(), &control_,
+        lifetime_.GuardConst(
+            [this, done](const absl::StatusOr<proto::AcknowledgeCheckpointResponse>& response) {
+              if (ended_) return;
+              if (!response.ok() && !MayBeRetried(response.status())) {
+                return EndRefused(response.status());
+              }
+              done(response.status());
+            }));
   }
 
   absl::StatusOr<proto::StartTasksResponse> StartTasks(const proto::StartTasksRequest& request) {
@@ -367,6 +474,10 @@ class RuntimeWorker final : public Worker {
   uint64_t leader_epoch_;
   std::shared_ptr<LoadedJob> job_;
   std::unique_ptr<Exchange> exchange_;
+  // Waiting for the answer to Deploy.
+  std::vector<TypedResponder<proto::DeployResponse>> deploy_responders_;
+  // Before the runtime, whose tasks call it to the end. Null: no checkpoints.
+  std::unique_ptr<CheckpointReporter> reporter_;
   std::unique_ptr<JobRuntime> runtime_;
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<RemotePeer> job_manager_;

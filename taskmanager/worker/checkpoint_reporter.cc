@@ -1,0 +1,98 @@
+#include "taskmanager/worker/checkpoint_reporter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/strings.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+
+namespace weir {
+namespace {
+
+constexpr absl::Duration kFirstRetry = absl::Milliseconds(50);
+constexpr absl::Duration kLastRetry = absl::Seconds(1);
+
+}  // namespace
+
+CheckpointReporter::CheckpointReporter(Env& env, Executor& control, WorkerKey worker,
+                                       SnapshotPlace place,
+                                       std::shared_ptr<const proto::JobGraph> graph,
+                                       Acknowledge acknowledge)
+    : env_(env),
+      control_(control),
+      worker_(std::move(worker)),
+      place_(std::move(place)),
+      graph_(std::move(graph)),
+      acknowledge_(std::move(acknowledge)) {}
+
+std::function<void(TaskCheckpoint)> CheckpointReporter::OnCheckpoint() {
+  return [&control = control_,
+          write = lifetime_.GuardConst([this](std::shared_ptr<TaskCheckpoint> checkpoint) {
+            Write(std::move(checkpoint));
+          })](TaskCheckpoint checkpoint) {
+    control.Post([write, checkpoint = std::make_shared<TaskCheckpoint>(
+                             std::move(checkpoint))]() mutable { write(std::move(checkpoint)); });
+  };
+}
+
+void CheckpointReporter::Forget(uint64_t checkpoint_id) {
+  forgotten_ = std::max(forgotten_, checkpoint_id);
+}
+
+void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
+  if (!checkpoint->final && checkpoint->barrier.id <= forgotten_) return;
+  env_.RunBlocking([&env = env_, &control = control_, place = place_, graph = graph_,
+                    checkpoint = std::move(checkpoint),
+                    done = lifetime_.Guard([this](auto&&... result) {
+                      OnWritten(std::forward<decltype(result)>(result)...);
+                    })]() mutable {
+    const int64_t start = env.clock().MonotonicNanos();
+    auto snapshot = WriteTaskSnapshot(env.files(), place, *graph, *checkpoint);
+    const int64_t nanos = env.clock().MonotonicNanos() - start;
+    const uint64_t id = checkpoint->final ? 0 : checkpoint->barrier.id;
+    control.Post([done = std::move(done), vertex = checkpoint->vertex,
+                  subtask = checkpoint->subtask, id, snapshot = std::move(snapshot),
+                  nanos]() mutable { done(vertex, subtask, id, std::move(snapshot), nanos); });
+  });
+}
+
+void CheckpointReporter::OnWritten(uint32_t vertex, uint32_t subtask, uint64_t checkpoint_id,
+                                   absl::StatusOr<proto::TaskSnapshot> snapshot,
+                                   int64_t async_nanos) {
+  auto request = std::make_shared<proto::AcknowledgeCheckpointRequest>();
+  request->set_job_id(JobIdBytes(worker_.job));
+  request->set_attempt(worker_.attempt);
+  request->set_worker_index(worker_.index);
+  request->set_checkpoint_id(checkpoint_id);
+  if (snapshot.ok()) {
+    *request->mutable_snapshot() = *std::move(snapshot);
+    request->mutable_snapshot()->set_async_nanos(async_nanos);
+  } else {
+    request->mutable_snapshot()->set_vertex(vertex);
+    request->mutable_snapshot()->set_subtask(subtask);
+    request->mutable_snapshot()->set_final(checkpoint_id == 0);
+    request->mutable_declined()->set_code(static_cast<int32_t>(snapshot.status().code()));
+    request->mutable_declined()->set_message(
+        StrCat("the state of subtask ", subtask, " of vertex ", vertex,
+               " could not be written: ", snapshot.status().message()));
+  }
+  Send(std::move(request), kFirstRetry);
+}
+
+void CheckpointReporter::Send(std::shared_ptr<const proto::AcknowledgeCheckpointRequest> request,
+                              absl::Duration retry) {
+  if (request->checkpoint_id() != 0 && request->checkpoint_id() <= forgotten_) return;
+  acknowledge_(*request, lifetime_.GuardConst([this, request, retry](const absl::Status& status) {
+    if (status.ok() || (status.code() != absl::StatusCode::kUnavailable &&
+                        status.code() != absl::StatusCode::kDeadlineExceeded)) {
+      // Refused: what that means is decided where heartbeats are refused as well.
+      return;
+    }
+    control_.PostAfter(retry, lifetime_.GuardConst([this, request, retry] {
+      Send(request, std::min(2 * retry, kLastRetry));
+    }));
+  }));
+}
+
+}  // namespace weir

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/lifetime.h"
+#include "common/env/env.h"
+#include "runtime/task_state.h"
+#include "taskmanager/checkpoint/task_snapshots.h"
+#include "taskmanager/worker/worker_spec.h"
+
+namespace weir {
+
+namespace proto {
+class AcknowledgeCheckpointRequest;
+class JobGraph;
+}  // namespace proto
+
+// Has what tasks hold at a barrier written and made durable on IO threads, and tells the job
+// manager of each task, until that has answered or nobody waits for it any more. Owned by the
+// worker's control executor.
+class CheckpointReporter {
+ public:
+  // Sends it to the job manager and calls back, on the control executor, with what came of it.
+  using Acknowledge = std::function<void(const proto::AcknowledgeCheckpointRequest&,
+                                         std::function<void(absl::Status)>)>;
+
+  // All references outlive it; `graph` those that write, too.
+  CheckpointReporter(Env& env, Executor& control, WorkerKey worker, SnapshotPlace place,
+                     std::shared_ptr<const proto::JobGraph> graph, Acknowledge acknowledge);
+
+  // For RuntimeOptions::on_checkpoint: any thread may call it, and it never blocks.
+  std::function<void(TaskCheckpoint)> OnCheckpoint();
+
+  // Checkpoints up to this are not waited for any more.
+  void Forget(uint64_t checkpoint_id);
+
+ private:
+  void Write(std::shared_ptr<TaskCheckpoint> checkpoint);
+  void OnWritten(uint32_t vertex, uint32_t subtask, uint64_t checkpoint_id,
+                 absl::StatusOr<proto::TaskSnapshot> snapshot, int64_t async_nanos);
+  void Send(std::shared_ptr<const proto::AcknowledgeCheckpointRequest> request,
+            absl::Duration retry);
+
+  Env& env_;
+  Executor& control_;
+  const WorkerKey worker_;
+  const SnapshotPlace place_;
+  const std::shared_ptr<const proto::JobGraph> graph_;
+  const Acknowledge acknowledge_;
+  uint64_t forgotten_ = 0;
+  Lifetime lifetime_;
+};
+
+}  // namespace weir
