@@ -244,6 +244,7 @@ TEST_P(StateFileTest, AFileThatShrinksWhileItIsReadIsDamaged) {
   std::string bytes;
   const absl::Status status = reader->Read(reader->sections()[0].entries[0], bytes);
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(Message(status), HasSubstr("became shorter"));
 }
 
 class StateFileFaultTest : public testing::Test {
