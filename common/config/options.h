@@ -158,6 +158,49 @@ inline constexpr StringOption kCheckpointRetention{
     "What becomes of the checkpoints of a cancelled job; those of a failed job stay, those of a "
     "finished one go."};
 
+inline constexpr StringOption kCheckpointDirectory{
+    "execution.checkpointing.dir", "", "",
+    "Folder for checkpoints, which all hosts of the cluster see by the same path."};
+
+inline constexpr StringOption kRestartStrategy{
+    "restart-strategy.type", "default", "default,none,fixed-delay,exponential-delay,failure-rate",
+    "Whether a failed job is started again; default: with exponential delay if it takes "
+    "checkpoints, else not."};
+inline constexpr IntOption kFixedDelayAttempts{"restart-strategy.fixed-delay.attempts", 1, 1,
+                                               1'000'000'000, "How often a job is started again."};
+inline constexpr DurationOption kFixedDelay{"restart-strategy.fixed-delay.delay", absl::Seconds(1),
+                                            absl::ZeroDuration(), absl::Hours(24),
+                                            "How long before it is started again."};
+inline constexpr IntOption kFailureRateMax{
+    "restart-strategy.failure-rate.max-failures-per-interval", 1, 1, 1'000'000,
+    "One failure more within the interval fails the job for good."};
+inline constexpr DurationOption kFailureRateInterval{
+    "restart-strategy.failure-rate.failure-rate-interval", absl::Minutes(1), absl::Milliseconds(1),
+    absl::Hours(24 * 365), "The interval in which failures are counted."};
+inline constexpr DurationOption kFailureRateDelay{
+    "restart-strategy.failure-rate.delay", absl::Seconds(1), absl::ZeroDuration(), absl::Hours(24),
+    "How long before a job is started again."};
+inline constexpr DurationOption kInitialBackoff{
+    "restart-strategy.exponential-delay.initial-backoff", absl::Milliseconds(50),
+    absl::ZeroDuration(), absl::Hours(24),
+    "How long before a job is started again the first time."};
+inline constexpr DurationOption kMaxBackoff{"restart-strategy.exponential-delay.max-backoff",
+                                            absl::Minutes(1), absl::ZeroDuration(), absl::Hours(24),
+                                            "How long at most before a job is started again."};
+inline constexpr DoubleOption kBackoffMultiplier{
+    "restart-strategy.exponential-delay.backoff-multiplier", 2, 1, 1000,
+    "By how much the delay grows with each failure."};
+inline constexpr DurationOption kResetBackoff{
+    "restart-strategy.exponential-delay.reset-backoff-threshold", absl::Minutes(5),
+    absl::Milliseconds(1), absl::Hours(24 * 365),
+    "After so long without a failure the delay begins anew."};
+inline constexpr DoubleOption kBackoffJitter{
+    "restart-strategy.exponential-delay.jitter-factor", 0.1, 0, 1,
+    "By how much of itself a delay is varied, so that jobs do not start at once."};
+inline constexpr IntOption kBackoffAttempts{
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff", 0, 0, 1'000'000'000,
+    "How often a job is started again before the delay begins anew; 0: for ever."};
+
 inline constexpr DurationOption kHeartbeatInterval{
     "heartbeat.interval", absl::Milliseconds(500), absl::Milliseconds(10), absl::Hours(1),
     "How often job manager, task managers and workers tell each other that they live."};
