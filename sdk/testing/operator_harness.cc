@@ -78,6 +78,38 @@ std::vector<HarnessMode> AllHarnessModes() {
   return modes;
 }
 
+HarnessSnapshot Rescaled(const std::vector<HarnessSnapshot>& snapshots, std::uint32_t subtask,
+                         std::uint32_t parallelism) {
+  HarnessSnapshot rescaled;
+  rescaled.watermark = kMaxTicks;
+  for (const HarnessSnapshot& old : snapshots) {
+    rescaled.watermark = std::min(rescaled.watermark, old.watermark);
+    for (const auto& [name, table] : old.tables) {
+      HarnessSnapshot::Table& merged = rescaled.tables[name];
+      merged.type = table.type;
+      merged.key_groups.insert(table.key_groups.begin(), table.key_groups.end());
+    }
+  }
+  for (const auto& [name, first] : snapshots.front().lists) {
+    HarnessSnapshot::List& list = rescaled.lists[name];
+    list.type = first.type;
+    list.redistribution = first.redistribution;
+    std::size_t position = 0;
+    for (std::size_t i = 0; i < snapshots.size(); ++i) {
+      for (const std::string& item : snapshots[i].lists.at(name).items) {
+        const bool mine =
+            first.redistribution == Redistribution::kUnion ||
+            (first.redistribution == Redistribution::kBroadcast ? i == subtask % snapshots.size()
+             : snapshots.size() == parallelism                  ? i == subtask
+                                               : position % parallelism == subtask);
+        if (mine) list.items.push_back(item);
+        ++position;
+      }
+    }
+  }
+  return rescaled;
+}
+
 OperatorHarness::OperatorHarness(Factory make, HarnessOptions options)
     : make_(std::move(make)),
       options_(std::move(options)),
@@ -164,6 +196,12 @@ HarnessSnapshot OperatorHarness::Snapshot() const {
       if (!bytes.empty()) written.key_groups[key_group] = std::move(bytes);
     }
   }
+  for (const OperatorListState* list : operator_->list_state()) {
+    HarnessSnapshot::List& written = snapshot.lists[list->name()];
+    written.type = list->type();
+    written.redistribution = list->redistribution();
+    list->Write(written.items);
+  }
   return snapshot;
 }
 
@@ -181,6 +219,15 @@ absl::Status OperatorHarness::Restore(const HarnessSnapshot& snapshot) {
   watermark_ = snapshot.watermark;
   absl::Status status = OpenNew(snapshot.watermark);
   if (!status.ok()) return status;
+  status = RestoreTables(snapshot);
+  if (!status.ok()) return status;
+  status = RestoreLists(snapshot);
+  if (!status.ok()) return status;
+  return RunToEnd("OnProcessingTime",
+                  [this] { return operator_->OnProcessingTime(context_->now); });
+}
+
+absl::Status OperatorHarness::RestoreTables(const HarnessSnapshot& snapshot) {
   const KeyGroupRange range = context_->key_groups();
   std::size_t restored = 0;
   for (KeyedStateTable* table : operator_->keyed_state()) {
@@ -194,7 +241,7 @@ absl::Status OperatorHarness::Restore(const HarnessSnapshot& snapshot) {
     }
     for (const auto& [key_group, bytes] : it->second.key_groups) {
       if (!range.Contains(key_group)) continue;
-      status = table->ReadKeyGroup(key_group, bytes);
+      absl::Status status = table->ReadKeyGroup(key_group, bytes);
       if (!status.ok()) {
         return absl::Status(status.code(),
                             absl::StrCat("reading key group ", key_group, " of state '",
@@ -212,8 +259,38 @@ absl::Status OperatorHarness::Restore(const HarnessSnapshot& snapshot) {
   if (restored != snapshot.tables.size()) {
     return absl::InternalError("the snapshot has state that the operator does not declare");
   }
-  return RunToEnd("OnProcessingTime",
-                  [this] { return operator_->OnProcessingTime(context_->now); });
+  return absl::OkStatus();
+}
+
+absl::Status OperatorHarness::RestoreLists(const HarnessSnapshot& snapshot) {
+  std::size_t restored = 0;
+  for (OperatorListState* list : operator_->list_state()) {
+    const auto it = snapshot.lists.find(list->name());
+    if (it == snapshot.lists.end()) continue;
+    ++restored;
+    const HarnessSnapshot::List& written = it->second;
+    if (written.type != list->type() || written.redistribution != list->redistribution()) {
+      return absl::InternalError(absl::StrCat("list state '", list->name(), "' has type ",
+                                              list->type(), " but was written as ", written.type,
+                                              ", or is dealt out in another way"));
+    }
+    const std::vector<std::string_view> items(written.items.begin(), written.items.end());
+    absl::Status status = list->Read(items);
+    if (!status.ok()) {
+      return absl::Status(status.code(), absl::StrCat("reading list state '", list->name(),
+                                                      "': ", status.message()));
+    }
+    std::vector<std::string> again;
+    list->Write(again);
+    if (again != written.items) {
+      return absl::InternalError(absl::StrCat("list state '", list->name(),
+                                              "' is written as other items after it was read"));
+    }
+  }
+  if (restored != snapshot.lists.size()) {
+    return absl::InternalError("the snapshot has a list that the operator does not declare");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status OperatorHarness::SnapshotAndRestore() { return Restore(Snapshot()); }

@@ -303,17 +303,7 @@ class KeyedStream {
       node.uid = std::move(uid.text);
       node.description = "Process";
       const P prototype(args...);
-      for (const auto& member : prototype.members()) {
-        StateDefinition state = member->Describe();
-        for (const StateDefinition& other : node.states) {
-          if (other.name == state.name) {
-            keyed_.graph->Error(
-                uid.where,
-                "operator '" + node.uid + "': two states or timers are named '" + state.name + "'");
-          }
-        }
-        node.states.push_back(std::move(state));
-      }
+      internal::DescribeMembers(prototype.members(), uid.where, *keyed_.graph, node);
       return keyed_.template Add<typename P::Out>(
           std::move(node), uid.where,
           [key = keyed_.key, args...](std::shared_ptr<const internal::SidePorts> sides) {

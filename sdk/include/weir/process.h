@@ -2,12 +2,15 @@
 
 #include <concepts>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "weir/functions.h"
+#include "weir/graph_builder.h"
+#include "weir/operator_list.h"
 #include "weir/results.h"
 #include "weir/state.h"
 #include "weir/timers.h"
@@ -63,7 +66,7 @@ class ProcessContext {
 };
 
 // A function over single records that may put out any number, also to side outputs. Derive and
-// override Process.
+// override Process. Its state are members (OperatorList, OperatorUnionList).
 template <class I, class O>
 class ProcessFunction {
  public:
@@ -75,11 +78,24 @@ class ProcessFunction {
   virtual void Open(FunctionContext&) {}
   virtual void Process(const I& record, Context& context) = 0;
   virtual void Close() {}
+
+  // For the members that register themselves.
+  void AddList(std::unique_ptr<internal::OperatorListMember> list) {
+    lists_.push_back(std::move(list));
+  }
+  // For the operator that owns the function.
+  const std::vector<std::unique_ptr<internal::OperatorListMember>>& list_members() const {
+    return lists_;
+  }
+
+ private:
+  std::vector<std::unique_ptr<internal::OperatorListMember>> lists_;
 };
 
 // A function over the records of one key at a time, with state and timers of that key as members
-// (ValueState, EventTimer, ProcessingTimer). One object a subtask serves all keys of it; plain
-// members are shared by them and not part of a snapshot.
+// (ValueState, ListState, MapState, ReducingState, AggregatingState, EventTimer, ProcessingTimer).
+// One object a subtask serves all keys of it; plain members are shared by them and not part of a
+// snapshot.
 template <class K, class I, class O>
 class KeyedProcess {
  public:
@@ -110,9 +126,9 @@ class KeyedProcess {
   virtual void Close() {}
 
   // For the members that register themselves.
-  template <class Member>
-  Member* AddState(std::string name) {
-    auto member = std::make_unique<Member>(current_, std::move(name));
+  template <class Member, class... Args>
+  Member* AddState(std::string name, const Args&... args) {
+    auto member = std::make_unique<Member>(current_, std::move(name), args...);
     Member* added = member.get();
     members_.push_back(std::move(member));
     return added;
@@ -162,6 +178,25 @@ class KeyedProcess {
 
 namespace internal {
 
+// Adds the states of a function to its node, where `jobctl explain` finds them, and notes what is
+// wrong with them.
+template <class Members>
+void DescribeMembers(const Members& members, const std::source_location& where, GraphBuilder& graph,
+                     NodeDefinition& node) {
+  for (const auto& member : members) {
+    StateDefinition state = member->Describe();
+    if (std::string mistake = member->Mistake(); !mistake.empty())
+      graph.Error(where, "operator '" + node.uid + "', " + mistake);
+    for (const StateDefinition& other : node.states) {
+      if (other.name == state.name) {
+        graph.Error(where, "operator '" + node.uid + "': two states or timers are named '" +
+                               state.name + "'");
+      }
+    }
+    node.states.push_back(std::move(state));
+  }
+}
+
 template <class F>
 class ProcessOperator final : public Operator {
  public:
@@ -191,6 +226,12 @@ class ProcessOperator final : public Operator {
   void Close() override {
     if (opened_) function_->Close();
     opened_ = false;
+  }
+
+  std::vector<OperatorListState*> list_state() override {
+    std::vector<OperatorListState*> lists;
+    for (const auto& member : function_->list_members()) lists.push_back(member.get());
+    return lists;
   }
 
  private:
@@ -242,6 +283,7 @@ class KeyedProcessOperator final : public Operator {
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
     context_->set_watermark(watermark);
+    function_->current().events.Advance(watermark);
     const bool done = FireEvent(watermark);
     WEIR_SDK_RETURN_IF_ERROR(EndCall());
     return done;

@@ -7,13 +7,18 @@
 #include "weir/for_each.h"
 #include "weir/job.h"
 #include "weir/keyed_stream.h"
+#include "weir/list_state.h"
+#include "weir/map_state.h"
+#include "weir/operator_list.h"
 #include "weir/plugin_export.h"
 #include "weir/process.h"
+#include "weir/reducing_state.h"
 #include "weir/side_output.h"
 #include "weir/state.h"
 #include "weir/stream.h"
 #include "weir/time.h"
 #include "weir/timers.h"
+#include "weir/ttl.h"
 #include "weir/window.h"
 
 // Begins the one function of a plugin that describes its job:

@@ -1,16 +1,18 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "weir/codec.h"
 #include "weir/graph.h"
 #include "weir/state_codec.h"
 #include "weir/time.h"
+#include "weir/ttl.h"
 
 namespace weir {
 
@@ -24,6 +26,8 @@ struct CurrentKey {
   std::uint64_t hash = 0;
   // Raised when the key changes: what a state has cached for the last key is void.
   std::uint64_t generation = 0;
+  // Told by the operator, for state with an event-time TTL.
+  EventClock events;
 };
 
 // What a state member does once it is told where it runs; the part of it that knows the key type.
@@ -31,46 +35,56 @@ class StateMember {
  public:
   virtual ~StateMember() = default;
   virtual StateDefinition Describe() const = 0;
+  // What is wrong with how it was declared; empty: nothing.
+  virtual std::string Mistake() const { return {}; }
   virtual void Open(OperatorContext& context) = 0;
   virtual KeyedStateTable* table() = 0;
 };
 
-// Typed access for ValueState<V>, which does not know the key type.
-template <class V>
-class ValueAccess : public StateMember {
- public:
-  // The value of the current key, or null if there is none. Valid until the next call.
-  virtual V* Find() = 0;
-  virtual V& FindOrInsert() = 0;
-  virtual void Erase() = 0;
+template <class F>
+concept KeyedFunction = requires(F& f) {
+  typename F::Key;
+  f.members();
 };
 
-template <class K, class V>
-class KeyedValue final : public ValueAccess<V> {
+#define WEIR_KEYED_STATE_ONLY                                                                 \
+  "state of a key (ValueState, ListState, MapState, ...) belongs in a weir::KeyedProcess; a " \
+  "weir::ProcessFunction has no key: use weir::OperatorList"
+
+// The entry of the current key in a table, looked up once a call.
+template <class K, class V, class Layout = RecordLayout<V>>
+class CurrentEntry {
  public:
-  KeyedValue(const CurrentKey<K>& current, std::string name)
+  using Table = NamedTable<K, V, Layout>;
+
+  CurrentEntry(const CurrentKey<K>& current, std::string name)
       : current_(current), name_(std::move(name)) {}
 
-  StateDefinition Describe() const override { return {name_, NamedTable<K, V>::TypeText()}; }
-  void Open(OperatorContext& context) override {
+  StateDefinition Describe() const { return {name_, Table::TypeText()}; }
+  const std::string& name() const { return name_; }
+  void Open(OperatorContext& context, const Layout& layout = Layout()) {
     table_ =
-        std::make_unique<NamedTable<K, V>>(name_, context.key_groups(), context.max_parallelism());
+        std::make_unique<Table>(name_, context.key_groups(), context.max_parallelism(), layout);
   }
-  KeyedStateTable* table() override { return table_.get(); }
+  Table* table() const { return table_.get(); }
+  const CurrentKey<K>& current() const { return current_; }
+  // Whether the key is not the one of the last Find.
+  bool IsNewKey() const { return generation_ != current_.generation; }
 
-  V* Find() override {
+  // Null if there is none. Valid until the next call of another member than Find.
+  V* Find() {
     if (generation_ != current_.generation) {
       cached_ = table_->table.Find(*current_.key, current_.hash);
       generation_ = current_.generation;
     }
     return cached_;
   }
-  V& FindOrInsert() override {
+  V& FindOrInsert() {
     if (V* value = Find(); value != nullptr) return *value;
     cached_ = table_->table.FindOrInsert(*current_.key, current_.hash).first;
     return *cached_;
   }
-  void Erase() override {
+  void Erase() {
     table_->table.Erase(*current_.key, current_.hash);
     cached_ = nullptr;
     generation_ = current_.generation;
@@ -79,10 +93,178 @@ class KeyedValue final : public ValueAccess<V> {
  private:
   const CurrentKey<K>& current_;
   std::string name_;
-  std::unique_ptr<NamedTable<K, V>> table_;
+  std::unique_ptr<Table> table_;
   V* cached_ = nullptr;
   std::uint64_t generation_ = ~std::uint64_t{0};
 };
+
+// What all states with a TTL have in common: an entry whose V expires, and the clock. Looks for
+// other expired entries whenever the key changes.
+template <class K, class V, class Layout>
+class ExpiringEntry {
+ public:
+  ExpiringEntry(const CurrentKey<K>& current, std::string name, const Ttl& ttl)
+      : entry_(current, std::move(name)), ttl_(ttl) {}
+
+  StateDefinition Describe() const { return entry_.Describe(); }
+  std::string Mistake() const {
+    if (ttl_.after > Duration::zero()) return {};
+    return "state '" + entry_.name() + "': the TTL must be positive";
+  }
+  void Open(OperatorContext& context) {
+    clock_.emplace(ttl_, context, entry_.current().events);
+    entry_.Open(context, Layout(*clock_));
+  }
+  KeyedStateTable* table() const { return entry_.table(); }
+  const TtlClock& clock() const { return *clock_; }
+
+  // The entry, some of which may have expired. `dead(V&, now)` says of the entry of any key whether
+  // all of it has.
+  template <class Dead>
+  V* Find(Ticks now, Dead&& dead) {
+    SweepIfNewKey(now, dead);
+    return entry_.Find();
+  }
+  template <class Dead>
+  V& FindOrInsert(Ticks now, Dead&& dead) {
+    SweepIfNewKey(now, dead);
+    return entry_.FindOrInsert();
+  }
+  void Erase() { entry_.Erase(); }
+
+ private:
+  template <class Dead>
+  void SweepIfNewKey(Ticks now, Dead& dead) {
+    if (!entry_.IsNewKey()) return;
+    entry_.table()->table.Sweep(cursor_, kSweepSlots, [&](V& value) { return dead(value, now); });
+  }
+
+  CurrentEntry<K, V, Layout> entry_;
+  const Ttl ttl_;
+  std::optional<TtlClock> clock_;
+  TableCursor cursor_;
+};
+
+// Typed access for ValueState<V>, which does not know the key type.
+template <class V>
+class ValueAccess : public StateMember {
+ public:
+  // The value of the current key, or null if there is none. Valid until the next call.
+  virtual V* Find() = 0;
+  // The value, made as V{} if there is none, and whether it was made now.
+  virtual std::pair<V*, bool> FindOrInsert() = 0;
+  virtual void Erase() = 0;
+};
+
+template <class K, class V>
+class KeyedValue final : public ValueAccess<V> {
+ public:
+  KeyedValue(const CurrentKey<K>& current, std::string name) : entry_(current, std::move(name)) {}
+
+  StateDefinition Describe() const override { return entry_.Describe(); }
+  void Open(OperatorContext& context) override { entry_.Open(context); }
+  KeyedStateTable* table() override { return entry_.table(); }
+
+  V* Find() override { return entry_.Find(); }
+  std::pair<V*, bool> FindOrInsert() override {
+    if (V* value = entry_.Find(); value != nullptr) return {value, false};
+    return {&entry_.FindOrInsert(), true};
+  }
+  void Erase() override { entry_.Erase(); }
+
+ private:
+  CurrentEntry<K, V> entry_;
+};
+
+// A value that has not expired, with its time in front.
+template <class V>
+class StampedLayout {
+ public:
+  explicit StampedLayout(const TtlClock& clock) : clock_(clock) {}
+  static std::string Notation() { return "ttl<" + TypeNotation<V>() + ">"; }
+  bool Writes(const Stamped<V>& entry) const {
+    return !clock_.Expired(entry.last_access, clock_.Now());
+  }
+  void Encode(const Stamped<V>& entry, std::string& out) const {
+    EncodeValue(clock_.Effective(entry.last_access), out);
+    EncodeValue(entry.value, out);
+  }
+  bool Decode(Decoder& in, Stamped<V>& entry) const {
+    return DecodeValue(in, entry.last_access) && DecodeValue(in, entry.value);
+  }
+
+ private:
+  const TtlClock& clock_;
+};
+
+template <class K, class V>
+class ExpiringValue final : public ValueAccess<V> {
+ public:
+  ExpiringValue(const CurrentKey<K>& current, std::string name, const Ttl& ttl)
+      : entry_(current, std::move(name), ttl) {}
+
+  StateDefinition Describe() const override { return entry_.Describe(); }
+  std::string Mistake() const override { return entry_.Mistake(); }
+  void Open(OperatorContext& context) override { entry_.Open(context); }
+  KeyedStateTable* table() override { return entry_.table(); }
+
+  V* Find() override {
+    const Ticks now = entry_.clock().Now();
+    Stamped<V>* const found = entry_.Find(now, Dead());
+    if (found == nullptr) return nullptr;
+    if (entry_.clock().Expired(found->last_access, now)) {
+      entry_.Erase();
+      return nullptr;
+    }
+    if (entry_.clock().renews_on_read()) found->last_access = now;
+    return &found->value;
+  }
+  std::pair<V*, bool> FindOrInsert() override {
+    const Ticks now = entry_.clock().Now();
+    Stamped<V>* found = entry_.Find(now, Dead());
+    const bool fresh = found == nullptr || entry_.clock().Expired(found->last_access, now);
+    if (found == nullptr) {
+      found = &entry_.FindOrInsert(now, Dead());
+    } else if (fresh) {
+      found->value = V{};
+    }
+    found->last_access = now;
+    return {&found->value, fresh};
+  }
+  void Erase() override { entry_.Erase(); }
+
+ private:
+  auto Dead() const {
+    return [this](const Stamped<V>& entry, Ticks now) {
+      return entry_.clock().Expired(entry.last_access, now);
+    };
+  }
+  ExpiringEntry<K, Stamped<V>, StampedLayout<V>> entry_;
+};
+
+// Registers the access to a state: a `Plain<K, V...>`, or with a TTL an `Expiring<K, V...>`. Null,
+// and a compile error, where that cannot be.
+template <class Access, template <class...> class Plain, template <class...> class Expiring,
+          class... V, class Function>
+Access* AddKeyedState(Function& function, std::string_view name, const Ttl* ttl) {
+  if constexpr (!KeyedFunction<Function>) {
+    static_assert(KeyedFunction<Function>, WEIR_KEYED_STATE_ONLY);
+    return nullptr;
+  } else if constexpr ((CheckRecord<V>() && ...)) {
+    using K = typename Function::Key;
+    if (ttl != nullptr) {
+      return function.template AddState<Expiring<K, V...>>(std::string(name), *ttl);
+    }
+    return function.template AddState<Plain<K, V...>>(std::string(name));
+  } else {
+    return nullptr;  // does not compile
+  }
+}
+
+template <class V, class Function>
+ValueAccess<V>* AddValue(Function& function, std::string_view name, const Ttl* ttl) {
+  return AddKeyedState<ValueAccess<V>, KeyedValue, ExpiringValue, V>(function, name, ttl);
+}
 
 }  // namespace internal
 
@@ -94,7 +276,12 @@ class ValueState {
  public:
   // `name` is unique within the function and identifies the state in snapshots.
   template <class Function>
-  ValueState(Function* function, std::string_view name) : access_(Add(*function, name)) {}
+  ValueState(Function* function, std::string_view name)
+      : access_(internal::AddValue<V>(*function, name, nullptr)) {}
+  // With a TTL a read of the value (Get, Exists) can renew it, and Set and Mutable do.
+  template <class Function>
+  ValueState(Function* function, std::string_view name, const Ttl& ttl)
+      : access_(internal::AddValue<V>(*function, name, &ttl)) {}
   ValueState(const ValueState&) = delete;
   ValueState& operator=(const ValueState&) = delete;
 
@@ -105,21 +292,11 @@ class ValueState {
     return value != nullptr ? *value : V{};
   }
   // The value, made as V{} if there is none. The reference is valid until another key or a Clear.
-  V& Mutable() { return access_->FindOrInsert(); }
-  void Set(V value) { access_->FindOrInsert() = std::move(value); }
+  V& Mutable() { return *access_->FindOrInsert().first; }
+  void Set(V value) { *access_->FindOrInsert().first = std::move(value); }
   void Clear() { access_->Erase(); }
 
  private:
-  template <class Function>
-  static internal::ValueAccess<V>* Add(Function& function, std::string_view name) {
-    if constexpr (CheckRecord<V>()) {
-      return function.template AddState<internal::KeyedValue<typename Function::Key, V>>(
-          std::string(name));
-    } else {
-      return nullptr;  // does not compile
-    }
-  }
-
   internal::ValueAccess<V>* access_;
 };
 

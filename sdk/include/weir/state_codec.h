@@ -22,17 +22,31 @@ std::string TypeNotation() {
   return text;
 }
 
+// How the value of an entry is written. A layout of another kind of state has these members too.
+template <class V>
+struct RecordLayout {
+  // Of the value, in the notation of docs/FORMATS.md.
+  static std::string Notation() { return TypeNotation<V>(); }
+  // Whether there is anything to write.
+  bool Writes(const V&) const { return true; }
+  void Encode(const V& value, std::string& out) const { EncodeValue(value, out); }
+  bool Decode(Decoder& in, V& value) const { return DecodeValue(in, value); }
+};
+
 // Gathers entries of one key group and writes them in the order of the serialized keys, so that
 // equal state has equal bytes: a varint count, then of each entry the encoded key and the encoded
 // value.
-template <class K, class V>
+template <class K, class V, class Layout = RecordLayout<V>>
 class EntryWriter {
  public:
+  explicit EntryWriter(const Layout& layout = Layout()) : layout_(layout) {}
+
   void Add(const K& key, const V& value) {
+    if (!layout_.Writes(value)) return;
     Entry& entry = entries_.emplace_back();
     SerializeKey(key, entry.order);
     EncodeValue(key, entry.bytes);
-    EncodeValue(value, entry.bytes);
+    layout_.Encode(value, entry.bytes);
   }
   bool empty() const { return entries_.empty(); }
   void WriteTo(std::string& out) {
@@ -48,14 +62,15 @@ class EntryWriter {
     std::string order;
     std::string bytes;
   };
+  const Layout layout_;
   std::vector<Entry> entries_;
 };
 
 // Reads what an EntryWriter wrote and calls use(key, value, hash) for each entry; refuses a key
 // that is not of `key_group`.
-template <class K, class V, class Use>
+template <class K, class V, class Use, class Layout = RecordLayout<V>>
 absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
-                         std::string_view state, Use&& use) {
+                         std::string_view state, Use&& use, const Layout& layout = Layout()) {
   const auto damaged = [&](std::string_view why) {
     return absl::DataLossError("state '" + std::string(state) + "', key group " +
                                std::to_string(key_group) + ": " + std::string(why));
@@ -65,7 +80,7 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
   for (std::uint64_t i = 0; i < count; ++i) {
     K key{};
     V value{};
-    if (!DecodeValue(in, key) || !DecodeValue(in, value)) {
+    if (!DecodeValue(in, key) || !layout.Decode(in, value)) {
       return damaged(std::string(in.status().message().data(), in.status().message().size()));
     }
     const std::uint64_t hash = KeyHash(key);
@@ -77,24 +92,26 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
 }
 
 // A KeyedTable with a name, as snapshots see it: the entries of EntryWriter.
-template <class K, class V>
+template <class K, class V, class Layout = RecordLayout<V>>
 class NamedTable final : public KeyedStateTable {
  public:
-  NamedTable(std::string name, KeyGroupRange range, std::uint32_t max_parallelism)
+  NamedTable(std::string name, KeyGroupRange range, std::uint32_t max_parallelism,
+             const Layout& layout = Layout())
       : table(range, max_parallelism),
         max_parallelism_(max_parallelism),
         name_(std::move(name)),
-        type_(TypeText()) {}
+        type_(TypeText()),
+        layout_(layout) {}
 
   static std::string TypeText() {
-    return "map<" + TypeNotation<K>() + "," + TypeNotation<V>() + ">";
+    return "map<" + TypeNotation<K>() + "," + Layout::Notation() + ">";
   }
 
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
 
   void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-    EntryWriter<K, V> writer;
+    EntryWriter<K, V, Layout> writer(layout_);
     table.ForEachInKeyGroup(key_group,
                             [&](const K& key, const V& value) { writer.Add(key, value); });
     if (!writer.empty()) writer.WriteTo(out);
@@ -104,9 +121,11 @@ class NamedTable final : public KeyedStateTable {
     if (bytes.empty()) return absl::OkStatus();
     Decoder in(bytes);
     WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
-        in, key_group, max_parallelism_, name_, [&](const K& key, V value, std::uint64_t hash) {
+        in, key_group, max_parallelism_, name_,
+        [&](const K& key, V value, std::uint64_t hash) {
           *table.FindOrInsert(key, hash).first = std::move(value);
-        })));
+        },
+        layout_)));
     if (in.remaining() > 0)
       return absl::DataLossError("state '" + name_ + "': bytes are left over after the last entry");
     return absl::OkStatus();
@@ -122,6 +141,7 @@ class NamedTable final : public KeyedStateTable {
   std::uint32_t max_parallelism_;
   std::string name_;
   std::string type_;
+  const Layout layout_;
 };
 
 }  // namespace weir::internal

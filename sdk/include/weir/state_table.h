@@ -145,6 +145,32 @@ class KeyedTable {
     return true;
   }
 
+  // Looks at `count` slots from the cursor on, from the start again after the end, and erases the
+  // entries for which dead(V&) is true. The table may be changed before the next call goes on at
+  // the cursor.
+  template <class F>
+  void Sweep(Cursor& cursor, std::uint32_t count, F&& dead) {
+    for (; count > 0 && size_ > 0; --count) {
+      if (cursor.group >= groups_.size()) cursor = {};
+      Group& group = groups_[cursor.group];
+      if constexpr (Slot::kHasReservedKey) {
+        if (cursor.slot == 0 && reserved_ != nullptr && reserved_group_ == cursor.group &&
+            dead(*reserved_)) [[unlikely]] {
+          reserved_.reset();
+          --size_;
+        }
+      }
+      if (IsNothing(group) || cursor.slot > group.mask) {
+        ++cursor.group;
+        cursor.slot = 0;
+      } else if (Slot& slot = group.slots[cursor.slot]; !slot.Empty() && dead(slot.value)) {
+        EraseAt(group, cursor.slot);  // another entry may stand here now
+      } else {
+        ++cursor.slot;
+      }
+    }
+  }
+
   // Calls f(const K&, V&) for each entry from the cursor on while it returns true; returns whether
   // it reached the end. The entry for which f returned false counts as visited. Order: by key
   // group, then by slot.

@@ -38,7 +38,7 @@ struct HarnessMode {
   std::uint64_t random_batches_seed = 0;
   // Outputs say that they are blocked every other time they are asked.
   bool refuse_outputs = false;
-  // Before each input the keyed state is written and read into a new instance, which goes on.
+  // Before each input the state is written and read into a new instance, which goes on.
   bool restore_between_inputs = false;
 };
 
@@ -46,16 +46,29 @@ struct HarnessMode {
 // restoring.
 std::vector<HarnessMode> AllHarnessModes();
 
-// The keyed state of one subtask as bytes: by table, then key group.
+// The state of one subtask as bytes: keyed state by table, then key group, and the lists that
+// belong to no key.
 struct HarnessSnapshot {
   struct Table {
     std::string type;
     std::map<std::uint32_t, std::string> key_groups;
   };
+  struct List {
+    std::string type;
+    Redistribution redistribution = Redistribution::kSplit;
+    std::vector<std::string> items;
+  };
   std::map<std::string, Table> tables;
+  std::map<std::string, List> lists;
   // What the operator had been told; a new instance is told it before its state is read.
   Ticks watermark = kMinTicks;
 };
+
+// What subtask `subtask` of `parallelism` starts from when the subtasks of an operator left these
+// snapshots, in their order (semantics rule 49): the key groups of all, of which it reads its own,
+// its part of each list, and the least of the watermarks. `snapshots` is not empty.
+HarnessSnapshot Rescaled(const std::vector<HarnessSnapshot>& snapshots, std::uint32_t subtask,
+                         std::uint32_t parallelism);
 
 struct HarnessOptions {
   std::string uid = "operator";
@@ -178,8 +191,8 @@ class OperatorHarness {
 
   HarnessSnapshot Snapshot() const;
   // Replaces the operator by a new one with this state: of each table, the key groups that this
-  // subtask owns. Processing time wakeups that are overdue come at once. Fails if the new instance
-  // does not write the same bytes again.
+  // subtask owns, and all items of each list. Processing time wakeups that are overdue come at
+  // once. Fails if the new instance does not write the same bytes again.
   absl::Status Restore(const HarnessSnapshot& snapshot);
   // The two above: the operator goes on in a new instance.
   absl::Status SnapshotAndRestore();
@@ -203,6 +216,8 @@ class OperatorHarness {
   absl::Status Guard(std::string_view call, const std::function<absl::Status()>& body);
   // Makes `call` until it returns true.
   absl::Status RunToEnd(std::string_view name, const std::function<absl::StatusOr<bool>()>& call);
+  absl::Status RestoreTables(const HarnessSnapshot& snapshot);
+  absl::Status RestoreLists(const HarnessSnapshot& snapshot);
   absl::Status RestoreIfAsked();
   absl::Status FireDue();
   absl::Status OpenNew(Ticks watermark);
