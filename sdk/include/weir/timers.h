@@ -192,8 +192,7 @@ template <bool kEventTime>
 class NamedTimer {
  public:
   template <class Function>
-  NamedTimer(Function* function, std::string_view name)
-      : access_(function->template AddTimer<kEventTime>(this, std::string(name))) {}
+  NamedTimer(Function* function, std::string_view name) : access_(Add(*function, name)) {}
   NamedTimer(const NamedTimer&) = delete;
   NamedTimer& operator=(const NamedTimer&) = delete;
 
@@ -212,6 +211,17 @@ class NamedTimer {
   friend bool operator==(const NamedTimer& a, const NamedTimer& b) { return &a == &b; }
 
  private:
+  template <class Function>
+  internal::TimerAccess* Add(Function& function, std::string_view name) {
+    if constexpr (!KeyedFunction<Function>) {
+      static_assert(KeyedFunction<Function>,
+                    "a timer belongs in a weir::KeyedProcess; a weir::ProcessFunction has no key");
+      return nullptr;
+    } else {
+      return function.template AddTimer<kEventTime>(this, std::string(name));
+    }
+  }
+
   internal::TimerAccess* access_;
 };
 }  // namespace internal
