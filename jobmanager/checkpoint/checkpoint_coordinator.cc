@@ -1,0 +1,231 @@
+#include "jobmanager/checkpoint/checkpoint_coordinator.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "proto/control.pb.h"
+
+namespace weir::jobmanager {
+
+CheckpointCoordinator::CheckpointCoordinator(CheckpointSurroundings& surroundings,
+                                             const CheckpointSettings& settings,
+                                             CheckpointedJob job, uint64_t next_id)
+    : surroundings_(surroundings),
+      settings_(settings),
+      job_(std::move(job)),
+      next_id_(next_id),
+      completed_(settings.num_retained, files_),
+      cleaner_(surroundings, files_, counters_),
+      policy_(settings) {
+  WEIR_CHECK_GE(next_id, 1u);
+}
+
+CheckpointCoordinator::~CheckpointCoordinator() {
+  if (timer_.has_value()) surroundings_.executor().Cancel(*timer_);
+  for (const auto& [id, entry] : entries_) {
+    surroundings_.executor().Cancel(entry.checkpoint->timeout_timer);
+  }
+}
+
+absl::Status CheckpointCoordinator::Resume(std::vector<FoundCheckpoint> found) {
+  WEIR_CHECK(tasks_ == nullptr);
+  WEIR_CHECK_EQ(completed_.newest_id(), 0u);
+  WEIR_ASSIGN_OR_RETURN(std::vector<CompletedCheckpoint> complete, ReadFound(std::move(found)));
+  for (CompletedCheckpoint& checkpoint : complete) {
+    if (checkpoint.owned && CommitsOutside(checkpoint.kind)) told_ = checkpoint.id;
+    Drop(completed_.Add(std::move(checkpoint)));
+  }
+  cleaner_.DeleteShared(files_.TakeUnused(completed_.newest_id()));
+  next_id_ = std::max(next_id_, completed_.newest_id() + 1);
+  return absl::OkStatus();
+}
+
+void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placement,
+                                         uint64_t restored) {
+  WEIR_CHECK(settled());
+  WEIR_CHECK(!attempt_live_);
+  WEIR_CHECK(!end_.has_value());
+  WEIR_CHECK_GT(attempt, tasks_ == nullptr ? 0 : tasks_->attempt());
+  tasks_ = std::make_unique<AttemptTasks>(job_.graph, attempt, std::move(placement));
+  attempt_live_ = true;
+  failing_ = false;
+  stopped_ = false;
+  last_triggered_ = false;
+  last_complete_ = false;
+  counters_.consecutive_failures = 0;
+  if (restored != 0) ++counters_.restored;
+  // A restore commits what the checkpoint holds, so its completion is known to the tasks.
+  told_ = std::max(told_, restored);
+  aborted_folders_.clear();
+  Sweep(attempt);
+}
+
+void CheckpointCoordinator::OnRunning() {
+  WEIR_CHECK(attempt_live_);
+  running_ = true;
+  policy_.Start(NowNanos());
+  Schedule();
+}
+
+void CheckpointCoordinator::EndAttempt(std::string_view why) {
+  if (!attempt_live_) return;
+  attempt_live_ = false;
+  running_ = false;
+  if (timer_.has_value()) surroundings_.executor().Cancel(*timer_);
+  timer_.reset();
+  std::vector<uint64_t> pending;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.checkpoint->pending()) pending.push_back(id);
+  }
+  for (const uint64_t id : pending) Abort(id, AbortReason::kJobNotRunning, why);
+  for (Request& request : std::exchange(requests_, {})) {
+    Answer(std::move(request.done), absl::FailedPreconditionError(ToAbsl(why)));
+  }
+  for (size_t task = 0; task < tasks_->size(); ++task) {
+    if (tasks_->final_snapshot(task) != nullptr) ReleaseFiles(*tasks_->final_snapshot(task));
+  }
+  // The next attempt starts from what is complete and refers to nothing else.
+  cleaner_.DeleteShared(files_.TakeUnused(std::numeric_limits<uint64_t>::max()));
+}
+
+void CheckpointCoordinator::EndJob(JobEnd end) {
+  WEIR_CHECK(!end_.has_value());
+  EndAttempt("the job has ended");
+  end_ = end;
+  if (settled()) ApplyRetention();
+}
+
+void CheckpointCoordinator::OnTaskEnded(uint32_t vertex, uint32_t subtask) {
+  if (!attempt_live_) return;
+  const absl::StatusOr<size_t> task = tasks_->Find(vertex, subtask);
+  WEIR_CHECK(task.ok());
+  tasks_->SetEnded(*task);
+}
+
+absl::Status CheckpointCoordinator::OnAcknowledge(
+    const proto::AcknowledgeCheckpointRequest& request) {
+  if (tasks_ == nullptr || request.attempt() != tasks_->attempt()) {
+    return absl::FailedPreconditionError(
+        StrCat("an acknowledgement of attempt ", request.attempt(), ", but attempt ",
+               tasks_ == nullptr ? 0 : tasks_->attempt(), " runs"));
+  }
+  const auto refuse = [this](absl::Status status) {
+    ++counters_.refused_acknowledgements;
+    surroundings_.Log("warning", StrCat("refused: ", ToStd(status.message())));
+    return status;
+  };
+  const absl::StatusOr<size_t> task =
+      tasks_->Find(request.snapshot().vertex(), request.snapshot().subtask());
+  if (!task.ok()) return refuse(task.status());
+  const absl::Status placed = tasks_->CheckWorker(*task, request.worker_index());
+  if (!placed.ok()) return refuse(placed);
+  if (request.has_declined()) {
+    Decline(request);
+    return absl::OkStatus();
+  }
+  const bool final = request.snapshot().final();
+  const uint64_t id = request.checkpoint_id();
+  if (id == 0 && !final) {
+    return refuse(absl::InvalidArgumentError("a snapshot of no checkpoint that is not final"));
+  }
+  const absl::Status valid = tasks_->CheckSnapshot(request.snapshot());
+  if (!valid.ok()) return refuse(valid);
+
+  PendingCheckpoint* checkpoint = FindPending(id);
+  for (const proto::StateFile& file : request.snapshot().files()) {
+    if (!cleaner_.MayBeGone(file.name())) continue;
+    const std::string why = StrCat("a task refers to '", file.name(), "', which is being deleted");
+    if (checkpoint == nullptr && final) return refuse(absl::InvalidArgumentError(why));
+    if (checkpoint != nullptr) Abort(id, AbortReason::kBadState, why);
+    Schedule();
+    return absl::OkStatus();
+  }
+
+  auto snapshot = std::make_shared<const proto::TaskSnapshot>(request.snapshot());
+  if (checkpoint != nullptr) {
+    Record(*checkpoint, *task, snapshot, /*own=*/true);
+    CompleteIfAcknowledged(id);
+  } else if (id != 0) {
+    ++counters_.late_acknowledgements;
+    // The files are there all the same, and go with the next one that is complete.
+    ReferFiles(*snapshot, std::min(id, next_id_ - 1));
+    ReleaseFiles(*snapshot);
+  }
+  if (final && attempt_live_) OnFinal(*task, snapshot, id);
+  return absl::OkStatus();
+}
+
+void CheckpointCoordinator::OnFinal(size_t task,
+                                    const std::shared_ptr<const proto::TaskSnapshot>& snapshot,
+                                    uint64_t acknowledged) {
+  if (!tasks_->SetFinal(task, snapshot)) {
+    if (acknowledged == 0) ++counters_.repeated_acknowledgements;
+    return;
+  }
+  ReferFiles(*snapshot, next_id_ - 1);
+  const uint64_t last_barrier = std::max(snapshot->last_barrier(), acknowledged);
+  std::vector<uint64_t> later;
+  for (const auto& [id, entry] : entries_) {
+    if (id > last_barrier && entry.checkpoint->pending()) later.push_back(id);
+  }
+  for (const uint64_t id : later) {
+    Record(*entries_.at(id).checkpoint, task, snapshot, /*own=*/false);
+    CompleteIfAcknowledged(id);
+  }
+  if (tasks_->AllFinal()) Schedule();
+}
+
+void CheckpointCoordinator::Decline(const proto::AcknowledgeCheckpointRequest& request) {
+  const uint64_t id = request.checkpoint_id();
+  if (FindPending(id) == nullptr) {
+    ++counters_.late_acknowledgements;
+    return;
+  }
+  const auto code = static_cast<absl::StatusCode>(request.declined().code());
+  const bool overtaken = code == absl::StatusCode::kAborted || code == absl::StatusCode::kCancelled;
+  const proto::TaskSnapshot& task = request.snapshot();
+  Abort(id, overtaken ? AbortReason::kSubsumed : AbortReason::kDeclined,
+        StrCat("subtask ", task.subtask(), " of ",
+               job_.graph->vertices(static_cast<int>(task.vertex())).name(), ": ",
+               request.declined().message()));
+  Schedule();
+}
+
+void CheckpointCoordinator::Record(PendingCheckpoint& checkpoint, size_t task,
+                                   const std::shared_ptr<const proto::TaskSnapshot>& snapshot,
+                                   bool own) {
+  ReferFiles(*snapshot, checkpoint.id());
+  const auto given_back = checkpoint.Acknowledge(task, snapshot, own, NowNanos());
+  if (given_back == nullptr) return;
+  ReleaseFiles(*given_back);
+  if (own && given_back == snapshot) ++counters_.repeated_acknowledgements;
+}
+
+PendingCheckpoint* CheckpointCoordinator::FindPending(uint64_t id) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second.checkpoint->pending()) return nullptr;
+  return found->second.checkpoint.get();
+}
+
+void CheckpointCoordinator::ReferFiles(const proto::TaskSnapshot& snapshot, uint64_t id) {
+  for (const proto::StateFile& file : snapshot.files()) {
+    if (IsShared(file.name())) files_.Refer(file.name(), id);
+  }
+}
+
+void CheckpointCoordinator::ReleaseFiles(const proto::TaskSnapshot& snapshot) {
+  for (const proto::StateFile& file : snapshot.files()) {
+    if (IsShared(file.name())) files_.Release(file.name());
+  }
+}
+
+std::vector<CheckpointStatistics> CheckpointCoordinator::InProgress() const {
+  std::vector<CheckpointStatistics> result;
+  for (const auto& [id, entry] : entries_) result.push_back(entry.checkpoint->statistics());
+  return result;
+}
+
+}  // namespace weir::jobmanager
