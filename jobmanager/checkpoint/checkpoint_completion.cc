@@ -159,16 +159,20 @@ void CheckpointCoordinator::CountFailure(const PendingCheckpoint& checkpoint) {
   // Whoever asked for a savepoint is told, and may try again.
   if (IsSavepoint(checkpoint.kind())) return;
   ++counters_.consecutive_failures;
-  if (counters_.consecutive_failures <= settings_.tolerable_failed || !running_ || failing_) return;
-  failing_ = true;
-  absl::Status why = absl::AbortedError(
+  if (counters_.consecutive_failures <= settings_.tolerable_failed || !running_) return;
+  FailJob(absl::AbortedError(
       StrCat(checkpoint.Describe(), " failed (", checkpoint.statistics().failure, "), the ",
              counters_.consecutive_failures,
              ". in a row; execution.checkpointing.tolerable-failed-checkpoints is ",
-             settings_.tolerable_failed));
+             settings_.tolerable_failed)));
+}
+
+void CheckpointCoordinator::FailJob(absl::Status why) {
+  if (!attempt_live_ || failing_) return;
+  failing_ = true;
   surroundings_.executor().Post(
       lifetime_.Guard([this, attempt = tasks_->attempt(), why = std::move(why)] {
-        if (running_ && tasks_->attempt() == attempt) surroundings_.FailJob(why);
+        if (attempt_live_ && tasks_->attempt() == attempt) surroundings_.FailJob(why);
       }));
 }
 

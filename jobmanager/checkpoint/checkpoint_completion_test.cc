@@ -177,6 +177,17 @@ TEST_F(CheckpointCompletionTest, FailsTheJobAfterMoreFailuresInARowThanTolerated
   EXPECT_THAT(out_.failures, SizeIs(2));
 }
 
+TEST_F(CheckpointCompletionTest, FailsTheJobWhenAFinalSnapshotIsLost) {
+  settings_.tolerable_failed = 100;
+  Start();
+  ASSERT_TRUE(Decline(0, 1, 1, absl::StatusCode::kResourceExhausted, "the disk is full").ok());
+  EXPECT_THAT(out_.failures, IsEmpty());
+  Settle();
+  ASSERT_THAT(out_.failures, SizeIs(1));
+  EXPECT_THAT(std::string(out_.failures[0].message()),
+              AllOf(HasSubstr("subtask 1 of count"), HasSubstr("the disk is full")));
+}
+
 TEST_F(CheckpointCompletionTest, SubsumesOlderPendingOnes) {
   settings_.max_concurrent = 2;
   Start();

@@ -180,17 +180,21 @@ void CheckpointCoordinator::OnFinal(size_t task,
 
 void CheckpointCoordinator::Decline(const proto::AcknowledgeCheckpointRequest& request) {
   const uint64_t id = request.checkpoint_id();
+  const proto::TaskSnapshot& task = request.snapshot();
+  const std::string why = StrCat("subtask ", task.subtask(), " of ",
+                                 job_.graph->vertices(static_cast<int>(task.vertex())).name(), ": ",
+                                 request.declined().message());
+  if (id == 0) {
+    return FailJob(absl::AbortedError(
+        StrCat("what a task held at its end is lost, and with it all later checkpoints: ", why)));
+  }
   if (FindPending(id) == nullptr) {
     ++counters_.late_acknowledgements;
     return;
   }
   const auto code = static_cast<absl::StatusCode>(request.declined().code());
   const bool overtaken = code == absl::StatusCode::kAborted || code == absl::StatusCode::kCancelled;
-  const proto::TaskSnapshot& task = request.snapshot();
-  Abort(id, overtaken ? AbortReason::kSubsumed : AbortReason::kDeclined,
-        StrCat("subtask ", task.subtask(), " of ",
-               job_.graph->vertices(static_cast<int>(task.vertex())).name(), ": ",
-               request.declined().message()));
+  Abort(id, overtaken ? AbortReason::kSubsumed : AbortReason::kDeclined, why);
   Schedule();
 }
 

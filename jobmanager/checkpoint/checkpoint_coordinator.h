@@ -102,7 +102,8 @@ class CheckpointCoordinator {
 
   // The task reported FINISHED. Tasks that failed or were cancelled have not ended in this sense.
   void OnTaskEnded(uint32_t vertex, uint32_t subtask);
-  // Declined with kAborted or kCancelled: the task went on with a newer one, which is no failure.
+  // Declined with kAborted or kCancelled: the task went on with a newer one, which is no failure. A
+  // final snapshot that is declined (id 0) fails the job: no later checkpoint could be complete.
   // OK also for what changes nothing. kFailedPrecondition: another attempt's. kInvalidArgument: no
   // correct task says this.
   absl::Status OnAcknowledge(const proto::AcknowledgeCheckpointRequest& request);
@@ -169,6 +170,7 @@ class CheckpointCoordinator {
   // Takes an entry that is over out.
   Entry Remove(uint64_t id);
   void CountFailure(const PendingCheckpoint& checkpoint);
+  void FailJob(absl::Status why);
   void Drop(const std::vector<CompletedCheckpoint>& dropped);
   void OnSettled();
   void ApplyRetention();
@@ -203,7 +205,7 @@ class CheckpointCoordinator {
   std::unique_ptr<AttemptTasks> tasks_;
   bool attempt_live_ = false;
   bool running_ = false;
-  // FailJob was posted.
+  // That the job fails was posted.
   bool failing_ = false;
   // A savepoint that stops the job is complete.
   bool stopped_ = false;

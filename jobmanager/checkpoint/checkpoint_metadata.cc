@@ -58,6 +58,10 @@ const proto::TaskSnapshot::OperatorSnapshot* FindOperator(const proto::TaskSnaps
   return nullptr;
 }
 
+std::string Describe(const proto::StateDescriptor& state) {
+  return StrCat(state.type(), ", ", proto::StateDivision_Name(state.division()));
+}
+
 // One node, in the subtasks of its vertex.
 absl::Status FillOperator(const proto::Node& node, const Snapshots& snapshots, size_t first_task,
                           uint32_t parallelism, const FileTable& files,
@@ -65,7 +69,7 @@ absl::Status FillOperator(const proto::Node& node, const Snapshots& snapshots, s
   result.set_uid(node.uid());
   result.set_operator_id(node.operator_id());
   result.set_parallelism(parallelism);
-  std::map<std::string_view, std::string_view> states;
+  std::map<std::string_view, const proto::StateDescriptor*> states;
   for (uint32_t i = 0; i < parallelism; ++i) {
     const proto::TaskSnapshot& snapshot = *snapshots[first_task + i];
     proto::SubtaskState* subtask = result.add_subtasks();
@@ -80,19 +84,16 @@ absl::Status FillOperator(const proto::Node& node, const Snapshots& snapshots, s
       subtask->add_files(files.IndexOf(snapshot.files(static_cast<int>(index)).name()));
     }
     for (const proto::StateDescriptor& state : told->states()) {
-      const auto [known, inserted] = states.try_emplace(state.name(), state.type());
-      if (known->second != state.type()) {
+      const auto [known, inserted] = states.try_emplace(state.name(), &state);
+      const proto::StateDescriptor& other = *known->second;
+      if (other.type() != state.type() || other.division() != state.division()) {
         return absl::DataLossError(StrCat("state '", state.name(), "' of operator '", node.uid(),
-                                          "' is ", known->second, " in one subtask and ",
-                                          state.type(), " in subtask ", i));
+                                          "' is ", Describe(other), " in one subtask and ",
+                                          Describe(state), " in subtask ", i));
       }
     }
   }
-  for (const auto& [name, type] : states) {
-    proto::StateDescriptor* state = result.add_states();
-    state->set_name(std::string(name));
-    state->set_type(std::string(type));
-  }
+  for (const auto& [name, state] : states) *result.add_states() = *state;
   return absl::OkStatus();
 }
 

@@ -115,6 +115,7 @@ TEST(BuildMetadataTest, JoinsTheDescriptorsOfState) {
     auto* state = snapshot.mutable_operators(0)->add_states();
     state->set_name(name);
     state->set_type(type);
+    state->set_division(proto::UNION_LIST);
   };
   add_state(snapshots[2], "b", "int");
   add_state(snapshots[3], "a", "string");
@@ -124,11 +125,16 @@ TEST(BuildMetadataTest, JoinsTheDescriptorsOfState) {
   ASSERT_EQ((*metadata)->operators(0).states_size(), 2);
   EXPECT_EQ((*metadata)->operators(0).states(0).name(), "a");
   EXPECT_EQ((*metadata)->operators(0).states(1).type(), "int");
+  EXPECT_EQ((*metadata)->operators(0).states(1).division(), proto::UNION_LIST);
 
   snapshots[3].mutable_operators(0)->mutable_states(1)->set_type("double");
   const absl::Status status = Build(snapshots).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("'b'"), HasSubstr("'count'")));
+  snapshots[3].mutable_operators(0)->mutable_states(1)->set_type("int");
+  EXPECT_TRUE(Build(snapshots).ok());
+  snapshots[3].mutable_operators(0)->mutable_states(1)->set_division(proto::SPLIT_LIST);
+  EXPECT_EQ(Build(snapshots).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(BuildMetadataTest, RefusesTwoFilesOfOneName) {

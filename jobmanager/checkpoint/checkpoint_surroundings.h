@@ -92,8 +92,8 @@ class CheckpointSurroundings {
   virtual void SendTrigger(const TriggerOrder& order) = 0;
   virtual void SendNotice(const CheckpointNotice& notice) = 0;
 
-  // Too many checkpoints have failed. Told at most once an attempt, and never from within another
-  // call.
+  // Too many checkpoints have failed, or none can be complete any more. Told at most once an
+  // attempt, and never from within another call.
   virtual void FailJob(const absl::Status& why) = 0;
   virtual void Log(std::string_view level, std::string_view text) = 0;
 };
