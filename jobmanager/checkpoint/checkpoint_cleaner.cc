@@ -12,8 +12,9 @@ CheckpointCleaner::CheckpointCleaner(CheckpointSurroundings& surroundings, const
                                      CheckpointCounters& counters)
     : surroundings_(surroundings), files_(files), counters_(counters) {}
 
-void CheckpointCleaner::DeleteCheckpoint(uint64_t id, const std::string& directory) {
-  Enqueue({.what = Checkpoint{id, directory}});
+void CheckpointCleaner::DeleteCheckpoint(uint64_t id, const std::string& directory,
+                                         Closure deleted) {
+  Enqueue({.what = Checkpoint{id, directory, std::move(deleted)}});
 }
 
 void CheckpointCleaner::DeleteShared(std::vector<std::string> names) {
@@ -72,6 +73,8 @@ void CheckpointCleaner::OnDone(Item item, const absl::Status& status) {
     if (const auto* names = std::get_if<std::vector<std::string>>(&item.what)) {
       for (const std::string& name : *names) leaving_.erase(name);
     }
+    auto* checkpoint = std::get_if<Checkpoint>(&item.what);
+    if (checkpoint != nullptr && checkpoint->deleted != nullptr) checkpoint->deleted();
     return;
   }
   ++counters_.deletions_failed;

@@ -34,7 +34,9 @@ class CheckpointCleaner {
   CheckpointCleaner(CheckpointSurroundings& surroundings, const SharedFiles& files,
                     CheckpointCounters& counters);
 
-  void DeleteCheckpoint(uint64_t id, const std::string& directory);
+  // `deleted` is called once it is: only then may shared files that it refers to go, or else
+  // somebody could find it without them.
+  void DeleteCheckpoint(uint64_t id, const std::string& directory, Closure deleted = nullptr);
   void DeleteShared(std::vector<std::string> names);
   void DeleteLeftovers(Leftovers leftovers);
 
@@ -46,6 +48,7 @@ class CheckpointCleaner {
   struct Checkpoint {
     uint64_t id;
     std::string directory;
+    Closure deleted;
   };
   struct Item {
     std::variant<Checkpoint, std::vector<std::string>, Leftovers> what;

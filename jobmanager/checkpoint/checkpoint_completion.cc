@@ -92,7 +92,7 @@ void CheckpointCoordinator::Complete(uint64_t id) {
                       .owned = true,
                       .directory = checkpoint.directory(),
                       .metadata = checkpoint.metadata});
-  for (const auto& snapshot : checkpoint.snapshots()) ReleaseFiles(*snapshot);
+  ReleaseSnapshots(checkpoint.snapshots());
 
   const bool of_this_attempt =
       attempt_live_ && checkpoint.statistics().attempt == tasks_->attempt();
@@ -112,7 +112,7 @@ void CheckpointCoordinator::Complete(uint64_t id) {
     Abort(other, AbortReason::kSubsumed, StrCat(checkpoint.Describe(), " is complete"));
   }
   Drop(dropped);
-  cleaner_.DeleteShared(files_.TakeUnused(id));
+  DeleteUnusedFiles();
   for (const auto& [aborted, folder] : std::exchange(aborted_folders_, {})) {
     cleaner_.DeleteCheckpoint(aborted, folder);
   }
@@ -122,19 +122,23 @@ void CheckpointCoordinator::Abort(uint64_t id, AbortReason reason, std::string_v
   Entry entry = Remove(id);
   PendingCheckpoint& checkpoint = *entry.checkpoint;
   checkpoint.SetAborted(reason, StrCat(Name(reason), ": ", why), NowNanos());
-  for (const auto& snapshot : checkpoint.snapshots()) {
-    if (snapshot != nullptr) ReleaseFiles(*snapshot);
-  }
   history_.Add(checkpoint.statistics());
   const std::string failure =
       StrCat(checkpoint.Describe(), " was aborted: ", checkpoint.statistics().failure);
   surroundings_.Log(IsFailure(reason) ? "warning" : "info", failure);
   if (checkpoint.prepared()) {
-    cleaner_.DeleteCheckpoint(id, checkpoint.directory());
+    // Its metadata may have been written.
+    cleaner_.DeleteCheckpoint(id, checkpoint.directory(),
+                              [this, snapshots = checkpoint.snapshots()] {
+                                ReleaseSnapshots(snapshots);
+                                DeleteUnusedFiles();
+                              });
     aborted_folders_.emplace_back(id, checkpoint.directory());
     // The oldest is left for the sweep of the next attempt.
     if (aborted_folders_.size() > kMaxAbortedFolders) aborted_folders_.pop_front();
     if (running_) surroundings_.SendNotice({.completed = told_, .aborted = id});
+  } else {
+    ReleaseSnapshots(checkpoint.snapshots());
   }
   Answer(std::move(entry.done), absl::AbortedError(failure));
   if (IsFailure(reason)) {
@@ -179,8 +183,17 @@ void CheckpointCoordinator::FailJob(absl::Status why) {
 void CheckpointCoordinator::Drop(const std::vector<CompletedCheckpoint>& dropped) {
   for (const CompletedCheckpoint& checkpoint : dropped) {
     history_.SetDiscarded(checkpoint.id);
-    cleaner_.DeleteCheckpoint(checkpoint.id, checkpoint.directory);
+    cleaner_.DeleteCheckpoint(checkpoint.id, checkpoint.directory, [this, checkpoint] {
+      completed_.Release(checkpoint);
+      DeleteUnusedFiles();
+    });
   }
+}
+
+void CheckpointCoordinator::DeleteUnusedFiles() {
+  // The next attempt starts from what is complete and refers to nothing else.
+  cleaner_.DeleteShared(files_.TakeUnused(attempt_live_ ? completed_.newest_id()
+                                                        : std::numeric_limits<uint64_t>::max()));
 }
 
 bool CheckpointCoordinator::settled() const {
@@ -207,7 +220,7 @@ void CheckpointCoordinator::ApplyRetention() {
                     (*end_ == JobEnd::kCanceled &&
                      settings_.retention == CheckpointRetention::kRetainOnCancellation);
   if (!keep) Drop(completed_.TakeAll());
-  cleaner_.DeleteShared(files_.TakeUnused(std::numeric_limits<uint64_t>::max()));
+  DeleteUnusedFiles();
   Sweep(std::numeric_limits<uint32_t>::max());
 }
 

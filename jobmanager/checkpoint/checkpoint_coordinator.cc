@@ -1,7 +1,6 @@
 #include "jobmanager/checkpoint/checkpoint_coordinator.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
@@ -38,7 +37,6 @@ absl::Status CheckpointCoordinator::Resume(std::vector<FoundCheckpoint> found) {
     if (checkpoint.owned && CommitsOutside(checkpoint.kind)) told_ = checkpoint.id;
     Drop(completed_.Add(std::move(checkpoint)));
   }
-  cleaner_.DeleteShared(files_.TakeUnused(completed_.newest_id()));
   next_id_ = std::max(next_id_, completed_.newest_id() + 1);
   return absl::OkStatus();
 }
@@ -87,8 +85,7 @@ void CheckpointCoordinator::EndAttempt(std::string_view why) {
   for (size_t task = 0; task < tasks_->size(); ++task) {
     if (tasks_->final_snapshot(task) != nullptr) ReleaseFiles(*tasks_->final_snapshot(task));
   }
-  // The next attempt starts from what is complete and refers to nothing else.
-  cleaner_.DeleteShared(files_.TakeUnused(std::numeric_limits<uint64_t>::max()));
+  DeleteUnusedFiles();
 }
 
 void CheckpointCoordinator::EndJob(JobEnd end) {
@@ -223,6 +220,13 @@ void CheckpointCoordinator::ReferFiles(const proto::TaskSnapshot& snapshot, uint
 void CheckpointCoordinator::ReleaseFiles(const proto::TaskSnapshot& snapshot) {
   for (const proto::StateFile& file : snapshot.files()) {
     if (IsShared(file.name())) files_.Release(file.name());
+  }
+}
+
+void CheckpointCoordinator::ReleaseSnapshots(
+    const std::vector<std::shared_ptr<const proto::TaskSnapshot>>& snapshots) {
+  for (const auto& snapshot : snapshots) {
+    if (snapshot != nullptr) ReleaseFiles(*snapshot);
   }
 }
 

@@ -171,7 +171,9 @@ class CheckpointCoordinator {
   Entry Remove(uint64_t id);
   void CountFailure(const PendingCheckpoint& checkpoint);
   void FailJob(absl::Status why);
+  // Deletes checkpoints, then what only they referred to.
   void Drop(const std::vector<CompletedCheckpoint>& dropped);
+  void DeleteUnusedFiles();
   void OnSettled();
   void ApplyRetention();
   void Sweep(uint32_t live_attempt);
@@ -184,6 +186,7 @@ class CheckpointCoordinator {
   void Decline(const proto::AcknowledgeCheckpointRequest& request);
   void ReferFiles(const proto::TaskSnapshot& snapshot, uint64_t id);
   void ReleaseFiles(const proto::TaskSnapshot& snapshot);
+  void ReleaseSnapshots(const std::vector<std::shared_ptr<const proto::TaskSnapshot>>& snapshots);
   int64_t NowNanos() { return surroundings_.clock().MonotonicNanos(); }
   int64_t NowMicros() { return absl::ToUnixMicros(surroundings_.clock().Now()); }
 

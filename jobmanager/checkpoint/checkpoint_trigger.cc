@@ -71,7 +71,9 @@ void CheckpointCoordinator::Schedule() {
   }
   if (Stopping()) return;
   for (const auto& [id, entry] : entries_) {
-    if (entry.checkpoint->pending() && IsSavepoint(entry.checkpoint->kind())) return;
+    if (!entry.checkpoint->pending()) continue;
+    // One folder is prepared at a time: workers ignore a trigger that comes after a higher one.
+    if (IsSavepoint(entry.checkpoint->kind()) || !entry.checkpoint->prepared()) return;
   }
   const std::optional<int64_t> next = policy_.NextNanos(entries_.size());
   if (!next.has_value()) return;
@@ -142,6 +144,7 @@ void CheckpointCoordinator::OnPrepared(uint64_t id, absl::StatusOr<std::string> 
                      .workers = tasks_->WorkersToTrigger()};
   if (!order.workers.empty()) surroundings_.SendTrigger(order);
   CompleteIfAcknowledged(id);
+  Schedule();
 }
 
 void CheckpointCoordinator::OnTimeout(uint64_t id) {

@@ -107,6 +107,20 @@ TEST_F(CheckpointTriggerTest, LetsAsManyOverlapAsAllowed) {
   EXPECT_EQ(coordinator_->InProgress().size(), 3u);
 }
 
+TEST_F(CheckpointTriggerTest, TriggersInTheOrderOfTheIds) {
+  settings_.max_concurrent = 3;
+  Start();
+  out_.hold_prepare = true;
+  Pass(absl::Seconds(25));
+  EXPECT_THAT(out_.prepared, ElementsAre(1));
+  out_.hold_prepare = false;
+  out_.Release();
+  Settle();
+  EXPECT_THAT(out_.prepared, ElementsAre(1, 2));
+  ASSERT_EQ(out_.triggers.size(), 2u);
+  EXPECT_EQ(out_.triggers[1].checkpoint_id, 2u);
+}
+
 TEST_F(CheckpointTriggerTest, CountsTheIntervalFromTriggerToTrigger) {
   Start();
   Pass(absl::Seconds(13));

@@ -53,7 +53,6 @@ std::vector<CompletedCheckpoint> CompletedCheckpoints::Add(CompletedCheckpoint c
   }
   retained_.push_back(std::move(checkpoint));
   while (retained_.size() > num_retained_) {
-    Release(retained_.front());
     dropped.push_back(std::move(retained_.front()));
     retained_.erase(retained_.begin());
   }
@@ -61,7 +60,6 @@ std::vector<CompletedCheckpoint> CompletedCheckpoints::Add(CompletedCheckpoint c
 }
 
 std::vector<CompletedCheckpoint> CompletedCheckpoints::TakeAll() {
-  for (const CompletedCheckpoint& checkpoint : retained_) Release(checkpoint);
   if (!retained_.empty() && retained_.back().id == newest_id_) latest_.reset();
   return std::exchange(retained_, {});
 }

@@ -48,11 +48,13 @@ class CompletedCheckpoints {
       : num_retained_(num_retained), files_(files) {}
 
   // `checkpoint` is newer than all before. Returns the checkpoints that are not retained any more,
-  // whose references are given back. Savepoints are kept and do not count.
+  // whose references are still held. Savepoints are kept and do not count.
   std::vector<CompletedCheckpoint> Add(CompletedCheckpoint checkpoint);
   // Takes out all checkpoints of the job's own; not savepoints. The newest is no more what a
-  // restart restores if it is one of them.
+  // restart restores if it is one of them. References are still held.
   std::vector<CompletedCheckpoint> TakeAll();
+  // Gives back the references of one that was taken out, and is deleted.
+  void Release(const CompletedCheckpoint& checkpoint);
 
   // The newest, savepoint or not; what a restart restores.
   const std::optional<CompletedCheckpoint>& latest() const { return latest_; }
@@ -64,8 +66,6 @@ class CompletedCheckpoints {
   std::vector<std::string> Directories() const;
 
  private:
-  void Release(const CompletedCheckpoint& checkpoint);
-
   const uint32_t num_retained_;
   SharedFiles& files_;
   uint64_t newest_id_ = 0;
