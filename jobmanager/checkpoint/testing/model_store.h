@@ -96,7 +96,15 @@ class ModelSurroundings final : public CheckpointSurroundings {
       if (folder.metadata == nullptr && !unknown && Chance(faults_.write)) {
         return done(WriteOutcome::kFailed, absl::UnavailableError("not written"));
       }
-      if (!unknown || Chance(0.5)) folder.metadata = metadata;
+      if (!unknown || Chance(0.3)) folder.metadata = metadata;
+      if (unknown && Chance(0.5)) {
+        // It arrives yet, before it is asked again.
+        executor_->PostAfter(absl::Milliseconds(500), [this, directory, metadata] {
+          store_.folders[directory].id = metadata->checkpoint_id();
+          store_.folders[directory].attempt = attempt;
+          store_.folders[directory].metadata = metadata;
+        });
+      }
       if (unknown) return done(WriteOutcome::kUnknown, absl::DeadlineExceededError("no answer"));
       done(WriteOutcome::kDone, absl::OkStatus());
     });
