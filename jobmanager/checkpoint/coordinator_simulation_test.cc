@@ -188,9 +188,10 @@ class Simulation {
     until("complete again", [&, before = newest_] {
       return !restarting_ && (newest_ > before || tasks_->AllEnded());
     });
-    tasks_->End(0);
-    tasks_->End(1);
     until("the last one", [this] {
+      // Again after a restart.
+      tasks_->End(0);
+      tasks_->End(1);
       // A savepoint may be newer, but commits nothing.
       if (coordinator_->retained().empty()) return false;
       const CompletedCheckpoint& last = coordinator_->retained().back();
