@@ -131,6 +131,11 @@ absl::Status CheckpointCoordinator::OnAcknowledge(
   const absl::Status valid = tasks_->CheckSnapshot(request.snapshot());
   if (!valid.ok()) return refuse(valid);
 
+  if (!attempt_live_) {
+    // What it has written goes when the next attempt begins.
+    ++counters_.late_acknowledgements;
+    return absl::OkStatus();
+  }
   PendingCheckpoint* checkpoint = FindPending(id);
   for (const proto::StateFile& file : request.snapshot().files()) {
     if (!cleaner_.MayBeGone(file.name())) continue;
@@ -151,7 +156,7 @@ absl::Status CheckpointCoordinator::OnAcknowledge(
     ReferFiles(*snapshot, std::min(id, next_id_ - 1));
     ReleaseFiles(*snapshot);
   }
-  if (final && attempt_live_) OnFinal(*task, snapshot, id);
+  if (final) OnFinal(*task, snapshot, id);
   return absl::OkStatus();
 }
 

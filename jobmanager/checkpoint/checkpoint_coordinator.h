@@ -96,7 +96,7 @@ class CheckpointCoordinator {
   void OnRunning();
   // The job is not RUNNING any more, and its tasks end. What is not being written is aborted.
   void EndAttempt(std::string_view why);
-  // The job is terminal. Keeps or deletes its checkpoints; savepoints stay. May be destroyed when
+  // The job is terminal, and nothing of it runs any more. Keeps or deletes its checkpoints; savepoints stay. May be destroyed when
   // idle().
   void EndJob(JobEnd end);
 

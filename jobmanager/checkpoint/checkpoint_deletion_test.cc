@@ -83,6 +83,17 @@ TEST_F(CheckpointDeletionTest, TriesToDeleteAgainUntilItIsDone) {
   EXPECT_THAT(out_.deleted, SizeIs(4));
 }
 
+TEST_F(CheckpointDeletionTest, IgnoresARepeatedFinalSnapshotOfAnAttemptThatIsOver) {
+  Start();
+  ASSERT_TRUE(Final(1, 0, 0, {"shared/end"}).ok());
+  out_.hold_deletes = true;
+  coordinator_->EndAttempt("a worker was lost");
+  EXPECT_THAT(out_.deleted, ElementsAre("shared/end"));
+  EXPECT_TRUE(Final(1, 0, 0, {"shared/end"}).ok());
+  EXPECT_EQ(coordinator_->counters().late_acknowledgements, 1u);
+  EXPECT_EQ(coordinator_->counters().refused_acknowledgements, 0u);
+}
+
 TEST_F(CheckpointDeletionTest, AbortsOneThatRefersToAFileThatIsBeingDeleted) {
   settings_.tolerable_failed = 1;
   Start();
