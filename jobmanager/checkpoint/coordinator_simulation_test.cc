@@ -193,7 +193,7 @@ class Simulation {
       tasks_->End(0);
       tasks_->End(1);
       // A savepoint may be newer, but commits nothing.
-      if (coordinator_->retained().empty()) return false;
+      if (restarting_ || coordinator_->retained().empty()) return false;
       const CompletedCheckpoint& last = coordinator_->retained().back();
       if (coordinator_->completed_for_tasks() != last.id) return false;
       const auto& operators = last.metadata->operators();
