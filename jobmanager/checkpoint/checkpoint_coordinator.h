@@ -96,8 +96,8 @@ class CheckpointCoordinator {
   void OnRunning();
   // The job is not RUNNING any more, and its tasks end. What is not being written is aborted.
   void EndAttempt(std::string_view why);
-  // The job is terminal, and nothing of it runs any more. Keeps or deletes its checkpoints; savepoints stay. May be destroyed when
-  // idle().
+  // The job is terminal, and nothing of it runs any more. Keeps or deletes its checkpoints;
+  // savepoints stay. May be destroyed when idle().
   void EndJob(JobEnd end);
 
   // The task reported FINISHED. Tasks that failed or were cancelled have not ended in this sense.
