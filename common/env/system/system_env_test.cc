@@ -227,27 +227,28 @@ TEST(BlockingPoolTest, WorkRunsAtOnceUpToTheLimitAndTheRestWaits) {
   const auto env = MakeSystemEnv({.max_blocking_threads = kLimit});
   std::mutex mutex;
   std::condition_variable changed;
-  int running = 0;
+  int begun = 0;
+  int may_end = 0;
+  int ended = 0;
   int most = 0;
-  int done = 0;
-  bool go_on = false;
-  for (int i = 0; i < 10; ++i) {
+  constexpr int kWork = 10;
+  for (int i = 0; i < kWork; ++i) {
     env->RunBlocking([&] {
       std::unique_lock<std::mutex> lock(mutex);
-      most = std::max(most, ++running);
+      most = std::max(most, ++begun - ended);
       changed.notify_all();
-      changed.wait(lock, [&] { return go_on; });
-      --running;
-      ++done;
+      changed.wait(lock, [&] { return ended < may_end; });
+      ++ended;
       changed.notify_all();
     });
   }
   std::unique_lock<std::mutex> lock(mutex);
-  // All of the limit block at once, so a pool of fewer would hang here.
-  changed.wait(lock, [&] { return running == kLimit; });
-  go_on = true;
-  changed.notify_all();
-  changed.wait(lock, [&] { return done == 10; });
+  // All of the limit block at once, so a pool of fewer would hang here. Each that ends makes room
+  // for one more: a pool of more would use the time until then to run too many.
+  for (; may_end < kWork; ++may_end, changed.notify_all()) {
+    changed.wait(lock, [&] { return begun >= std::min(kWork, kLimit + may_end); });
+  }
+  changed.wait(lock, [&] { return ended == kWork; });
   EXPECT_EQ(most, kLimit);
 }
 
