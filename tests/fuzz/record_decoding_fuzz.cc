@@ -47,6 +47,7 @@ bool Run(const RecordType& type, size_t count, std::string_view message) {
   if (!status.ok()) {
     WEIR_CHECK(status.code() == absl::StatusCode::kDataLoss);
     WEIR_CHECK(!status.message().empty());
+    WEIR_CHECK_EQ(batch->size(), 0u);
     return false;
   }
   WEIR_CHECK_EQ(batch->size(), count);
