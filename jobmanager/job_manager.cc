@@ -11,6 +11,7 @@
 #include "jobmanager/dispatch/dispatcher.h"
 #include "jobmanager/dispatch/plugin_server.h"
 #include "jobmanager/dispatch/submissions.h"
+#include "jobmanager/ha/cluster_id.h"
 #include "jobmanager/ha/leader_epoch.h"
 #include "proto/control.pb.h"
 #include "transport/rpc/typed_call.h"
@@ -44,6 +45,7 @@ class JobManager::Process {
                                                         ToStd(epoch.status().message())));
     }
     epoch_ = *epoch;
+    WEIR_ASSIGN_OR_RETURN(cluster_id_, jobmanager::TakeClusterId(env_, options_.data_directory));
     blobs_ =
         std::make_unique<BlobStore>(env_, options_.data_directory, options_.max_idle_plugin_bytes);
     WEIR_RETURN_IF_ERROR(blobs_->Open());
@@ -85,6 +87,8 @@ class JobManager::Process {
   void MakeDispatcher() {
     DispatcherOptions dispatcher;
     dispatcher.schedule = options_.schedule;
+    dispatcher.settings = options_.settings;
+    dispatcher.cluster_id = cluster_id_;
     dispatcher.max_jobs = options_.max_jobs;
     dispatcher.max_ended_jobs = options_.max_ended_jobs;
     dispatcher.log = options_.log;
@@ -139,6 +143,7 @@ class JobManager::Process {
     Add(methods, "WorkerExited", &Dispatcher::WorkerExited);
     Add(methods, "RegisterWorker", &Dispatcher::RegisterWorker);
     Add(methods, "WorkerHeartbeat", &Dispatcher::WorkerHeartbeat);
+    Add(methods, "AcknowledgeCheckpoint", &Dispatcher::AcknowledgeCheckpoint);
     methods.unary.push_back(TypedUnary<proto::ListJobsRequest, proto::ListJobsResponse>(
         "/weir.JobManager/ListJobs", control_.get(),
         [this](const proto::ListJobsRequest&, TypedResponder<proto::ListJobsResponse> respond) {
@@ -170,6 +175,7 @@ class JobManager::Process {
   Env& env_;
   JobManagerOptions options_;
   uint64_t epoch_ = 0;
+  std::string cluster_id_;
   std::string address_;
   // Destroyed from the last to the first: what runs on an executor goes before it.
   std::unique_ptr<Executor> control_;

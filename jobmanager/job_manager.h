@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "common/env/env.h"
 #include "jobmanager/dispatch/snapshot.h"
+#include "common/config/settings.h"
 #include "jobmanager/schedule/job.h"
 
 namespace weir {
@@ -17,6 +18,8 @@ struct JobManagerOptions {
   // Holds plugins and the leader epoch. No other job manager may use it at the same time.
   std::string data_directory = "jobmanager-data";
   jobmanager::ScheduleOptions schedule;
+  // Of the cluster: what holds for a job that says nothing else.
+  Settings settings;
   // Jobs that have not ended; more are refused.
   size_t max_jobs = 1'000;
   // Jobs that have ended and are still shown.

@@ -123,6 +123,7 @@ JobManagerOptions OptionsOf(const Settings& settings, const std::string& data,
   job_manager.schedule.heartbeat_interval = settings.Get(options::kHeartbeatInterval);
   job_manager.schedule.heartbeat_timeout = settings.Get(options::kHeartbeatTimeout);
   job_manager.schedule.slot_request_timeout = settings.Get(options::kSlotRequestTimeout);
+  job_manager.settings = settings;
   job_manager.publish_snapshots = true;
   job_manager.log = [logger](std::string_view level, std::string_view text) {
     logger.Write(level == "error"     ? LogLevel::kError

@@ -77,6 +77,7 @@ absl::StatusOr<JobId> Dispatcher::Accept(JobSpec spec) {
     return absl::ResourceExhaustedError(
         StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one"));
   }
+  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(options_.settings, spec.settings));
   do {
     spec.id = JobId(env_.random().Next(), env_.random().Next());
   } while (spec.id.IsZero() || by_id_.contains(spec.id));
@@ -259,7 +260,15 @@ absl::StatusOr<proto::WorkerHeartbeatResponse> Dispatcher::WorkerHeartbeat(
   WEIR_RETURN_IF_ERROR(job->OnWorkerHeartbeat(request));
   proto::WorkerHeartbeatResponse response;
   response.set_leader_epoch(leader_epoch_);
+  response.set_completed_checkpoint(job->completed_checkpoint());
   return response;
+}
+
+absl::StatusOr<proto::AcknowledgeCheckpointResponse> Dispatcher::AcknowledgeCheckpoint(
+    const proto::AcknowledgeCheckpointRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  WEIR_RETURN_IF_ERROR(job->OnAcknowledgeCheckpoint(request));
+  return proto::AcknowledgeCheckpointResponse();
 }
 
 // ---- What jobs say, and what comes with time ----

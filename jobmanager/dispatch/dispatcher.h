@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/lifetime.h"
+#include "common/config/settings.h"
 #include "common/env/env.h"
 #include "jobmanager/dispatch/snapshot.h"
 #include "jobmanager/dispatch/task_managers.h"
@@ -18,6 +19,8 @@
 #include "transport/rpc/typed_call.h"
 
 namespace weir::proto {
+class AcknowledgeCheckpointRequest;
+class AcknowledgeCheckpointResponse;
 class CancelJobRequest;
 class CancelJobResponse;
 class ClusterInfoResponse;
@@ -42,6 +45,9 @@ namespace weir::jobmanager {
 
 struct DispatcherOptions {
   ScheduleOptions schedule;
+  // Of the cluster: what holds for a job that says nothing else.
+  Settings settings;
+  std::string cluster_id;
   // Jobs that have not ended; more are refused.
   size_t max_jobs = 1'000;
   // Jobs that have ended and are still shown; the oldest is forgotten first.
@@ -71,7 +77,8 @@ class Dispatcher final : public JobSurroundings {
   // `address` is where workers reach this job manager.
   void Start(std::string address);
 
-  // `spec` without an id. Its plugin is pinned.
+  // `spec` without an id and policies. Its plugin is pinned. kInvalidArgument: its settings do not
+  // go together with those of the cluster.
   absl::StatusOr<JobId> Accept(JobSpec spec);
 
   absl::StatusOr<proto::ListJobsResponse> ListJobs();
@@ -91,6 +98,8 @@ class Dispatcher final : public JobSurroundings {
       const proto::RegisterWorkerRequest& request);
   absl::StatusOr<proto::WorkerHeartbeatResponse> WorkerHeartbeat(
       const proto::WorkerHeartbeatRequest& request);
+  absl::StatusOr<proto::AcknowledgeCheckpointResponse> AcknowledgeCheckpoint(
+      const proto::AcknowledgeCheckpointRequest& request);
 
   // JobSurroundings
   Env& env() override { return env_; }
@@ -98,6 +107,7 @@ class Dispatcher final : public JobSurroundings {
   SlotPool& slots() override { return task_managers_.slots(); }
   const ScheduleOptions& options() const override { return options_.schedule; }
   uint64_t leader_epoch() const override { return leader_epoch_; }
+  const std::string& cluster_id() const override { return options_.cluster_id; }
   const std::string& address() const override { return address_; }
   std::shared_ptr<RemotePeer> Agent(const TaskManagerId& id) override;
   std::string TaskManagerName(const TaskManagerId& id) override;

@@ -13,6 +13,10 @@ class Ended final : public Phase {
   void Enter() override {
     core_.graph.EndAll();
     core_.StopAllWorkers();
+    if (core_.checkpoints == nullptr) return;
+    core_.checkpoints->coordinator().EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
+                                            : state_ == proto::CANCELED ? JobEnd::kCanceled
+                                                                        : JobEnd::kFailed);
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank) override {

@@ -81,6 +81,8 @@ ExecutionGraph::ExecutionGraph(std::shared_ptr<const proto::JobGraph> graph)
 }
 
 ExecutionGraph::~ExecutionGraph() = default;
+ExecutionGraph::ExecutionGraph(ExecutionGraph&&) noexcept = default;
+ExecutionGraph& ExecutionGraph::operator=(ExecutionGraph&&) noexcept = default;
 
 size_t ExecutionGraph::tasks() const { return tasks_.size(); }
 

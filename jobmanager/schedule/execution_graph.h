@@ -37,6 +37,8 @@ class ExecutionGraph {
   // `graph` has passed ValidateJobGraph.
   explicit ExecutionGraph(std::shared_ptr<const proto::JobGraph> graph);
   ~ExecutionGraph();
+  ExecutionGraph(ExecutionGraph&&) noexcept;
+  ExecutionGraph& operator=(ExecutionGraph&&) noexcept;
 
   // The largest parallelism of a vertex: subtasks of one index share a slot, as in Flink.
   uint32_t slots_needed() const { return slots_needed_; }

@@ -3,8 +3,9 @@
 namespace weir::jobmanager {
 namespace {
 
-// If what is known may be a consequence, waits a moment for the cause; then stops all workers. Over
-// when all are gone.
+// If what is known may be a consequence, waits a moment for the cause; then stops all workers. When
+// all are gone, the restart strategy decides how it goes on; while one may still run, the job is
+// not started again.
 class Failing final : public Phase {
  public:
   using Phase::Phase;
@@ -33,7 +34,11 @@ class Failing final : public Phase {
   }
 
   void OnWorkerGone() override {
-    if (core_.AllWorkersGone()) End();
+    if (!core_.AllWorkersGone()) return;
+    const auto delay = core_.restart.OnFailure(core_.NowNanos());
+    if (delay.has_value()) return core_.GoTo(MakeRestarting(core_, *delay));
+    core_.Log("info", StrCat("is not started again: ", core_.restart.Describe()));
+    End();
   }
 
   // It ends in any case, and keeps its failure.

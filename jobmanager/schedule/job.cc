@@ -95,10 +95,31 @@ absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request
     if (failure.task_manager().empty()) failure.set_task_manager(worker->task_manager_name);
     if (failure.time_unix_micros() == 0) failure.set_time_unix_micros(core_->NowMicros());
   }
+  if (core_->attempt_open) {
+    for (const proto::TaskReport& report : request.tasks()) {
+      if (report.state() == proto::TASK_FINISHED) {
+        core_->checkpoints->coordinator().OnTaskEnded(report.vertex(), report.subtask());
+      }
+    }
+  }
   core_->Changed();
   for (const proto::Failure& failure : failures) core_->phase->OnFailure(failure, RankOf(failure));
   if (moved) core_->phase->OnTasksChanged();
   return absl::OkStatus();
+}
+
+absl::Status Job::OnAcknowledgeCheckpoint(const proto::AcknowledgeCheckpointRequest& request) {
+  if (absl::Status fence = core_->CheckFence(request.leader_epoch(), request.attempt());
+      !fence.ok()) {
+    return fence;
+  }
+  // Nobody waits for it any more.
+  if (!core_->attempt_open) return absl::OkStatus();
+  return core_->checkpoints->coordinator().OnAcknowledge(request);
+}
+
+uint64_t Job::completed_checkpoint() const {
+  return core_->attempt_open ? core_->checkpoints->coordinator().completed_for_tasks() : 0;
 }
 
 absl::Status Job::OnWorkerExited(const proto::WorkerExitedRequest& request) {
@@ -182,7 +203,10 @@ absl::StatusOr<proto::JobState> Job::Cancel() { return core_->phase->Cancel(); }
 const JobSpec& Job::spec() const { return core_->spec; }
 proto::JobState Job::state() const { return core_->state(); }
 uint32_t Job::attempt() const { return core_->attempt; }
-bool Job::settled() const { return IsTerminal(state()) && core_->AllWorkersGone(); }
+bool Job::settled() const {
+  return IsTerminal(state()) && core_->AllWorkersGone() &&
+         (core_->checkpoints == nullptr || core_->checkpoints->coordinator().idle());
+}
 const ExecutionGraph& Job::execution() const { return core_->graph; }
 int64_t Job::changed_unix_micros() const { return core_->changed_unix_micros; }
 
@@ -213,7 +237,12 @@ void Job::FillStatus(bool with_operators, proto::JobStatusResponse& status) cons
   std::vector<proto::TaskReport> reports;
   core_->graph.FillReports(with_operators, reports);
   for (proto::TaskReport& report : reports) *status.add_tasks() = std::move(report);
-  if (core_->root_cause.has_failure()) *status.mutable_failure() = core_->root_cause.failure();
+  const bool coming_up = state() == proto::CREATED || state() == proto::DEPLOYING;
+  if (core_->root_cause.has_failure()) {
+    *status.mutable_failure() = core_->root_cause.failure();
+  } else if (coming_up && core_->last_failure.has_failure()) {
+    *status.mutable_failure() = core_->last_failure.failure();
+  }
   status.set_waiting_for(core_->phase->waiting_for());
   status.set_attempt(core_->attempt);
   for (const WorkerRecord& worker : core_->workers) {

@@ -14,6 +14,7 @@
 #include "common/base/id.h"
 #include "common/env/env.h"
 #include "jobmanager/schedule/execution_graph.h"
+#include "jobmanager/schedule/job_policies.h"
 #include "jobmanager/schedule/slot_pool.h"
 #include "jobmanager/schedule/states.h"
 
@@ -21,6 +22,7 @@ namespace weir::proto {
 class JobStatusResponse;
 class JobSummary;
 class RegisterWorkerRequest;
+class AcknowledgeCheckpointRequest;
 class WorkerExitedRequest;
 class WorkerHeartbeatRequest;
 }  // namespace weir::proto
@@ -61,6 +63,7 @@ struct JobSpec {
   std::map<std::string, std::string> settings;
   uint32_t parallelism = 1;
   int64_t submitted_unix_micros = 0;
+  JobPolicies policies;
 };
 
 // What a job needs of the cluster around it; outlives the job. Calls come on the job's executor.
@@ -73,6 +76,8 @@ class JobSurroundings {
   virtual SlotPool& slots() = 0;
   virtual const ScheduleOptions& options() const = 0;
   virtual uint64_t leader_epoch() const = 0;
+  // The same for as long as the cluster lives, over all its job managers.
+  virtual const std::string& cluster_id() const = 0;
   // Where workers reach this job manager.
   virtual const std::string& address() const = 0;
   // The agent of a registered task manager; null once it is lost.
@@ -87,8 +92,9 @@ class JobSurroundings {
 
 struct JobCore;
 
-// One job from its acceptance to its end: waits for slots, starts workers, deploys, watches,
-// cancels or fails, and stops what it started. Its state is a phase object (a file each in this
+// One job from its acceptance to its end: waits for slots, starts workers, deploys, watches, takes
+// checkpoints, cancels or fails, stops what it started, and starts again from the newest checkpoint
+// if its restart strategy says so. Its state is a phase object (a file each in this
 // folder) around the execution graph and the workers.
 //
 // Guarantees: a terminal state is final; the first cause of a failure is kept; slots are given back
@@ -108,6 +114,9 @@ class Job {
   // What workers say. Errors go back to the worker: kNotFound or kFailedPrecondition end it.
   absl::Status OnRegisterWorker(const proto::RegisterWorkerRequest& request);
   absl::Status OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request);
+  absl::Status OnAcknowledgeCheckpoint(const proto::AcknowledgeCheckpointRequest& request);
+  // The highest complete checkpoint, for the answers to heartbeats; 0: none.
+  uint64_t completed_checkpoint() const;
 
   // What agents say.
   absl::Status OnWorkerExited(const proto::WorkerExitedRequest& request);
@@ -129,7 +138,7 @@ class Job {
   const JobSpec& spec() const;
   proto::JobState state() const;
   uint32_t attempt() const;
-  // Ended, and no worker of it may still run.
+  // Ended, no worker of it may still run, and its checkpoints are kept or deleted as configured.
   bool settled() const;
   int64_t ended_unix_micros() const;
   int64_t changed_unix_micros() const;

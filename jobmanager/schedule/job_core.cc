@@ -44,6 +44,8 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
     : surroundings(surroundings_in),
       spec(std::move(spec_in)),
       graph(spec.graph),
+      restart(spec.policies.restart, surroundings.env().random()),
+      checkpoints(MakeCheckpoints()),
       state_machine(proto::CREATED) {
   changed_unix_micros = entered_unix_micros[proto::CREATED] = NowMicros();
   phase = MakeCreated(*this);
@@ -51,6 +53,7 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
 
 JobCore::~JobCore() {
   lifetime.End();
+  checkpoints.reset();
   phase->Leave();
 }
 
@@ -68,6 +71,10 @@ void JobCore::GoTo(std::unique_ptr<Phase> next) {
   past_phases.push_back(std::move(phase));
   phase = std::move(next);
   state_machine.MoveTo(phase->state());
+  if (attempt_open && state() != proto::RUNNING) {
+    attempt_open = false;
+    checkpoints->coordinator().EndAttempt(StrCat("the job is ", Name(state())));
+  }
   changed_unix_micros = entered_unix_micros[state()] = NowMicros();
   std::string why;
   if (root_cause.has_failure() && (state() == proto::FAILING || state() == proto::FAILED)) {
@@ -81,6 +88,76 @@ void JobCore::GoTo(std::unique_ptr<Phase> next) {
 
 void JobCore::Fail(const absl::Status& status, CauseRank rank, std::string_view task_manager) {
   phase->OnFailure(MakeFailure(status, task_manager, NowMicros()), rank);
+}
+
+void JobCore::BeginNextAttempt() {
+  ++attempt;
+  if (root_cause.has_failure()) last_failure = std::move(root_cause);
+  root_cause = RootCause();
+  graph = ExecutionGraph(spec.graph);
+  workers.clear();
+}
+
+std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
+  if (spec.policies.checkpoint_directory.empty()) return nullptr;
+  return std::make_unique<JobCheckpoints>(
+      JobCheckpoints::Owner{
+          surroundings.env(), surroundings.executor(), surroundings.cluster_id(),
+          [this](const TriggerOrder& order) { TellTrigger(order); },
+          [this](const CheckpointNotice& notice) { TellNotice(notice); },
+          [this](const absl::Status& why) { Fail(why, CauseRank::kCause); },
+          [this](std::string_view level, std::string_view text) { Log(level, text); }},
+      CheckpointedJob{spec.id, spec.name, spec.graph}, spec.policies.checkpoints,
+      spec.policies.checkpoint_directory);
+}
+
+template <class Request, class Response>
+void JobCore::Tell(uint32_t index, std::string method, std::shared_ptr<const Request> request,
+                   absl::Duration retry) {
+  WorkerRecord* worker = FindWorker(index);
+  if (request->attempt() != attempt || worker == nullptr || worker->peer == nullptr ||
+      worker->ending()) {
+    return;
+  }
+  TypedCall<Request, Response>(
+      *worker->peer, method, *request, surroundings.options().call_timeout,
+      &surroundings.executor(),
+      lifetime.Guard([this, index, method, request, retry](absl::StatusOr<Response> response) {
+        if (response.ok() || (response.status().code() != absl::StatusCode::kUnavailable &&
+                              response.status().code() != absl::StatusCode::kDeadlineExceeded)) {
+          return;
+        }
+        surroundings.executor().PostAfter(
+            retry, lifetime.Guard([this, index, method, request, retry] {
+              Tell<Request, Response>(index, method, request, std::min(2 * retry, kLastRetry));
+            }));
+      }));
+}
+
+void JobCore::TellTrigger(const TriggerOrder& order) {
+  auto request = std::make_shared<proto::TriggerCheckpointRequest>();
+  request->set_leader_epoch(surroundings.leader_epoch());
+  request->set_job_id(BytesOf(spec.id));
+  request->set_attempt(attempt);
+  request->set_checkpoint_id(order.checkpoint_id);
+  request->set_triggered_unix_micros(order.triggered_unix_micros);
+  for (const uint32_t worker : order.workers) {
+    Tell<proto::TriggerCheckpointRequest, proto::TriggerCheckpointResponse>(
+        worker, "/weir.Worker/TriggerCheckpoint", request, kFirstRetry);
+  }
+}
+
+void JobCore::TellNotice(const CheckpointNotice& notice) {
+  auto request = std::make_shared<proto::NotifyCheckpointRequest>();
+  request->set_leader_epoch(surroundings.leader_epoch());
+  request->set_job_id(BytesOf(spec.id));
+  request->set_attempt(attempt);
+  request->set_completed_checkpoint(notice.completed);
+  request->set_aborted_checkpoint(notice.aborted);
+  for (const WorkerRecord& worker : workers) {
+    Tell<proto::NotifyCheckpointRequest, proto::NotifyCheckpointResponse>(
+        worker.index, "/weir.Worker/NotifyCheckpoint", request, kFirstRetry);
+  }
 }
 
 WorkerRecord* JobCore::FindWorker(uint32_t index) {
@@ -119,6 +196,7 @@ void JobCore::StopAllWorkers() {
 void JobCore::SendStop(uint32_t index, absl::Duration retry) {
   WorkerRecord& worker = workers[index];
   if (worker.gone()) return;
+  const uint32_t of_attempt = attempt;
   std::shared_ptr<RemotePeer> agent = surroundings.Agent(worker.task_manager);
   // Its loss is told by OnTaskManagerLost.
   if (agent == nullptr) return;
@@ -130,7 +208,9 @@ void JobCore::SendStop(uint32_t index, absl::Duration retry) {
   TypedCall<proto::StopWorkerRequest, proto::StopWorkerResponse>(
       *agent, "/weir.TaskManager/StopWorker", request, surroundings.options().call_timeout,
       &surroundings.executor(),
-      lifetime.Guard([this, index, retry](absl::StatusOr<proto::StopWorkerResponse> response) {
+      lifetime.Guard([this, index, retry,
+                      of_attempt](absl::StatusOr<proto::StopWorkerResponse> response) {
+        if (attempt != of_attempt) return;
         WorkerRecord& stopped = workers[index];
         if (stopped.gone()) return;
         if (response.ok()) {
@@ -139,8 +219,8 @@ void JobCore::SendStop(uint32_t index, absl::Duration retry) {
         }
         Log("warning", StrCat("stopping ", stopped.Describe(), ": ",
                               ToStd(response.status().message()), "; is tried again"));
-        surroundings.executor().PostAfter(retry, lifetime.Guard([this, index, retry] {
-          SendStop(index, std::min(2 * retry, kLastRetry));
+        surroundings.executor().PostAfter(retry, lifetime.Guard([this, index, retry, of_attempt] {
+          if (attempt == of_attempt) SendStop(index, std::min(2 * retry, kLastRetry));
         }));
       }));
 }

@@ -10,6 +10,7 @@
 #include "common/base/lifetime.h"
 #include "common/base/strings.h"
 #include "jobmanager/schedule/job.h"
+#include "jobmanager/schedule/job_checkpoints.h"
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
@@ -85,6 +86,8 @@ std::unique_ptr<Phase> MakeDeploying(JobCore& core);
 std::unique_ptr<Phase> MakeRunning(JobCore& core);
 std::unique_ptr<Phase> MakeCancelling(JobCore& core);
 std::unique_ptr<Phase> MakeFailing(JobCore& core);
+// Nothing of the failed attempt runs any more; the next one begins after `delay`.
+std::unique_ptr<Phase> MakeRestarting(JobCore& core, absl::Duration delay);
 std::unique_ptr<Phase> MakeEnded(JobCore& core, proto::JobState state);
 
 // The data of a job and what several phases do with it.
@@ -114,11 +117,20 @@ struct JobCore {
 
   JobSurroundings& surroundings;
   const JobSpec spec;
-  // This version runs a job once; every message carries it all the same.
+  // Forgets the attempt that is over, of which nothing runs any more.
+  void BeginNextAttempt();
+
   uint32_t attempt = 1;
   ExecutionGraph graph;
   std::vector<WorkerRecord> workers;
   RootCause root_cause;
+  // Of the attempt before this one.
+  RootCause last_failure;
+  RestartStrategy restart;
+  // Null: the job takes none.
+  std::unique_ptr<JobCheckpoints> checkpoints;
+  // The coordinator has been told of this attempt's tasks, and not yet of their end.
+  bool attempt_open = false;
   StateMachine<proto::JobState> state_machine;
   std::map<proto::JobState, int64_t> entered_unix_micros;
   int64_t changed_unix_micros = 0;
@@ -129,6 +141,14 @@ struct JobCore {
 
  private:
   void SendStop(uint32_t index, absl::Duration retry);
+  std::unique_ptr<JobCheckpoints> MakeCheckpoints();
+  // Calls `method` of a worker of this attempt and repeats it while nobody answers; what comes of
+  // it is of no concern.
+  template <class Request, class Response>
+  void Tell(uint32_t worker, std::string method, std::shared_ptr<const Request> request,
+            absl::Duration retry);
+  void TellTrigger(const TriggerOrder& order);
+  void TellNotice(const CheckpointNotice& notice);
 };
 
 }  // namespace weir::jobmanager

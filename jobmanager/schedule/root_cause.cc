@@ -10,6 +10,8 @@ namespace weir::jobmanager {
 
 RootCause::RootCause() = default;
 RootCause::~RootCause() = default;
+RootCause::RootCause(RootCause&&) noexcept = default;
+RootCause& RootCause::operator=(RootCause&&) noexcept = default;
 
 bool RootCause::Offer(const proto::Failure& failure, CauseRank rank) {
   if (has_failure() && rank <= rank_) return false;

@@ -32,6 +32,8 @@ class RootCause {
  public:
   RootCause();
   ~RootCause();
+  RootCause(RootCause&&) noexcept;
+  RootCause& operator=(RootCause&&) noexcept;
 
   // True if it was taken.
   bool Offer(const proto::Failure& failure, CauseRank rank);

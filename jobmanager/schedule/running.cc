@@ -10,7 +10,10 @@ class Running final : public Phase {
 
   proto::JobState state() const override { return proto::RUNNING; }
   // A short job may be done before the last worker has answered.
-  void Enter() override { OnTasksChanged(); }
+  void Enter() override {
+    if (core_.checkpoints != nullptr) core_.checkpoints->coordinator().OnRunning();
+    OnTasksChanged();
+  }
 
   void OnTasksChanged() override {
     if (core_.graph.AllFinished()) core_.GoTo(MakeEnded(core_, proto::FINISHED));

@@ -28,7 +28,9 @@ bool MayFollow(proto::JobState from, proto::JobState to) {
     case proto::CANCELLING:
       return to == proto::CANCELED;
     case proto::FAILING:
-      return to == proto::FAILED;
+      return OneOf(to, {proto::FAILED, proto::RESTARTING});
+    case proto::RESTARTING:
+      return OneOf(to, {proto::CREATED, proto::CANCELLING});
     default:
       return false;
   }
@@ -102,6 +104,8 @@ std::string_view Name(proto::JobState state) {
       return "CANCELED";
     case proto::FAILED:
       return "FAILED";
+    case proto::RESTARTING:
+      return "RESTARTING";
     default:
       return "UNSPECIFIED";
   }

@@ -10,6 +10,7 @@
 #include "proto/job_graph.pb.h"
 #include "state/snapshot/state_file_reader.h"
 #include "state/snapshot/state_file_writer.h"
+#include "state/store/checkpoint_folder.h"
 #include "weir/hash.h"
 
 namespace weir {
@@ -233,7 +234,7 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
     }
     if (state.keyed.empty() && state.lists.empty()) continue;
     if (writer == nullptr) {
-      if (checkpoint.final) WEIR_RETURN_IF_ERROR(files.CreateDirectories(folder));
+      if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
       WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name));
     }
     WEIR_RETURN_IF_ERROR(

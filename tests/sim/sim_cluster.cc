@@ -155,6 +155,7 @@ class SimCluster::Launcher final : public WorkerLauncher {
 
 SimCluster::SimCluster(Options options)
     : options_(std::move(options)), world_(options_.world), lines_(std::make_shared<Lines>()) {
+  shared_disk();
   client_env_ = &world_.StartProcess("client");
   client_executor_ = client_env_->NewExecutor("client");
   client_ = std::make_unique<JobManagerClient>(*client_env_, *client_executor_,
@@ -176,6 +177,10 @@ void SimCluster::StartJobManager() {
   options.data_directory = "/data";
   options.schedule = options_.schedule;
   options.log = Log("jobmanager");
+  for (const std::string& assignment : options_.settings) {
+    const absl::Status set = options.settings.Override(assignment);
+    if (!set.ok()) log_.push_back(std::string(set.message()));
+  }
   job_manager_ = std::make_unique<JobManager>(*job_manager_env_, std::move(options));
   const absl::Status started = job_manager_->Start(kJobManagerAddress);
   if (!started.ok()) log_.push_back(StrCat("the job manager did not start: ", started.ToString()));

@@ -36,6 +36,8 @@ class SimCluster {
     SimOptions world;
     jobmanager::ScheduleOptions schedule;
     absl::Duration worker_orphan_timeout = absl::Seconds(10);
+    // Of the cluster, "key=value".
+    std::vector<std::string> settings;
   };
   using Describe = void (*)(Job&);
 
@@ -63,6 +65,9 @@ class SimCluster {
   // SIGSTOP and SIGCONT. Nothing happens if it has ended.
   void PauseWorker(const std::string& process);
   void ResumeWorker(const std::string& process);
+
+  // What all hosts see as /shared.
+  SimDisk& shared_disk() { return world_.ShareFolder("/shared"); }
 
   // Submits the job that `describe` describes as "<name>", and waits for the answer.
   absl::StatusOr<JobId> Submit(const std::string& name, Describe describe, uint32_t parallelism,

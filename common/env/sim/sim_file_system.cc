@@ -97,64 +97,78 @@ class SimWritableFile final : public WritableFile {
 
 }  // namespace
 
+SimDisk& SimFileSystem::DiskOf(const std::string& path) const {
+  SimDisk* const shared = env_.world().SharedDiskOf(path);
+  return shared != nullptr ? *shared : disk_;
+}
+
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> SimFileSystem::OpenForRead(
     const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "open", normal));
-  WEIR_ASSIGN_OR_RETURN(auto inode, disk_.Open(normal));
-  return std::make_unique<SimRandomAccessFile>(env_, disk_, normal, std::move(inode));
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "open", normal));
+  WEIR_ASSIGN_OR_RETURN(auto inode, disk.Open(normal));
+  return std::make_unique<SimRandomAccessFile>(env_, disk, normal, std::move(inode));
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> SimFileSystem::OpenForWrite(const std::string& path,
                                                                           WriteMode mode) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "create", normal));
-  WEIR_ASSIGN_OR_RETURN(auto inode, disk_.Create(normal, mode, env_.clock().Now()));
-  return std::make_unique<SimWritableFile>(env_, disk_, normal, std::move(inode));
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "create", normal));
+  WEIR_ASSIGN_OR_RETURN(auto inode, disk.Create(normal, mode, env_.clock().Now()));
+  return std::make_unique<SimWritableFile>(env_, disk, normal, std::move(inode));
 }
 
 absl::StatusOr<FileInfo> SimFileSystem::Stat(const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "stat", normal));
-  WEIR_ASSIGN_OR_RETURN(FileInfo info, disk_.Stat(normal));
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "stat", normal));
+  WEIR_ASSIGN_OR_RETURN(FileInfo info, disk.Stat(normal));
   info.path = path;
   return info;
 }
 
 absl::StatusOr<std::vector<FileInfo>> SimFileSystem::List(const std::string& directory) {
   const std::string normal = Normalized(directory);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "list", normal));
-  return disk_.List(normal);
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "list", normal));
+  return disk.List(normal);
 }
 
 absl::Status SimFileSystem::CreateDirectories(const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "mkdir", normal));
-  return disk_.CreateDirectories(normal);
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "mkdir", normal));
+  return disk.CreateDirectories(normal);
 }
 
 absl::Status SimFileSystem::Rename(const std::string& from, const std::string& to) {
   const std::string normal = Normalized(from);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "rename", normal));
-  return disk_.Rename(normal, Normalized(to));
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "rename", normal));
+  return disk.Rename(normal, Normalized(to));
 }
 
 absl::Status SimFileSystem::SyncDirectory(const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "sync", normal));
-  return disk_.SyncDirectory(normal);
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "sync", normal));
+  return disk.SyncDirectory(normal);
 }
 
 absl::Status SimFileSystem::Delete(const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "delete", normal));
-  return disk_.Delete(normal);
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "delete", normal));
+  return disk.Delete(normal);
 }
 
 absl::Status SimFileSystem::DeleteRecursively(const std::string& path) {
   const std::string normal = Normalized(path);
-  WEIR_RETURN_IF_ERROR(Check(env_, disk_, "delete", normal));
-  return disk_.DeleteRecursively(normal);
+  SimDisk& disk = DiskOf(normal);
+  WEIR_RETURN_IF_ERROR(Check(env_, disk, "delete", normal));
+  return disk.DeleteRecursively(normal);
 }
 
 }  // namespace weir

@@ -11,7 +11,7 @@ namespace weir {
 class SimDisk;
 class SimEnv;
 
-// A simulated process's view of its host's disk. All calls of a process that is dead fail with
+// A simulated process's view of its host's disk and of the folders that all hosts share. All calls of a process that is dead fail with
 // kUnavailable and change nothing. Paths without a leading slash are taken from the root.
 class SimFileSystem final : public FileSystem {
  public:
@@ -29,6 +29,9 @@ class SimFileSystem final : public FileSystem {
   absl::Status DeleteRecursively(const std::string& path) override;
 
  private:
+  // The one that holds a normalized path.
+  SimDisk& DiskOf(const std::string& path) const;
+
   SimEnv& env_;
   SimDisk& disk_;
 };

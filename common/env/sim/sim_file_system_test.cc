@@ -56,6 +56,18 @@ TEST_F(SimDiskTest, TheProcessesOfAHostShareItsDiskAndOtherHostsHaveTheirOwn) {
   EXPECT_TRUE(absl::IsNotFound(world_.StartProcess("b").files().Stat("/f").status()));
 }
 
+TEST_F(SimDiskTest, ASharedFolderIsOneForAllHostsAndNoCrashTouchesIt) {
+  world_.ShareFolder("/shared");
+  ASSERT_TRUE(env_->files().CreateDirectories("/shared/a").ok());
+  ASSERT_TRUE(Open("/shared/a/f")->Append("not synced").ok());
+  ASSERT_TRUE(Open("/sharedf")->Append("own").ok());
+  SimEnv& other = world_.StartProcess("b");
+  EXPECT_EQ(*ReadFile(other.files(), "/shared/a/f", 100), "not synced");
+  EXPECT_FALSE(other.files().Stat("/sharedf").ok());
+  CrashAndRestart(SimDisk::Loss::kAllUnsynced);
+  EXPECT_EQ(Read("/shared/a/f"), "not synced");
+}
+
 TEST_F(SimDiskTest, ACrashOfTheHostLosesWhatWasNotSynced) {
   auto file = Open("/f");
   ASSERT_TRUE(file->Append("synced").ok());

@@ -101,6 +101,22 @@ void SimWorld::SetLinkDelay(const std::string& host, const std::string& other_ho
   fabric_->SetDelay(host, other_host, min, max);
 }
 
+SimDisk& SimWorld::ShareFolder(const std::string& path) {
+  auto& disk = shared_disks_[path];
+  if (disk == nullptr) disk = std::make_unique<SimDisk>();
+  return *disk;
+}
+
+SimDisk* SimWorld::SharedDiskOf(const std::string& path) {
+  for (const auto& [folder, disk] : shared_disks_) {
+    if (path.rfind(folder, 0) == 0 &&
+        (path.size() == folder.size() || path[folder.size()] == '/')) {
+      return disk.get();
+    }
+  }
+  return nullptr;
+}
+
 SimDisk& SimWorld::disk(const std::string& host) {
   std::unique_ptr<SimDisk>& disk = disks_[host];
   if (disk == nullptr) disk = std::make_unique<SimDisk>();

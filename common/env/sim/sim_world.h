@@ -112,6 +112,11 @@ class SimWorld {
   // For choices of the test; apart from what the simulation draws.
   SimRandom& random() { return test_random_; }
   SimDisk& disk(const std::string& host);
+  // Every host sees the same files below `path` ("/shared"), which lie on a disk of their own that
+  // no crash of a host touches. Returns it. Before any process uses the path.
+  SimDisk& ShareFolder(const std::string& path);
+  // The disk that is shared at or above a normalized path; null: it is the host's own.
+  SimDisk* SharedDiskOf(const std::string& path);
   const SimOptions& options() const { return options_; }
 
   // For the parts of the simulator.
@@ -154,6 +159,7 @@ class SimWorld {
   // Events of paused processes, in the order in which they became due.
   std::vector<Event> deferred_;
   std::map<std::string, std::unique_ptr<SimDisk>> disks_;
+  std::map<std::string, std::unique_ptr<SimDisk>> shared_disks_;
   std::unique_ptr<SimFabric> fabric_;
   std::vector<std::unique_ptr<SimEnv>> processes_;
 };

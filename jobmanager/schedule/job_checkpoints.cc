@@ -1,0 +1,169 @@
+#include "jobmanager/schedule/job_checkpoints.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "jobmanager/checkpoint/checkpoint_restore.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+#include "state/store/checkpoint_folder.h"
+
+namespace weir::jobmanager {
+namespace {
+
+constexpr std::string_view kShared = "shared/";
+
+// The attempt that wrote a file, by its name (StateFileName); the highest there is if it has
+// another.
+uint32_t AttemptOf(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  uint32_t attempt = 0;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), attempt);
+  const bool ours =
+      parsed.ec == std::errc() && parsed.ptr != name.data() + name.size() && *parsed.ptr == '-';
+  return ours ? attempt : ~uint32_t{0};
+}
+
+absl::Status OkIfMissing(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : status;
+}
+
+// Whether all that lies in the folder was written by attempts before `live`.
+absl::StatusOr<bool> IsOver(FileSystem& files, const std::string& folder, uint32_t live) {
+  WEIR_ASSIGN_OR_RETURN(const std::vector<FileInfo> entries, files.List(folder));
+  return std::all_of(entries.begin(), entries.end(),
+                     [live](const FileInfo& file) { return AttemptOf(file.path) < live; });
+}
+
+absl::Status DeleteLeftoversOf(FileSystem& files, CheckpointStore& store, const JobId& job,
+                               const std::string& job_directory, const Leftovers& leftovers) {
+  WEIR_ASSIGN_OR_RETURN(const CheckpointStore::Checkpoints found, store.ListCheckpoints(job));
+  const auto kept = [&](const std::string& folder) {
+    return std::find(leftovers.keep_directories.begin(), leftovers.keep_directories.end(),
+                     folder) != leftovers.keep_directories.end();
+  };
+  for (const uint64_t id : found.leftovers) {
+    CheckpointFolder folder = store.Folder(job, id);
+    if (kept(folder.path())) continue;
+    if (id >= leftovers.newest_complete) {
+      WEIR_ASSIGN_OR_RETURN(const bool over, IsOver(files, folder.path(), leftovers.live_attempt));
+      if (!over) continue;
+    }
+    WEIR_RETURN_IF_ERROR(folder.Delete());
+  }
+  const auto shared = files.List(StrCat(job_directory, "/shared"));
+  if (!shared.ok()) return OkIfMissing(shared.status());
+  for (const FileInfo& file : *shared) {
+    const std::string name = StrCat(kShared, file.path.substr(file.path.rfind('/') + 1));
+    const bool keep = std::find(leftovers.keep_shared.begin(), leftovers.keep_shared.end(), name) !=
+                      leftovers.keep_shared.end();
+    if (keep || AttemptOf(file.path) >= leftovers.live_attempt) continue;
+    WEIR_RETURN_IF_ERROR(OkIfMissing(files.Delete(file.path)));
+  }
+  return absl::OkStatus();
+}
+
+std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+}  // namespace
+
+JobCheckpoints::JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
+                               const std::string& directory)
+    : owner_(std::move(owner)),
+      job_(job.id),
+      store_(std::make_shared<CheckpointStore>(owner_.env.files(), directory)),
+      job_directory_(ParentOf(store_->Folder(job_, 1).path())),
+      coordinator_(*this, settings, std::move(job), /*next_id=*/1) {}
+
+JobCheckpoints::~JobCheckpoints() { lifetime_.End(); }
+
+template <class Work, class Then>
+void JobCheckpoints::OnIoThread(Work work, Then done) {
+  owner_.env.RunBlocking([&executor = owner_.executor, work = std::move(work),
+                          done = lifetime_.Guard(std::move(done))]() mutable {
+    auto result = work();
+    executor.Post([done = std::move(done), result = std::move(result)]() mutable {
+      done(std::move(result));
+    });
+  });
+}
+
+absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
+                                            proto::DeployRequest& request) const {
+  request.set_checkpoint_directory(job_directory_);
+  const auto& latest = coordinator_.latest();
+  if (!latest.has_value()) return absl::OkStatus();
+  WEIR_ASSIGN_OR_RETURN(const auto restore,
+                        MakeRestore(*latest->metadata, latest->directory, graph));
+  *request.mutable_restore() = *restore;
+  return absl::OkStatus();
+}
+
+void JobCheckpoints::Prepare(uint64_t id, CheckpointKind, const std::string&,
+                             absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) {
+  OnIoThread(
+      [store = store_, job = job_, id,
+       cluster = owner_.cluster_id]() -> absl::StatusOr<std::string> {
+        WEIR_RETURN_IF_ERROR(store->ClaimDirectory(cluster));
+        WEIR_RETURN_IF_ERROR(store->PrepareCheckpoint(job, id));
+        return store->Folder(job, id).path();
+      },
+      std::move(done));
+}
+
+void JobCheckpoints::WriteMetadata(
+    const std::string& directory, std::shared_ptr<const proto::CheckpointMetadata> metadata,
+    absl::AnyInvocable<void(WriteOutcome, const absl::Status&)> done) {
+  OnIoThread([&files = owner_.env.files(), directory,
+              metadata] { return CheckpointFolder(files, directory).WriteMetadata(*metadata); },
+             [done = std::move(done)](const absl::Status& status) mutable {
+               // What is refused before anything is written never will be there; of all else it is
+               // not known (failures rule 2).
+               const bool refused = status.code() == absl::StatusCode::kInvalidArgument ||
+                                    status.code() == absl::StatusCode::kAlreadyExists;
+               done(status.ok() ? WriteOutcome::kDone
+                    : refused   ? WriteOutcome::kFailed
+                                : WriteOutcome::kUnknown,
+                    status);
+             });
+}
+
+void JobCheckpoints::Delete(std::function<absl::Status(FileSystem&)> work, Done done) {
+  OnIoThread([&files = owner_.env.files(), work = std::move(work)] { return work(files); },
+             [done = std::move(done)](const absl::Status& status) mutable { done(status); });
+}
+
+void JobCheckpoints::DeleteCheckpoint(uint64_t, const std::string& directory, Done done) {
+  Delete(
+      [directory](FileSystem& files) {
+        return OkIfMissing(CheckpointFolder(files, directory).Delete());
+      },
+      std::move(done));
+}
+
+void JobCheckpoints::DeleteShared(const std::vector<std::string>& names, Done done) {
+  Delete(
+      [names, folder = job_directory_](FileSystem& files) {
+        for (const std::string& name : names) {
+          WEIR_RETURN_IF_ERROR(OkIfMissing(files.Delete(StrCat(folder, "/", name))));
+        }
+        return absl::OkStatus();
+      },
+      std::move(done));
+}
+
+void JobCheckpoints::DeleteLeftovers(const Leftovers& leftovers, Done done) {
+  Delete(
+      [store = store_, job = job_, folder = job_directory_, leftovers](FileSystem& files) {
+        // Nothing was ever written where there is no such folder.
+        return OkIfMissing(DeleteLeftoversOf(files, *store, job, folder, leftovers));
+      },
+      std::move(done));
+}
+
+}  // namespace weir::jobmanager

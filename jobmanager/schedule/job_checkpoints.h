@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/id.h"
+#include "common/base/lifetime.h"
+#include "common/env/env.h"
+#include "jobmanager/checkpoint/checkpoint_coordinator.h"
+#include "jobmanager/checkpoint/checkpoint_surroundings.h"
+#include "state/store/checkpoint_store.h"
+
+namespace weir::proto {
+class DeployRequest;
+}
+
+namespace weir::jobmanager {
+
+// The checkpoints of one job: its coordinator, with the store and the job's workers around it.
+// Owned by the job, on whose executor all calls come; may be destroyed at any time between calls.
+class JobCheckpoints final : public CheckpointSurroundings {
+ public:
+  // What it needs of the job.
+  struct Owner {
+    Env& env;
+    Executor& executor;
+    // Of the cluster that the directory belongs to.
+    std::string cluster_id;
+    // Calls the worker, if it runs, until it answers or the attempt is over.
+    std::function<void(const TriggerOrder&)> send_trigger;
+    std::function<void(const CheckpointNotice&)> send_notice;
+    std::function<void(const absl::Status&)> fail_job;
+    std::function<void(std::string_view level, std::string_view text)> log;
+  };
+
+  // `directory`: execution.checkpointing.dir, which is not empty.
+  JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
+                 const std::string& directory);
+  ~JobCheckpoints() override;
+
+  CheckpointCoordinator& coordinator() { return coordinator_; }
+  const CheckpointCoordinator& coordinator() const { return coordinator_; }
+
+  // What the next deployment starts from, and where it is to write. kFailedPrecondition: the newest
+  // checkpoint does not fit the graph.
+  absl::Status FillDeployment(const proto::JobGraph& graph, proto::DeployRequest& request) const;
+
+  // CheckpointSurroundings
+  Executor& executor() override { return owner_.executor; }
+  Clock& clock() override { return owner_.env.clock(); }
+  void Prepare(uint64_t id, CheckpointKind kind, const std::string& target,
+               absl::AnyInvocable<void(absl::StatusOr<std::string> directory)> done) override;
+  void WriteMetadata(
+      const std::string& directory, std::shared_ptr<const proto::CheckpointMetadata> metadata,
+      absl::AnyInvocable<void(WriteOutcome outcome, const absl::Status& status)> done) override;
+  void DeleteCheckpoint(uint64_t id, const std::string& directory, Done done) override;
+  void DeleteShared(const std::vector<std::string>& names, Done done) override;
+  void DeleteLeftovers(const Leftovers& leftovers, Done done) override;
+  void SendTrigger(const TriggerOrder& order) override { owner_.send_trigger(order); }
+  void SendNotice(const CheckpointNotice& notice) override { owner_.send_notice(notice); }
+  void FailJob(const absl::Status& why) override { owner_.fail_job(why); }
+  void Log(std::string_view level, std::string_view text) override { owner_.log(level, text); }
+
+ private:
+  // Runs `work` on an IO thread and `done` with what it returns on the executor, unless this is
+  // gone by then.
+  template <class Work, class Then>
+  void OnIoThread(Work work, Then done);
+  void Delete(std::function<absl::Status(FileSystem&)> work, Done done);
+
+  const Owner owner_;
+  const JobId job_;
+  // Shared with work on IO threads, which may outlive this.
+  const std::shared_ptr<CheckpointStore> store_;
+  const std::string job_directory_;
+  Lifetime lifetime_;
+  CheckpointCoordinator coordinator_;
+};
+
+}  // namespace weir::jobmanager
