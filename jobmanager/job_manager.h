@@ -7,9 +7,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "common/config/settings.h"
 #include "common/env/env.h"
 #include "jobmanager/dispatch/snapshot.h"
-#include "common/config/settings.h"
 #include "jobmanager/schedule/job.h"
 
 namespace weir {

@@ -14,9 +14,9 @@ class Ended final : public Phase {
     core_.graph.EndAll();
     core_.StopAllWorkers();
     if (core_.checkpoints == nullptr) return;
-    core_.checkpoints->coordinator().EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
-                                            : state_ == proto::CANCELED ? JobEnd::kCanceled
-                                                                        : JobEnd::kFailed);
+    core_.checkpoints->EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
+                              : state_ == proto::CANCELED ? JobEnd::kCanceled
+                                                          : JobEnd::kFailed);
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank) override {

@@ -119,23 +119,47 @@ void JobCheckpoints::Prepare(uint64_t id, CheckpointKind, const std::string&,
 void JobCheckpoints::WriteMetadata(
     const std::string& directory, std::shared_ptr<const proto::CheckpointMetadata> metadata,
     absl::AnyInvocable<void(WriteOutcome, const absl::Status&)> done) {
-  OnIoThread([&files = owner_.env.files(), directory,
-              metadata] { return CheckpointFolder(files, directory).WriteMetadata(*metadata); },
-             [done = std::move(done)](const absl::Status& status) mutable {
-               // What is refused before anything is written never will be there; of all else it is
-               // not known (failures rule 2).
-               const bool refused = status.code() == absl::StatusCode::kInvalidArgument ||
-                                    status.code() == absl::StatusCode::kAlreadyExists;
-               done(status.ok() ? WriteOutcome::kDone
-                    : refused   ? WriteOutcome::kFailed
-                                : WriteOutcome::kUnknown,
-                    status);
-             });
+  const auto write = [&files = owner_.env.files(), directory, metadata]() -> absl::Status {
+    CheckpointFolder folder(files, directory);
+    proto::CheckpointMetadata there;
+    // A file that is not seen from here shows that the hosts do not share the folder. Only before
+    // the first try: after it, the checkpoint may exist.
+    if (!folder.ReadMetadata(&there).ok()) {
+      WEIR_RETURN_IF_ERROR(folder.CheckFiles(*metadata, CheckpointFolder::FileCheck::kSize));
+    }
+    return folder.WriteMetadata(*metadata);
+  };
+  OnIoThread(write, [done = std::move(done)](const absl::Status& status) mutable {
+    // What is refused before anything is written never will be there; of all else it is not known
+    // (failures rule 2).
+    const bool refused = status.code() == absl::StatusCode::kInvalidArgument ||
+                         status.code() == absl::StatusCode::kDataLoss ||
+                         status.code() == absl::StatusCode::kAlreadyExists;
+    done(status.ok() ? WriteOutcome::kDone
+         : refused   ? WriteOutcome::kFailed
+                     : WriteOutcome::kUnknown,
+         status);
+  });
+}
+
+void JobCheckpoints::EndJob(JobEnd end) {
+  ended_ = true;
+  coordinator_.EndJob(end);
 }
 
 void JobCheckpoints::Delete(std::function<absl::Status(FileSystem&)> work, Done done) {
-  OnIoThread([&files = owner_.env.files(), work = std::move(work)] { return work(files); },
-             [done = std::move(done)](const absl::Status& status) mutable { done(status); });
+  OnIoThread(
+      [&files = owner_.env.files(), work = std::move(work), ended = ended_, store = store_,
+       job = job_, folder = job_directory_] {
+        absl::Status status = work(files);
+        // Empty folders are all that may be left; one that is not empty stays.
+        if (status.ok() && ended) {
+          files.Delete(StrCat(folder, "/shared")).IgnoreError();
+          store->DeleteJobFolder(job).IgnoreError();
+        }
+        return status;
+      },
+      [done = std::move(done)](const absl::Status& status) mutable { done(status); });
 }
 
 void JobCheckpoints::DeleteCheckpoint(uint64_t, const std::string& directory, Done done) {

@@ -44,6 +44,9 @@ class JobCheckpoints final : public CheckpointSurroundings {
                  const std::string& directory);
   ~JobCheckpoints() override;
 
+  // The job is terminal: keeps or deletes its checkpoints, and the folder if nothing stays in it.
+  void EndJob(JobEnd end);
+
   CheckpointCoordinator& coordinator() { return coordinator_; }
   const CheckpointCoordinator& coordinator() const { return coordinator_; }
 
@@ -79,6 +82,7 @@ class JobCheckpoints final : public CheckpointSurroundings {
   // Shared with work on IO threads, which may outlive this.
   const std::shared_ptr<CheckpointStore> store_;
   const std::string job_directory_;
+  bool ended_ = false;
   Lifetime lifetime_;
   CheckpointCoordinator coordinator_;
 };

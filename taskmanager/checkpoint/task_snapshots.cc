@@ -196,6 +196,12 @@ class OperatorReader {
   OperatorState state_;
 };
 
+// Nobody knows of the file, so that it may be written again under its name.
+absl::Status GiveUp(FileSystem& files, const std::string& path, const absl::Status& why) {
+  files.Delete(path).IgnoreError();
+  return why;
+}
+
 }  // namespace
 
 absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
@@ -214,6 +220,7 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   const std::string part =
       checkpoint.final ? std::string("shared") : StrCat("chk-", checkpoint.barrier.id);
   const std::string folder = StrCat(place.directory, "/", part);
+  const std::string path = StrCat(folder, "/", name);
   std::unique_ptr<StateFileWriter> writer;
   for (const OperatorState& state : checkpoint.state) {
     auto& of_operator = *told.add_operators();
@@ -237,13 +244,16 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
       if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
       WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name));
     }
-    WEIR_RETURN_IF_ERROR(
-        WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(), state));
+    absl::Status written =
+        WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(), state);
+    if (!written.ok()) return GiveUp(files, path, written);
     of_operator.add_files(0);
   }
   told.set_new_bytes(told.full_bytes());
   if (writer == nullptr) return told;
-  WEIR_ASSIGN_OR_RETURN(*told.add_files(), writer->Finish());
+  absl::StatusOr<proto::StateFile> file = writer->Finish();
+  if (!file.ok()) return GiveUp(files, path, file.status());
+  *told.add_files() = *std::move(file);
   if (checkpoint.final) told.mutable_files(0)->set_name(StrCat("shared/", name));
   return told;
 }

@@ -30,8 +30,8 @@ struct SnapshotPlace {
 
 // Writes the state of a task to a file of the checkpoint's folder, which must be there (a final one
 // to the shared folder, which is made), and makes it durable. A task without state writes none.
-// Returns what the job manager is told. Blocks. Errors are the file system's; the file may be left
-// behind.
+// Returns what the job manager is told. Blocks. Errors are the file system's; then the file is
+// deleted if that can be done.
 absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
                                                       const proto::JobGraph& graph,
                                                       const TaskCheckpoint& checkpoint);

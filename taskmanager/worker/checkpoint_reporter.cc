@@ -18,13 +18,15 @@ constexpr absl::Duration kLastRetry = absl::Seconds(1);
 CheckpointReporter::CheckpointReporter(Env& env, Executor& control, WorkerKey worker,
                                        SnapshotPlace place,
                                        std::shared_ptr<const proto::JobGraph> graph,
-                                       Acknowledge acknowledge)
+                                       Acknowledge acknowledge,
+                                       std::function<void(std::string_view)> warn)
     : env_(env),
       control_(control),
       worker_(std::move(worker)),
       place_(std::move(place)),
       graph_(std::move(graph)),
-      acknowledge_(std::move(acknowledge)) {}
+      acknowledge_(std::move(acknowledge)),
+      warn_(std::move(warn)) {}
 
 std::function<void(TaskCheckpoint)> CheckpointReporter::OnCheckpoint() {
   return [&control = control_,
@@ -51,15 +53,26 @@ void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
     auto snapshot = WriteTaskSnapshot(env.files(), place, *graph, *checkpoint);
     const int64_t nanos = env.clock().MonotonicNanos() - start;
     const uint64_t id = checkpoint->final ? 0 : checkpoint->barrier.id;
-    control.Post([done = std::move(done), vertex = checkpoint->vertex,
-                  subtask = checkpoint->subtask, id, snapshot = std::move(snapshot),
-                  nanos]() mutable { done(vertex, subtask, id, std::move(snapshot), nanos); });
+    control.Post([done = std::move(done), checkpoint = std::move(checkpoint), id,
+                  snapshot = std::move(snapshot), nanos]() mutable {
+      done(std::move(checkpoint), id, std::move(snapshot), nanos);
+    });
   });
 }
 
-void CheckpointReporter::OnWritten(uint32_t vertex, uint32_t subtask, uint64_t checkpoint_id,
+void CheckpointReporter::OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint,
+                                   uint64_t checkpoint_id,
                                    absl::StatusOr<proto::TaskSnapshot> snapshot,
                                    int64_t async_nanos) {
+  const uint32_t vertex = checkpoint->vertex;
+  const uint32_t subtask = checkpoint->subtask;
+  if (!snapshot.ok() && checkpoint->final) {
+    // There will be no other of this task, and no checkpoint without it.
+    warn_(StrCat("the last state of subtask ", subtask, " of vertex ", vertex,
+                 " could not be written and is written again: ", snapshot.status().message()));
+    control_.PostAfter(kLastRetry, lifetime_.Guard([this, checkpoint] { Write(checkpoint); }));
+    return;
+  }
   auto request = std::make_shared<proto::AcknowledgeCheckpointRequest>();
   request->set_job_id(JobIdBytes(worker_.job));
   request->set_attempt(worker_.attempt);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -23,6 +24,9 @@ class JobGraph;
 // Has what tasks hold at a barrier written and made durable on IO threads, and tells the job
 // manager of each task, until that has answered or nobody waits for it any more. Owned by the
 // worker's control executor.
+//
+// What cannot be written is declined, except a final state, which is tried again: every later
+// checkpoint needs it.
 class CheckpointReporter {
  public:
   // Sends it to the job manager and calls back, on the control executor, with what came of it.
@@ -31,7 +35,8 @@ class CheckpointReporter {
 
   // All references outlive it; `graph` those that write, too.
   CheckpointReporter(Env& env, Executor& control, WorkerKey worker, SnapshotPlace place,
-                     std::shared_ptr<const proto::JobGraph> graph, Acknowledge acknowledge);
+                     std::shared_ptr<const proto::JobGraph> graph, Acknowledge acknowledge,
+                     std::function<void(std::string_view)> warn);
 
   // For RuntimeOptions::on_checkpoint: any thread may call it, and it never blocks.
   std::function<void(TaskCheckpoint)> OnCheckpoint();
@@ -41,7 +46,7 @@ class CheckpointReporter {
 
  private:
   void Write(std::shared_ptr<TaskCheckpoint> checkpoint);
-  void OnWritten(uint32_t vertex, uint32_t subtask, uint64_t checkpoint_id,
+  void OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint, uint64_t checkpoint_id,
                  absl::StatusOr<proto::TaskSnapshot> snapshot, int64_t async_nanos);
   void Send(std::shared_ptr<const proto::AcknowledgeCheckpointRequest> request,
             absl::Duration retry);
@@ -52,6 +57,7 @@ class CheckpointReporter {
   const SnapshotPlace place_;
   const std::shared_ptr<const proto::JobGraph> graph_;
   const Acknowledge acknowledge_;
+  const std::function<void(std::string_view)> warn_;
   uint64_t forgotten_ = 0;
   Lifetime lifetime_;
 };

@@ -386,7 +386,8 @@ class RuntimeWorker final : public Worker {
           env_, control_, spec_.key,
           SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
           std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
-          [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); });
+          [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
+          [this](std::string_view text) { surroundings_.log("warning", text); });
       runtime_options_.on_checkpoint = reporter_->OnCheckpoint();
     }
     WEIR_ASSIGN_OR_RETURN(

@@ -195,7 +195,7 @@ TEST(RecoverySim, AFullDiskFailsCheckpointsAndNotTheJob) {
   cluster.KillWorker(cluster.Workers().at(0));
   ASSERT_TRUE(cluster.AwaitState(*job, proto::FINISHED, absl::Seconds(60))) << LogOf(cluster);
   EXPECT_EQ(cluster.Status(*job)->attempt(), 2u);
-  EXPECT_THAT(LogOf(cluster), HasSubstr("full"));
+  EXPECT_THAT(LogOf(cluster), HasSubstr("could not be written"));
   ExpectWholeState(cluster, "tally");
 }
 
