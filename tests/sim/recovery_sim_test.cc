@@ -94,6 +94,19 @@ std::string LogOf(const SimCluster& cluster) {
   return text;
 }
 
+// Records that the source has put out in the last attempt.
+std::uint64_t RecordsOf(const proto::JobStatusResponse& status, const std::string& uid) {
+  std::uint64_t records = 0;
+  for (const auto& task : status.tasks()) {
+    for (const auto& metrics : task.operators()) {
+      if (status.graph().nodes(static_cast<int>(metrics.node())).uid() == uid) {
+        records += metrics.records_out();
+      }
+    }
+  }
+  return records;
+}
+
 // Each key's line, as often as it came: at least once, since the sink is no part of a checkpoint,
 // and never another one.
 void ExpectWholeState(const SimCluster& cluster, const std::string& job) {
@@ -196,6 +209,10 @@ TEST(RecoverySim, AFullDiskFailsCheckpointsAndNotTheJob) {
   ASSERT_TRUE(cluster.AwaitState(*job, proto::FINISHED, absl::Seconds(60))) << LogOf(cluster);
   EXPECT_EQ(cluster.Status(*job)->attempt(), 2u);
   EXPECT_THAT(LogOf(cluster), HasSubstr("could not be written"));
+  // Three seconds had passed: the fast source had ended, the slow one begun 1500 records before.
+  EXPECT_EQ(RecordsOf(*cluster.Status(*job), "fast"), 0u);
+  EXPECT_LT(RecordsOf(*cluster.Status(*job), "slow"), kCount - 1300);
+  EXPECT_GT(RecordsOf(*cluster.Status(*job), "slow"), kCount - 1700);
   ExpectWholeState(cluster, "tally");
 }
 
