@@ -258,6 +258,8 @@ class Stream {
       NodeDefinition node;
       node.uid = std::move(uid.text);
       node.description = "Process";
+      const F prototype(args...);
+      internal::DescribeMembers(prototype.list_members(), uid.where, *graph_, node);
       return AddOperator<typename F::Out>(std::move(node), uid.where,
                                           [=](std::shared_ptr<const internal::SidePorts> sides) {
                                             return std::make_unique<internal::ProcessOperator<F>>(
