@@ -7,6 +7,7 @@ namespace weir {
 std::vector<std::string> TakeThrownStack() {
   ThrownStack& stack = ThisThreadThrownStack();
   std::vector<std::string> frames;
+  frames.reserve(static_cast<size_t>(stack.count));
   for (int i = 0; i < stack.count; ++i) {
     frames.push_back(
         absl::StrCat("0x", absl::Hex(reinterpret_cast<std::uintptr_t>(stack.frames[i]))));

@@ -149,7 +149,7 @@ absl::Status AtLine(std::string_view source, int line, const absl::Status& statu
 absl::Status Flatten(const YAML::Node& node, const std::string& prefix, int depth,
                      std::string_view source, std::vector<Entry>& out) {
   const int line = node.Mark().line + 1;
-  const auto wrong = [&](std::string message) {
+  const auto wrong = [&](const std::string& message) {
     return AtLine(source, line, absl::InvalidArgumentError(message));
   };
   if (depth > kMaxDepth) return wrong("keys are nested too deeply");
@@ -277,6 +277,7 @@ int64_t Settings::Get(const MemoryOption& option) const {
 
 std::vector<std::pair<std::string, std::string>> Settings::SetValues() const {
   std::vector<std::pair<std::string, std::string>> all;
+  all.reserve(values_.size());
   for (const auto& [key, value] : values_) all.emplace_back(key, value.text);
   return all;
 }

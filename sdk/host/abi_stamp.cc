@@ -124,7 +124,7 @@ absl::StatusOr<AbiStampInfo> ParseStampBytes(std::string_view bytes) {
 
 absl::StatusOr<AbiStampInfo> ParseAbiStamp(uint64_t file_size, const ReadBytes& read) {
   WEIR_ASSIGN_OR_RETURN(const Elf64_Ehdr header, ReadElfHeader(file_size, read));
-  const absl::Status no_stamp = absl::InvalidArgumentError(
+  absl::Status no_stamp = absl::InvalidArgumentError(
       "it is not a Weir job (it has no section .weir_abi); was it built with weir_add_job(), and "
       "does it have a WEIR_JOB?");
   if (header.e_shoff == 0) return no_stamp;
@@ -178,8 +178,7 @@ absl::StatusOr<AbiStampInfo> ReadAbiStamp(const std::string& path) {
   if (fd < 0) return absl::ErrnoToStatus(errno, ToAbsl(StrCat("cannot open '", path, "'")));
   struct stat info;
   if (fstat(fd, &info) != 0) {
-    const absl::Status status =
-        absl::ErrnoToStatus(errno, ToAbsl(StrCat("cannot read '", path, "'")));
+    absl::Status status = absl::ErrnoToStatus(errno, ToAbsl(StrCat("cannot read '", path, "'")));
     close(fd);
     return status;
   }

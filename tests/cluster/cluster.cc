@@ -140,12 +140,21 @@ bool Cluster::Poll(const std::function<bool()>& condition, absl::Duration limit)
   }
 }
 
-void Cluster::StartJobManager() {
+void Cluster::StartJobManager(const std::vector<std::string>& settings) {
   const std::string port = address_.empty() ? "0" : address_.substr(address_.rfind(':') + 1);
-  job_manager_ =
-      TestProcess::Start({WEIR_JOBMANAGER, "-D", StrCat("jobmanager.rpc.port=", port), "-D",
-                          "rest.port=0", "-D", StrCat("weir.data.dir=", folder_, "/jobmanager")},
-                         StrCat(folder_, "/jobmanager-", started_job_managers_++));
+  std::vector<std::string> arguments{WEIR_JOBMANAGER,
+                                     "-D",
+                                     StrCat("jobmanager.rpc.port=", port),
+                                     "-D",
+                                     "rest.port=0",
+                                     "-D",
+                                     StrCat("weir.data.dir=", folder_, "/jobmanager")};
+  for (const std::string& setting : settings) {
+    arguments.push_back("-D");
+    arguments.push_back(setting);
+  }
+  job_manager_ = TestProcess::Start(std::move(arguments),
+                                    StrCat(folder_, "/jobmanager-", started_job_managers_++));
   const bool listening = Poll(
       [this] {
         return !AddressIn(job_manager_->Output()).empty() || job_manager_->AwaitExit({}) != -1;

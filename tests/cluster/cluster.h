@@ -53,7 +53,8 @@ class Cluster {
 
   // On a free port the first time, and on the same one afterwards: the next job manager of the same
   // cluster.
-  void StartJobManager();
+  // `settings`: "key=value".
+  void StartJobManager(const std::vector<std::string>& settings = {});
   TestProcess& job_manager() { return *job_manager_; }
   // `settings`: "key=value". Returns its index.
   size_t StartTaskManager(uint32_t slots, std::vector<std::string> settings = {},

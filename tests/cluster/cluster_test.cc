@@ -192,7 +192,18 @@ TEST_F(ClusterTest, WorkersEndWithTheirTaskManagerAndTheJobFailsWithTheReason) {
   StartTaskManagers(2, 1);
   const JobId job = RunNumbers(2);
   const std::vector<int64_t> pids = Pids(job);
+  const auto status = cluster_.Status(job);
+  ASSERT_TRUE(status.ok()) << status.status();
+  int64_t orphan = 0;
+  for (const auto& worker : status->workers()) {
+    if (worker.task_manager() == "tm-0") orphan = worker.pid();
+  }
+  // With the job manager stopped nobody else can have told it to end, and its silence only counts
+  // after ten seconds.
+  cluster_.job_manager().Signal(SIGSTOP);
   cluster_.task_manager(0).Signal(SIGKILL);
+  EXPECT_TRUE(cluster_.AwaitGone(orphan, absl::Seconds(5)));
+  cluster_.job_manager().Signal(SIGCONT);
   ASSERT_TRUE(cluster_.AwaitState(job, proto::FAILED, absl::Seconds(10)));
   // What is noticed first: the lost connection of its peer, or the silence of the task manager.
   EXPECT_THAT(FailureOf(job).message(), AnyOf(HasSubstr("tm-0"), HasSubstr("worker 0")));

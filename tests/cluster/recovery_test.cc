@@ -1,0 +1,134 @@
+// Real processes on loopback: a job with checkpoints goes on after kill -9 of its workers and task
+// managers, and its results are those of a job that nobody has disturbed.
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/strings.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/cluster/cluster.h"
+
+namespace weir::cluster {
+namespace {
+
+constexpr std::int64_t kCount = 40'000;
+
+class RecoveryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    cluster_.StartJobManager(
+        {"execution.checkpointing.interval=100 ms",
+         StrCat("execution.checkpointing.dir=", cluster_.folder(), "/checkpoints"),
+         "execution.checkpointing.tolerable-failed-checkpoints=100"});
+    for (int i = 0; i < 3; ++i) cluster_.StartTaskManager(1);
+    ASSERT_TRUE(cluster_.AwaitTaskManagers(3));
+    const auto job =
+        cluster_.Submit(WEIR_NUMBERS_JOB, 2, {{"count", std::to_string(kCount)}, {"rate", "8000"}});
+    ASSERT_TRUE(job.ok()) << job.status();
+    job_ = *job;
+  }
+  void TearDown() override {
+    if (HasFailure()) cluster_.PrintLogs();
+  }
+
+  // The attempt runs and a checkpoint of it is complete.
+  bool AwaitCheckpointOf(uint32_t attempt) {
+    return cluster_.AwaitStatus(job_, [&](const proto::JobStatusResponse& status) {
+      return status.summary().state() == proto::RUNNING && status.attempt() >= attempt &&
+             NewestCheckpoint() > before_;
+    });
+  }
+  // The highest id of a folder with metadata.
+  uint64_t NewestCheckpoint() const {
+    uint64_t newest = 0;
+    std::error_code ignored;
+    const std::filesystem::path folder = cluster_.folder() + "/checkpoints/" + job_.ToString();
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+      const std::string name = entry.path().filename();
+      if (name.rfind("chk-", 0) != 0 || !std::filesystem::exists(entry.path() / "_metadata")) {
+        continue;
+      }
+      newest = std::max<uint64_t>(newest, std::stoull(name.substr(4)));
+    }
+    return newest;
+  }
+  void KillAWorker() {
+    const auto status = cluster_.Status(job_);
+    ASSERT_TRUE(status.ok()) << status.status();
+    ASSERT_GT(status->workers_size(), 0);
+    before_ = NewestCheckpoint();
+    ASSERT_EQ(kill(static_cast<pid_t>(status->workers(0).pid()), SIGKILL), 0);
+  }
+
+  // (key, sum) of every result that any attempt has printed.
+  std::set<std::pair<int64_t, int64_t>> Results() const {
+    std::set<std::pair<int64_t, int64_t>> results;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(cluster_.folder())) {
+      if (!entry.is_regular_file()) continue;
+      std::ifstream file(entry.path());
+      for (std::string line; std::getline(file, line);) {
+        if (line.rfind("sum> {", 0) != 0) continue;
+        const size_t key = line.find("\"key\":");
+        const size_t value = line.find("\"value\":");
+        // The end of a process that was killed may cut a line.
+        if (key == std::string::npos || value == std::string::npos || line.back() != '}') continue;
+        results.emplace(std::stoll(line.substr(key + 6)), std::stoll(line.substr(value + 8)));
+      }
+    }
+    return results;
+  }
+
+  Cluster cluster_;
+  JobId job_;
+  uint64_t before_ = 0;
+};
+
+// Ten keys; a window is a thousand numbers.
+std::set<std::pair<int64_t, int64_t>> Expected() {
+  std::set<std::pair<int64_t, int64_t>> sums;
+  for (int64_t begin = 0; begin < kCount; begin += 1000) {
+    for (int64_t key = 0; key < 10; ++key) {
+      int64_t sum = 0;
+      for (int64_t n = begin + key; n < begin + 1000; n += 10) sum += n;
+      sums.emplace(key, sum);
+    }
+  }
+  return sums;
+}
+
+TEST_F(RecoveryTest, KilledWorkersAndTaskManagersChangeNoResult) {
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  KillAWorker();
+  ASSERT_TRUE(AwaitCheckpointOf(2)) << "it goes on by itself";
+  before_ = NewestCheckpoint();
+  cluster_.task_manager(0).Signal(SIGKILL);
+  ASSERT_TRUE(AwaitCheckpointOf(2));
+  KillAWorker();
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
+  const auto status = cluster_.Status(job_);
+  ASSERT_TRUE(status.ok());
+  EXPECT_GE(status->attempt(), 3u);
+  // Replayed windows are printed again, with the same sums: a print sink is no part of a
+  // checkpoint.
+  EXPECT_EQ(Results(), Expected());
+  uint64_t numbers = 0;
+  for (const auto& task : status->tasks()) {
+    for (const auto& metrics : task.operators()) {
+      if (status->graph().nodes(static_cast<int>(metrics.node())).uid() == "numbers") {
+        numbers += metrics.records_out();
+      }
+    }
+  }
+  EXPECT_LT(numbers, static_cast<uint64_t>(kCount)) << "it did not begin at the beginning";
+}
+
+}  // namespace
+}  // namespace weir::cluster
