@@ -77,7 +77,7 @@ absl::StatusOr<JobId> Dispatcher::Accept(JobSpec spec) {
     return absl::ResourceExhaustedError(
         StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one"));
   }
-  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(options_.settings, spec.settings));
+  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(options_.settings, spec.settings, *spec.graph));
   do {
     spec.id = JobId(env_.random().Next(), env_.random().Next());
   } while (spec.id.IsZero() || by_id_.contains(spec.id));

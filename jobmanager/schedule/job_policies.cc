@@ -3,11 +3,13 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/settings.h"
+#include "proto/job_graph.pb.h"
 
 namespace weir::jobmanager {
 
 absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
-                                              const std::map<std::string, std::string>& job) {
+                                              const std::map<std::string, std::string>& job,
+                                              const proto::JobGraph& graph) {
   Settings settings = cluster;
   for (const auto& [key, value] : job) WEIR_RETURN_IF_ERROR(settings.Set(key, value));
   JobPolicies policies;
@@ -23,6 +25,16 @@ absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
     return absl::InvalidArgumentError(StrCat(options::kCheckpointDirectory.key, " is '",
                                              policies.checkpoint_directory,
                                              "'; it must be an absolute path"));
+  }
+  // What such a sink had written since the checkpoint would be in no file after a restart.
+  for (const proto::Node& node : graph.nodes()) {
+    if (!periodic || node.kind() != proto::SINK || node.connector() != "files") continue;
+    return absl::InvalidArgumentError(StrCat("sink '", node.uid(),
+                                             "' writes files, which are no part of a checkpoint: "
+                                             "results would be lost when the job goes "
+                                             "on from one. Submit it without checkpoints (-D ",
+                                             options::kCheckpointInterval.key,
+                                             "=0), or with another sink"));
   }
   WEIR_ASSIGN_OR_RETURN(policies.restart, RestartSettings::Make(settings, periodic));
   return policies;

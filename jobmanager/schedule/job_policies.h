@@ -9,7 +9,10 @@
 
 namespace weir {
 class Settings;
+namespace proto {
+class JobGraph;
 }
+}  // namespace weir
 
 namespace weir::jobmanager {
 
@@ -20,10 +23,11 @@ struct JobPolicies {
   std::string checkpoint_directory;
   RestartSettings restart;
 
-  // Those of the job over those of the cluster. kInvalidArgument: a bad value, or values that do
-  // not go together.
+  // Those of the job over those of the cluster. kInvalidArgument: a bad value, values that do
+  // not go together, or a graph that cannot do what they ask for.
   static absl::StatusOr<JobPolicies> Make(const Settings& cluster,
-                                          const std::map<std::string, std::string>& job);
+                                          const std::map<std::string, std::string>& job,
+                                          const proto::JobGraph& graph);
 };
 
 }  // namespace weir::jobmanager
