@@ -215,8 +215,7 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   told.set_start_delay_nanos(checkpoint.start_delay_nanos);
   told.set_sync_nanos(checkpoint.sync_nanos);
 
-  const std::string name =
-      StrCat(place.attempt, "-", checkpoint.vertex, "-", checkpoint.subtask, ".state");
+  const std::string name = StateFileName(place.attempt, checkpoint.vertex, checkpoint.subtask);
   const std::string part =
       checkpoint.final ? std::string("shared") : StrCat("chk-", checkpoint.barrier.id);
   const std::string folder = StrCat(place.directory, "/", part);
