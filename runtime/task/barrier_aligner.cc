@@ -4,14 +4,22 @@
 #include <utility>
 
 namespace weir {
+namespace {
+
+// Of checkpoints that were aborted while no barrier came; with more the oldest is taken for done
+// with all before it.
+constexpr size_t kMaxAborted = 1'000;
+
+}  // namespace
 
 BarrierAligner::Outcome BarrierAligner::OnBarrier(size_t channel, const Barrier& barrier) {
   Outcome outcome;
-  if (barrier.id <= done_ || barrier.id < pending()) return outcome;
+  if (barrier.id <= done_ || barrier.id < pending() || aborted_.count(barrier.id) != 0)
+    return outcome;
   if (barrier.id > pending()) {
     if (pending_.has_value()) {
       outcome.subsumed = pending_->id;
-      done_ = pending_->id;
+      SetDone(pending_->id);
       Release(outcome);
     }
     pending_ = barrier;
@@ -36,18 +44,24 @@ BarrierAligner::Outcome BarrierAligner::OnEnd(size_t channel) {
 
 BarrierAligner::Outcome BarrierAligner::Abort(uint64_t id) {
   Outcome outcome;
-  // One that is still to come is refused, and so is what is older.
-  done_ = std::max(done_, id);
-  if (pending_.has_value() && pending_->id <= done_) Release(outcome);
+  if (id <= done_) return outcome;
+  aborted_.insert(id);
+  if (aborted_.size() > kMaxAborted) SetDone(*aborted_.begin());
+  if (pending_.has_value() && (pending_->id == id || pending_->id <= done_)) Release(outcome);
   return outcome;
 }
 
 void BarrierAligner::CompleteIfAll(Outcome& outcome) {
   if (arrived_ < channels_.size()) return;
-  done_ = pending_->id;
+  SetDone(pending_->id);
   outcome.complete = pending_;
   outcome.hold = false;
   Release(outcome);
+}
+
+void BarrierAligner::SetDone(uint64_t id) {
+  done_ = id;
+  aborted_.erase(aborted_.begin(), aborted_.upper_bound(id));
 }
 
 void BarrierAligner::Release(Outcome& outcome) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "runtime/task_state.h"
@@ -34,12 +35,15 @@ class BarrierAligner {
   // The end of a channel counts as its barrier.
   Outcome OnEnd(size_t channel);
   // The checkpoint is not waited for any more; its barriers that are still to come are ignored.
+  // Others, older ones too, are waited for as before.
   Outcome Abort(uint64_t id);
 
   // The checkpoint whose barrier some channels have delivered; 0: none.
   uint64_t pending() const { return pending_.has_value() ? pending_->id : 0; }
   // The highest checkpoint of which a barrier has come, or that was aborted; 0: none.
-  uint64_t seen() const { return std::max(done_, pending()); }
+  uint64_t seen() const {
+    return std::max({done_, pending(), aborted_.empty() ? 0 : *aborted_.rbegin()});
+  }
 
  private:
   struct Channel {
@@ -48,6 +52,7 @@ class BarrierAligner {
   };
   void CompleteIfAll(Outcome& outcome);
   void Release(Outcome& outcome);
+  void SetDone(uint64_t id);
 
   std::vector<Channel> channels_;
   std::optional<Barrier> pending_;
@@ -56,6 +61,8 @@ class BarrierAligner {
   size_t ended_ = 0;
   // Barriers up to this are ignored.
   uint64_t done_ = 0;
+  // And those of these, which are higher.
+  std::set<uint64_t> aborted_;
 };
 
 }  // namespace weir

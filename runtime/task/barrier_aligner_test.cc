@@ -75,6 +75,25 @@ TEST(BarrierAligner, AnAbortedCheckpointHoldsNothingBack) {  // Rule 42
   EXPECT_EQ(aligner.OnBarrier(1, {3, 0}).complete, (Barrier{3, 0}));
 }
 
+TEST(BarrierAligner, AnAbortedCheckpointIsNoReasonToEndAnOlderOne) {
+  BarrierAligner aligner(2);
+  aligner.OnBarrier(0, {1, 0});
+  EXPECT_FALSE(aligner.Abort(2).release) << "the first is waited for as before";
+  EXPECT_EQ(aligner.pending(), 1u);
+  EXPECT_EQ(aligner.seen(), 2u);
+  EXPECT_EQ(aligner.OnBarrier(1, {1, 0}).complete, (Barrier{1, 0}));
+  EXPECT_FALSE(aligner.OnBarrier(0, {2, 0}).hold);
+  EXPECT_FALSE(aligner.OnBarrier(1, {2, 0}).hold);
+  EXPECT_TRUE(aligner.OnBarrier(0, {3, 0}).hold);
+}
+
+TEST(BarrierAligner, AbortsWithoutEndTakeBoundedMemory) {
+  BarrierAligner aligner(2);
+  for (uint64_t id = 1; id <= 2'000; ++id) aligner.Abort(id);
+  for (uint64_t id = 1; id <= 2'000; ++id) ASSERT_FALSE(aligner.OnBarrier(0, {id, 0}).hold) << id;
+  EXPECT_TRUE(aligner.OnBarrier(0, {2'001, 0}).hold);
+}
+
 TEST(BarrierAligner, EveryOrderOfBarriersAndEndsCompletesEachCheckpointOnce) {
   std::mt19937_64 random(1);
   for (int round = 0; round < 2000; ++round) {

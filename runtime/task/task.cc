@@ -84,33 +84,40 @@ void Task::TriggerCheckpoint(const Barrier& barrier) {
     MutexLock lock(mutex_);
     if (barrier.id <= last_trigger_) return;
     last_trigger_ = barrier.id;
-    trigger_ = barrier;
+    triggers_.push_back(barrier);
+    checkpoint_requested_.store(true, std::memory_order_release);
   }
-  checkpoint_requested_.store(true, std::memory_order_release);
   Wake();
 }
 
 void Task::AbortCheckpoint(uint64_t id) {
   {
     MutexLock lock(mutex_);
-    abort_ = std::max(abort_, id);
-    if (trigger_.id <= id) trigger_ = {};
+    aborts_.push_back(id);
+    triggers_.erase(std::remove_if(triggers_.begin(), triggers_.end(),
+                                   [id](const Barrier& trigger) { return trigger.id == id; }),
+                    triggers_.end());
+    checkpoint_requested_.store(true, std::memory_order_release);
   }
-  checkpoint_requested_.store(true, std::memory_order_release);
   Wake();
 }
 
 void Task::TakeRequests() {
-  if (!checkpoint_requested_.exchange(false, std::memory_order_acquire)) return;
-  Barrier trigger;
-  uint64_t abort = 0;
+  if (!checkpoint_requested_.load(std::memory_order_acquire)) return;
+  std::optional<Barrier> trigger;
+  std::vector<uint64_t> aborts;
   {
     MutexLock lock(mutex_);
-    trigger = std::exchange(trigger_, {});
-    abort = std::exchange(abort_, 0);
+    // One a step: each has a snapshot of its own.
+    if (!triggers_.empty()) {
+      trigger = triggers_.front();
+      triggers_.pop_front();
+    }
+    aborts.swap(aborts_);
+    checkpoint_requested_.store(!triggers_.empty(), std::memory_order_relaxed);
   }
-  if (abort != 0) input_->AbortBarrier(abort);
-  if (trigger.id != 0) input_->InjectBarrier(trigger);
+  for (const uint64_t id : aborts) input_->AbortBarrier(id);
+  if (trigger.has_value()) input_->InjectBarrier(*trigger);
 }
 
 absl::Status Task::TakeSnapshot(const Barrier& barrier) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -137,9 +138,9 @@ class Task final : public TaskSignals {
   std::optional<Failure> failure_ ABSL_GUARDED_BY(mutex_);
   absl::Status fail_status_ ABSL_GUARDED_BY(mutex_);
   // id 0: none.
-  Barrier trigger_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Barrier> triggers_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_trigger_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t abort_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<uint64_t> aborts_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir

@@ -12,6 +12,9 @@ namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(50);
 constexpr absl::Duration kLastRetry = absl::Seconds(1);
+// Of which it is remembered that nobody waits for them; one that is forgotten is refused by the job
+// manager.
+constexpr size_t kMaxAborted = 1'000;
 
 }  // namespace
 
@@ -38,12 +41,23 @@ std::function<void(TaskCheckpoint)> CheckpointReporter::OnCheckpoint() {
   };
 }
 
-void CheckpointReporter::Forget(uint64_t checkpoint_id) {
-  forgotten_ = std::max(forgotten_, checkpoint_id);
+void CheckpointReporter::OnCompleted(uint64_t checkpoint_id) {
+  completed_ = std::max(completed_, checkpoint_id);
+  aborted_.erase(aborted_.begin(), aborted_.upper_bound(completed_));
+}
+
+void CheckpointReporter::OnAborted(uint64_t checkpoint_id) {
+  if (checkpoint_id <= completed_) return;
+  aborted_.insert(checkpoint_id);
+  if (aborted_.size() > kMaxAborted) aborted_.erase(aborted_.begin());
+}
+
+bool CheckpointReporter::IsForgotten(uint64_t checkpoint_id) const {
+  return checkpoint_id <= completed_ || aborted_.count(checkpoint_id) != 0;
 }
 
 void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
-  if (!checkpoint->final && checkpoint->barrier.id <= forgotten_) return;
+  if (!checkpoint->final && IsForgotten(checkpoint->barrier.id)) return;
   env_.RunBlocking([&env = env_, &control = control_, place = place_, graph = graph_,
                     checkpoint = std::move(checkpoint),
                     done = lifetime_.Guard([this](auto&&... result) {
@@ -95,7 +109,7 @@ void CheckpointReporter::OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint,
 
 void CheckpointReporter::Send(std::shared_ptr<const proto::AcknowledgeCheckpointRequest> request,
                               absl::Duration retry) {
-  if (request->checkpoint_id() != 0 && request->checkpoint_id() <= forgotten_) return;
+  if (request->checkpoint_id() != 0 && IsForgotten(request->checkpoint_id())) return;
   acknowledge_(*request, lifetime_.GuardConst([this, request, retry](const absl::Status& status) {
     if (status.ok() || (status.code() != absl::StatusCode::kUnavailable &&
                         status.code() != absl::StatusCode::kDeadlineExceeded)) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -41,10 +42,13 @@ class CheckpointReporter {
   // For RuntimeOptions::on_checkpoint: any thread may call it, and it never blocks.
   std::function<void(TaskCheckpoint)> OnCheckpoint();
 
-  // Checkpoints up to this are not waited for any more.
-  void Forget(uint64_t checkpoint_id);
+  // Checkpoints up to this are not waited for any more: it is complete.
+  void OnCompleted(uint64_t checkpoint_id);
+  // This one is not waited for any more.
+  void OnAborted(uint64_t checkpoint_id);
 
  private:
+  bool IsForgotten(uint64_t checkpoint_id) const;
   void Write(std::shared_ptr<TaskCheckpoint> checkpoint);
   void OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint, uint64_t checkpoint_id,
                  absl::StatusOr<proto::TaskSnapshot> snapshot, int64_t async_nanos);
@@ -58,7 +62,9 @@ class CheckpointReporter {
   const std::shared_ptr<const proto::JobGraph> graph_;
   const Acknowledge acknowledge_;
   const std::function<void(std::string_view)> warn_;
-  uint64_t forgotten_ = 0;
+  uint64_t completed_ = 0;
+  // Later than the completed one.
+  std::set<uint64_t> aborted_;
   Lifetime lifetime_;
 };
 

@@ -413,8 +413,11 @@ class RuntimeWorker final : public Worker {
       const proto::NotifyCheckpointRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
     if (runtime_ == nullptr || reporter_ == nullptr) return proto::NotifyCheckpointResponse();
-    reporter_->Forget(std::max(request.completed_checkpoint(), request.aborted_checkpoint()));
-    if (request.aborted_checkpoint() != 0) runtime_->AbortCheckpoint(request.aborted_checkpoint());
+    reporter_->OnCompleted(request.completed_checkpoint());
+    if (request.aborted_checkpoint() != 0) {
+      reporter_->OnAborted(request.aborted_checkpoint());
+      runtime_->AbortCheckpoint(request.aborted_checkpoint());
+    }
     return proto::NotifyCheckpointResponse();
   }
 

@@ -145,6 +145,21 @@ TEST_F(WorkerCheckpointTest, AnAcknowledgementIsRepeatedUntilItIsAnsweredOrNotWa
   EXPECT_EQ(acknowledgements_.size(), so_far);
 }
 
+TEST_F(WorkerCheckpointTest, AnAbortedCheckpointIsNoReasonToForgetAnOlderOne) {
+  acknowledge_status_ = absl::UnavailableError("not now");
+  Run();
+  ASSERT_TRUE(Trigger(1).ok());
+  ASSERT_TRUE(Trigger(2).ok());
+  ASSERT_TRUE(Until([this] { return acknowledgements_.size() >= 2; }, absl::Seconds(5)));
+  ASSERT_TRUE(Notify(0, 2).ok());
+  world_.RunFor(absl::Seconds(2));
+  const size_t so_far = acknowledgements_.size();
+  ASSERT_TRUE(Until([&] { return acknowledgements_.size() >= so_far + 2; }, absl::Seconds(30)));
+  for (size_t i = so_far; i < acknowledgements_.size(); ++i) {
+    EXPECT_EQ(acknowledgements_[i].checkpoint_id(), 1u);
+  }
+}
+
 TEST_F(WorkerCheckpointTest, ARefusedAcknowledgementEndsTheWorker) {  // failures: zombies
   acknowledge_status_ = absl::FailedPreconditionError("attempt 3 is over");
   Run();
