@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -445,18 +446,39 @@ TEST_F(GrpcNetworkTest, AReceiverWhoseExecutorIsShutDownEndsTheStreamForThePeer)
 }
 
 TEST_F(GrpcNetworkTest, ManyCallsAndStreamsOfManyThreadsEndWithTheNetwork) {
+  // Outlives the callbacks, whatever becomes of them.
+  struct Seen {
+    std::atomic<bool> over = false;
+    std::atomic<int> answered = 0;
+    Later<bool> some_answered;
+    Later<bool> released;
+  };
+  auto seen = std::make_shared<Seen>();
   auto listener = MustListen(*network_, EchoMethods());
   auto client_network = MakeGrpcNetwork({});
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      Recorder recorder;
       const auto peer = client_network->Connect(listener->address());
       for (int i = 0; i < 200; ++i) {
-        peer->Call(kEcho, std::string(static_cast<size_t>(i), 'x'), absl::Seconds(5), &executor_,
-                   [](absl::StatusOr<std::string>) {});
-        const auto stream =
-            peer->OpenStream(kChat, &executor_, {[](std::string) {}, [](absl::Status) {}});
+        const std::string text(static_cast<size_t>(i), 'x');
+        peer->Call(kEcho, text, absl::Seconds(20), &executor_,
+                   [seen, text, times = 0](absl::StatusOr<std::string> response) mutable {
+                     EXPECT_FALSE(seen->over) << "a call's answer after the end of the network";
+                     EXPECT_EQ(++times, 1);
+                     // What is under way when the network ends may hear of that.
+                     if (!absl::IsUnavailable(response.status())) {
+                       EXPECT_EQ(response.value_or("none"), text);
+                     }
+                     if (++seen->answered == 100) seen->some_answered.Set(true);
+                   });
+        StreamCallbacks callbacks;
+        callbacks.on_message = [](const std::string& message) { ADD_FAILURE() << message; };
+        callbacks.on_close = [seen, times = 0](const absl::Status&) mutable {
+          EXPECT_FALSE(seen->over) << "a stream's end after the end of the network";
+          EXPECT_EQ(++times, 1);
+        };
+        const auto stream = peer->OpenStream(kChat, &executor_, std::move(callbacks));
         stream->Send(Message("hello"));
         if (i % 3 == 0) stream->Finish();
         if (i % 3 == 1) stream->Cancel(absl::AbortedError("enough"));
@@ -464,8 +486,17 @@ TEST_F(GrpcNetworkTest, ManyCallsAndStreamsOfManyThreadsEndWithTheNetwork) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(seen->some_answered.Wait());
+  // What is posted from now on waits until the network is gone, and must find that.
+  executor_.Post([seen] { seen->released.Wait(); });
   client_network.reset();
+  seen->over = true;
+  seen->released.Set(true);
   listener.reset();
+  Later<bool> drained;
+  executor_.Post([&] { drained.Set(true); });
+  EXPECT_TRUE(drained.Wait());
+  for (const std::string& message : server_side_.WaitFor(1)) EXPECT_EQ(message, "hello");
 }
 
 }  // namespace
