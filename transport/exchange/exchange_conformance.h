@@ -13,7 +13,12 @@ namespace weir {
 class ExchangeConformanceTest : public ExchangeTestBase {
  protected:
   // A peer that speaks for itself, as worker 1 to the exchange of worker 0.
-  void ConnectRaw(const ExchangeOptions& as) {
+  void ConnectRaw(const ExchangeOptions& as) { ConnectRaw(EncodeHello(as)); }
+  void ConnectRaw(MessageBytes first) {
+    {
+      const std::lock_guard<std::mutex> lock(raw_mutex_);
+      raw_closed_.reset();
+    }
     raw_peer_ = harness_->client().network().Connect(exchanges_[0]->address());
     if (raw_executor_ == nullptr) raw_executor_ = harness_->client().NewExecutor("raw");
     StreamCallbacks callbacks;
@@ -29,7 +34,7 @@ class ExchangeConformanceTest : public ExchangeTestBase {
       harness_->Notify();
     };
     raw_ = raw_peer_->OpenStream(kExchangeMethod, raw_executor_.get(), std::move(callbacks));
-    raw_->Send(EncodeHello(as));
+    raw_->Send(std::move(first));
   }
   std::optional<absl::Status> RawClosed() {
     const std::lock_guard<std::mutex> lock(raw_mutex_);
@@ -479,13 +484,42 @@ TEST_P(ExchangeConformanceTest, ARecordAboveTheLimitIsMalformed) {
   EXPECT_EQ(sender.Error()->code(), absl::StatusCode::kDataLoss);
 }
 
-TEST_P(ExchangeConformanceTest, AFirstMessageThatIsNoHelloEndsTheStream) {
+TEST_P(ExchangeConformanceTest, AFirstMessageThatIsNoHelloOfThisVersionEndsTheStream) {
+  struct Case {
+    MessageBytes first;
+    absl::StatusCode code;
+    std::string why;
+  };
+  Start(0);
+  exchanges_[0]->RegisterReceiver(kChannel, 1, &receiver_());
+  MessageBytes newer = EncodeHello(Options(1));
+  ++newer.pieces[0][1];  // The version is the first field, of one byte after its tag.
+  Case cases[] = {
+      {Bytes("\xff\xff"), absl::StatusCode::kInvalidArgument, "is no hello"},
+      {Bytes(""), absl::StatusCode::kInvalidArgument, "is no hello"},
+      {std::move(newer), absl::StatusCode::kFailedPrecondition, "install the same version"},
+  };
+  for (Case& c : cases) {
+    ConnectRaw(std::move(c.first));
+    ASSERT_TRUE(RunUntil([&] { return RawClosed().has_value(); })) << c.why;
+    EXPECT_EQ(RawClosed()->code(), c.code) << *RawClosed();
+    EXPECT_THAT(std::string(RawClosed()->message()), testing::HasSubstr(c.why));
+  }
+  EXPECT_EQ(raw_messages_, 0);
+  // The worker itself may still come.
+  ConnectRaw(Options(1));
+  ASSERT_TRUE(RunUntil([&] { return raw_messages_ >= 1; }));
+  raw_->Send(Encode({Wire(0, DataFrame("x"))}));
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 1; }));
+  EXPECT_FALSE(receiver_().error().has_value());
+}
+
+TEST_P(ExchangeConformanceTest, ASecondStreamOfAWorkerIsRefusedAndTheFirstStays) {
   Start(0);
   exchanges_[0]->RegisterReceiver(kChannel, 1, &receiver_());
   ExchangeOptions options = Options(1);
   ConnectRaw(options);
   ASSERT_TRUE(RunUntil([&] { return raw_messages_ >= 1; }));
-  // A second stream of the worker is refused, and the first stays.
   auto first = std::move(raw_);
   ConnectRaw(options);
   ASSERT_TRUE(RunUntil([&] { return RawClosed().has_value(); }));
