@@ -110,6 +110,35 @@ TEST_F(CheckpointDeletionTest, AbortsOneThatRefersToAFileThatIsBeingDeleted) {
   EXPECT_THAT(LastOver().failure, HasSubstr("shared/a"));
 }
 
+TEST_F(CheckpointDeletionTest, KeepsAFileThatIsToldOfAgainWhileItsDeletionWaits) {
+  settings_.tolerable_failed = 100;
+  Start();
+  Pass(absl::Seconds(1));
+  out_.hold_deletes = true;
+  for (uint64_t id = 1; id <= 5; ++id) {
+    Pass(absl::Seconds(10));
+    ASSERT_TRUE(Decline(id, 0, 0, absl::StatusCode::kInternal, "broken").ok());
+  }
+  EXPECT_THAT(out_.deleted, SizeIs(CheckpointCleaner::kMaxRunning)) << "no more at a time";
+  // Nobody needs it once 6 is complete, but other deletions are under way.
+  ASSERT_TRUE(Ack(5, 1, 0, {"shared/late"}).ok());
+  Pass(absl::Seconds(10));
+  AckAll(6);
+  Pass(absl::Seconds(10));
+  ASSERT_TRUE(Ack(7, 1, 0, {"shared/late"}).ok());
+  out_.hold_deletes = false;
+  out_.Release();
+  Settle();
+  EXPECT_THAT(out_.deleted, Contains("/job/5"));
+  EXPECT_THAT(out_.deleted, Not(Contains("shared/late")));
+  ASSERT_TRUE(coordinator_->idle());
+  for (uint32_t subtask : {0u, 1u}) ASSERT_TRUE(Ack(7, 0, subtask).ok());
+  ASSERT_TRUE(Ack(7, 1, 1).ok());
+  Settle();
+  EXPECT_EQ(LatestId(), 7u);
+  EXPECT_THAT(out_.deleted, Not(Contains("shared/late")));
+}
+
 // Flink 25486, 10255, 11665: losing leadership cleaned up the job.
 TEST_F(CheckpointDeletionTest, DeletesNothingWhenItIsDestroyed) {
   Start();
@@ -153,6 +182,21 @@ TEST_F(CheckpointDeletionTest, KeepsOrDeletesWhatIsCompleteByTheJobsEnd) {
     }
     EXPECT_TRUE(coordinator_->idle());
   }
+}
+
+TEST_F(CheckpointDeletionTest, KeepsOrDeletesAlsoIfTheJobEndsBetweenTwoAttempts) {
+  Start();
+  Pass(absl::Seconds(1));
+  CompleteOne({"shared/a"});
+  coordinator_->EndAttempt("a worker was lost");
+  // Told late: it belongs to no attempt that runs.
+  coordinator_->OnTaskEnded(0, 0);
+  EXPECT_THAT(out_.deleted, IsEmpty());
+  coordinator_->EndJob(JobEnd::kCanceled);
+  Settle();
+  EXPECT_THAT(out_.deleted, ElementsAre("/job/1", "shared/a"));
+  EXPECT_EQ(coordinator_->counters().deletions_done, 4u) << "these two and two sweeps";
+  EXPECT_TRUE(coordinator_->idle());
 }
 
 TEST_F(CheckpointDeletionTest, WaitsForAnOpenWriteBeforeItDeletesAtTheJobsEnd) {

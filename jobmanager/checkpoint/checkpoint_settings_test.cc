@@ -72,6 +72,7 @@ TEST(CheckpointSettingsTest, RefusesAnIntervalOfLessThanAMillisecond) {
   const auto settings = Make({{"interval", "10 us"}});
   EXPECT_EQ(settings.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(settings.status().message()), HasSubstr("at least 1 ms"));
+  EXPECT_TRUE(Make({{"interval", "1 ms"}}).ok());
 }
 
 TEST(CheckpointSettingsTest, RefusesAPauseBetweenCheckpointsThatOverlap) {

@@ -194,6 +194,28 @@ TEST_F(CheckpointTriggerTest, TriesTheLastOneAgainAnIntervalAfterItFailed) {
   EXPECT_EQ(coordinator_->completed_for_tasks(), 2u);
 }
 
+// Rule 46
+TEST_F(CheckpointTriggerTest, TakesTheLastOneAtOnceInTheNextAttemptToo) {
+  settings_.tolerable_failed = 100;
+  Start();
+  out_.prepare_error = absl::UnavailableError("away");
+  const auto end_all = [this] {
+    for (uint32_t vertex : {0u, 1u}) {
+      for (uint32_t subtask : {0u, 1u}) ASSERT_TRUE(Final(vertex, subtask).ok());
+    }
+    Settle();
+  };
+  end_all();
+  EXPECT_THAT(out_.prepared, ElementsAre(1));
+  out_.prepare_error = absl::OkStatus();
+  coordinator_->EndAttempt("a worker was lost");
+  BeginAttempt(2);
+  EXPECT_THAT(out_.prepared, ElementsAre(1));
+  end_all();
+  EXPECT_THAT(out_.prepared, ElementsAre(1, 2));
+  EXPECT_EQ(coordinator_->completed_for_tasks(), 2u);
+}
+
 // Rule 46: the one that was pending has it all.
 TEST_F(CheckpointTriggerTest, NeedsNoLastOneIfAPendingOneHasWhatTheTasksHeldAtTheirEnd) {
   Start();
