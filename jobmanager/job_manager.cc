@@ -138,6 +138,8 @@ class JobManager::Process {
     ServerMethods methods;
     Add(methods, "JobStatus", &Dispatcher::JobStatus);
     Add(methods, "CancelJob", &Dispatcher::CancelJob);
+    Add(methods, "TriggerSavepoint", &Dispatcher::TriggerSavepoint);
+    Add(methods, "SavepointStatus", &Dispatcher::SavepointStatus);
     Add(methods, "RegisterTaskManager", &Dispatcher::RegisterTaskManager);
     Add(methods, "TaskManagerHeartbeat", &Dispatcher::TaskManagerHeartbeat);
     Add(methods, "WorkerExited", &Dispatcher::WorkerExited);

@@ -62,6 +62,10 @@ class TaskGraphRuntime final : public JobRuntime {
     for (const auto& task : tasks_->tasks()) task->AbortCheckpoint(id);
   }
 
+  void CompleteCheckpoint(uint64_t id) override {
+    for (const auto& task : tasks_->tasks()) task->CompleteCheckpoint(id);
+  }
+
   std::vector<proto::TaskReport> Report() const override {
     std::vector<proto::TaskReport> reports;
     for (const auto& task : tasks_->tasks()) task->FillReport(reports.emplace_back());

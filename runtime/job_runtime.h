@@ -83,8 +83,10 @@ class JobRuntime {
   // The sources here put the barrier into their streams. Thread safe; an id that is not higher than
   // one before is ignored.
   virtual void TriggerCheckpoint(const Barrier& barrier) = 0;
-  // The checkpoint is not waited for any more. Thread safe.
+  // The checkpoint is not waited for any more: tasks that it has stopped go on. Thread safe.
   virtual void AbortCheckpoint(uint64_t id) = 0;
+  // The highest that is complete: tasks that it has stopped are FINISHED. Thread safe.
+  virtual void CompleteCheckpoint(uint64_t id) = 0;
   // State, failure and metrics of every subtask here. Thread safe.
   virtual std::vector<proto::TaskReport> Report() const = 0;
 };

@@ -10,12 +10,29 @@
 
 namespace weir {
 
+// What a barrier asks for besides a snapshot. On the wire: never change a number.
+enum class BarrierKind : uint8_t {
+  kCheckpoint = 0,
+  // The state goes to a folder of its own, which the worker is told with the order to trigger.
+  kSavepoint = 1,
+  // Likewise; then the task stops until the savepoint is complete, and ends, or is aborted, and
+  // goes on.
+  kStop = 2,
+  // Likewise, but first all is done that would be done at the end of the input.
+  kDrain = 3,
+};
+inline bool IsSavepoint(BarrierKind kind) { return kind != BarrierKind::kCheckpoint; }
+inline bool StopsTask(BarrierKind kind) {
+  return kind == BarrierKind::kStop || kind == BarrierKind::kDrain;
+}
+
 // Divides what belongs to a checkpoint from what comes after it.
 struct Barrier {
   // From 1 on, growing.
   uint64_t id = 0;
   // The wall clock when the checkpoint was triggered.
   Ticks time = 0;
+  BarrierKind kind = BarrierKind::kCheckpoint;
 
   friend bool operator==(const Barrier&, const Barrier&) = default;
 };

@@ -42,6 +42,11 @@ constexpr Command kCommands[] = {
      true, "jobctl logs -n 20 flights", RunLogs},
     {"cancel", "End a job", "job", "id, beginning of the id, or name", false, true,
      "jobctl cancel --wait flights", RunCancel},
+    {"savepoint", "Take a savepoint of a job, which goes on, and print where it is", "job",
+     "id, beginning of the id, or name", false, true,
+     "jobctl savepoint flights --dir /shared/savepoints", RunSavepoint},
+    {"stop", "End a job with a savepoint from which it can go on, and print where it is", "job",
+     "id, beginning of the id, or name", false, true, "jobctl stop flights --savepoint", RunStop},
     {"version", "Show the version, and what jobs must be built with", nullptr, nullptr, false,
      false, "jobctl version --json", RunVersion},
 };
@@ -172,6 +177,21 @@ class CommandLine {
       sub.add_flag("--wait", options_.wait,
                    name == "submit" ? "Show progress until the job ends; exit code 0 if it finished"
                                     : "Return when the job has ended");
+    }
+    if (name == "savepoint" || name == "stop") {
+      sub.add_option(
+             "--dir", options_.directory,
+             "Folder below which the savepoint's own is made: a whole path, which job "
+             "manager and task managers see (default: execution.checkpointing.savepoint-dir "
+             "of the job)")
+          ->option_text("DIR");
+    }
+    if (name == "stop") {
+      sub.add_flag("--savepoint", options_.with_savepoint,
+                   "Needed: without a savepoint a job is ended by 'jobctl cancel'");
+      sub.add_flag("--drain", options_.drain,
+                   "Before the savepoint, fire all windows and timers as at the end of the input: "
+                   "for a job that is not to go on");
     }
     if (name == "explain") sub.add_flag("--dot", options_.dot, "Write the graph for Graphviz");
     if (name == "logs") {

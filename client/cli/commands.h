@@ -30,6 +30,10 @@ struct CliOptions {
   // After "--".
   std::vector<std::string> job_arguments;
   bool wait = false;
+  // savepoint and stop.
+  std::string directory;
+  bool with_savepoint = false;
+  bool drain = false;
   bool dot = false;
   uint32_t lines = 0;
 };
@@ -41,6 +45,8 @@ ExitCode RunStatus(CliContext& context, const CliOptions& options);
 ExitCode RunExplain(CliContext& context, const CliOptions& options);
 ExitCode RunLogs(CliContext& context, const CliOptions& options);
 ExitCode RunCancel(CliContext& context, const CliOptions& options);
+ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
+ExitCode RunStop(CliContext& context, const CliOptions& options);
 ExitCode RunVersion(CliContext& context, const CliOptions& options);
 
 // Shows an error as text, and with --json as {"error": {"code", "message"}} on standard output.

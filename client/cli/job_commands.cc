@@ -18,7 +18,6 @@ constexpr absl::Duration kCallTimeout = absl::Milliseconds(4500);
 constexpr absl::Duration kShortestPoll = absl::Milliseconds(50);
 constexpr absl::Duration kLongestPoll = absl::Milliseconds(500);
 constexpr absl::Duration kLineInterval = absl::Seconds(5);
-constexpr int kMaxFailedPolls = 6;
 
 // The lines of one wait. Refreshed in place on a terminal.
 class ProgressLines {

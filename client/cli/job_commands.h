@@ -27,6 +27,8 @@ absl::StatusOr<proto::JobStatusResponse> FetchStatus(Session& session, JobId job
 absl::StatusOr<proto::JobStatusResponse> WaitForEnd(CliContext& context, Session& session,
                                                     JobId job);
 
+constexpr int kMaxFailedPolls = 6;
+
 // Of the wall clock.
 int64_t NowMicros(CliContext& context);
 bool UseColor(const CliContext& context);

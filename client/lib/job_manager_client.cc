@@ -12,7 +12,18 @@
 namespace weir {
 namespace {
 
-std::string Bytes(JobId job) { return std::string(job.bytes().begin(), job.bytes().end()); }
+template <class Id>
+std::string Bytes(const Id& id) {
+  return std::string(id.bytes().begin(), id.bytes().end());
+}
+
+template <class Response>
+ClientCallback<Response> ProgressOf(ClientCallback<proto::SavepointProgress> done) {
+  return [done = std::move(done)](absl::StatusOr<Response>&& response) mutable {
+    if (!response.ok()) return done(response.status());
+    done(std::move(*response->mutable_progress()));
+  };
+}
 
 // One message for whatever means that nobody answers.
 absl::Status WithAddress(const absl::Status& status, const ClientOptions& options) {
@@ -94,6 +105,26 @@ void JobManagerClient::CancelJob(JobId job, ClientCallback<proto::CancelJobRespo
   proto::CancelJobRequest request;
   request.set_job_id(Bytes(job));
   Call("CancelJob", request, std::move(done));
+}
+
+void JobManagerClient::TriggerSavepoint(const SavepointRequest& savepoint,
+                                        ClientCallback<proto::SavepointProgress> done) {
+  proto::TriggerSavepointRequest request;
+  request.set_job_id(Bytes(savepoint.job));
+  request.set_trigger_id(Bytes(savepoint.trigger));
+  request.set_directory(savepoint.directory);
+  request.set_then(savepoint.then == SavepointRequest::Then::kGoOn   ? proto::GO_ON
+                   : savepoint.then == SavepointRequest::Then::kStop ? proto::STOP
+                                                                     : proto::DRAIN_AND_STOP);
+  Call("TriggerSavepoint", request, ProgressOf<proto::TriggerSavepointResponse>(std::move(done)));
+}
+
+void JobManagerClient::SavepointStatus(JobId job, TriggerId trigger,
+                                       ClientCallback<proto::SavepointProgress> done) {
+  proto::SavepointStatusRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_trigger_id(Bytes(trigger));
+  Call("SavepointStatus", request, ProgressOf<proto::SavepointStatusResponse>(std::move(done)));
 }
 
 void JobManagerClient::JobLogs(JobId job, uint32_t max_lines,

@@ -25,7 +25,20 @@ class JobGraph;
 class JobLogsResponse;
 class JobStatusResponse;
 class ListJobsResponse;
+class SavepointProgress;
 }  // namespace proto
+
+using TriggerId = Id128<struct TriggerIdTag>;
+
+// A savepoint that is asked for. The same id asks for the same one again.
+struct SavepointRequest {
+  JobId job;
+  TriggerId trigger;
+  // Absolute, on storage that all hosts see; empty: that of the job's settings.
+  std::string directory;
+  enum class Then { kGoOn, kStop, kDrainAndStop };
+  Then then = Then::kGoOn;
+};
 
 // What is submitted besides the plugin's file.
 struct Submission {
@@ -76,6 +89,11 @@ class JobManagerClient {
   // Asks for it; the job ends some time later. kFailedPrecondition for a job that has ended
   // already.
   void CancelJob(JobId job, ClientCallback<proto::CancelJobResponse> done);
+  // Begins a savepoint, and says how far it is: it is done later, see SavepointStatus. May be
+  // repeated. kFailedPrecondition: the job does not run, ...; kInvalidArgument: no folder.
+  void TriggerSavepoint(const SavepointRequest& request,
+                        ClientCallback<proto::SavepointProgress> done);
+  void SavepointStatus(JobId job, TriggerId trigger, ClientCallback<proto::SavepointProgress> done);
   // The last `max_lines` lines of each worker; 0: the job manager's default.
   void JobLogs(JobId job, uint32_t max_lines, ClientCallback<proto::JobLogsResponse> done);
   void ClusterInfo(ClientCallback<proto::ClusterInfoResponse> done);

@@ -12,6 +12,7 @@ const std::vector<AnyOption>& KnownOptions() {
       &options::kMaxConcurrentCheckpoints,
       &options::kCheckpointMinPause,
       &options::kRetainedCheckpoints,
+      &options::kSavepointDirectory,
       &options::kCheckpointTimeout,
       &options::kTolerableFailedCheckpoints,
       &options::kHeartbeatInterval,

@@ -162,6 +162,11 @@ inline constexpr StringOption kCheckpointDirectory{
     "execution.checkpointing.dir", "", "",
     "Folder for checkpoints, which all hosts of the cluster see by the same path."};
 
+inline constexpr StringOption kSavepointDirectory{
+    "execution.checkpointing.savepoint-dir", "", "",
+    "Folder below which savepoints are made that name no other; empty: 'savepoints' in the folder "
+    "for checkpoints."};
+
 inline constexpr StringOption kRestartStrategy{
     "restart-strategy.type", "default", "default,none,fixed-delay,exponential-delay,failure-rate",
     "Whether a failed job is started again; default: with exponential delay if it takes "

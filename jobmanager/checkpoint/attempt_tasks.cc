@@ -1,5 +1,6 @@
 #include "jobmanager/checkpoint/attempt_tasks.h"
 
+#include <algorithm>
 #include <set>
 #include <string_view>
 
@@ -95,6 +96,16 @@ bool AttemptTasks::SetFinal(size_t task, std::shared_ptr<const proto::TaskSnapsh
 
 const std::shared_ptr<const proto::TaskSnapshot>& AttemptTasks::final_snapshot(size_t task) const {
   return tasks_.at(task).final_snapshot;
+}
+
+bool AttemptTasks::AnyEnded() const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [](const Task& task) { return task.ended; });
+}
+
+std::vector<uint32_t> AttemptTasks::AllWorkers() const {
+  std::set<uint32_t> workers;
+  for (const Task& task : tasks_) workers.insert(task.worker);
+  return {workers.begin(), workers.end()};
 }
 
 std::vector<uint32_t> AttemptTasks::WorkersToTrigger() const {

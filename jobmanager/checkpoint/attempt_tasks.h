@@ -47,8 +47,12 @@ class AttemptTasks {
   const std::shared_ptr<const proto::TaskSnapshot>& final_snapshot(size_t task) const;
   bool AllFinal() const { return finals_ == tasks_.size(); }
 
+  bool AnyEnded() const;
+
   // Those that run sources which have not ended; ascending.
   std::vector<uint32_t> WorkersToTrigger() const;
+  // Those that run tasks, ended or not; ascending.
+  std::vector<uint32_t> AllWorkers() const;
 
  private:
   struct Task {

@@ -40,8 +40,10 @@ void CheckpointCoordinator::CompleteIfAcknowledged(uint64_t id) {
 
 void CheckpointCoordinator::Write(uint64_t id) {
   const PendingCheckpoint& checkpoint = *entries_.at(id).checkpoint;
+  std::vector<std::string> copies;
+  if (IsSavepoint(checkpoint.kind())) copies = checkpoint.SharedFiles();
   surroundings_.WriteMetadata(
-      checkpoint.directory(), checkpoint.metadata,
+      checkpoint.directory(), checkpoint.metadata, std::move(copies),
       lifetime_.Guard([this, id](WriteOutcome outcome, const absl::Status& status) {
         OnWritten(id, outcome, status);
       }));
@@ -96,7 +98,11 @@ void CheckpointCoordinator::Complete(uint64_t id) {
 
   const bool of_this_attempt =
       attempt_live_ && checkpoint.statistics().attempt == tasks_->attempt();
-  if (checkpoint.kind() == CheckpointKind::kStopWithSavepoint && of_this_attempt) stopped_ = true;
+  // Also when the attempt has failed meanwhile: the savepoint is all that there was to come of it.
+  if (StopsJob(checkpoint.kind()) && tasks_ != nullptr &&
+      checkpoint.statistics().attempt == tasks_->attempt()) {
+    stopped_ = true;
+  }
   if (CommitsOutside(checkpoint.kind())) {
     told_ = id;
     if (running_) surroundings_.SendNotice({.completed = told_, .aborted = 0});
@@ -139,6 +145,11 @@ void CheckpointCoordinator::Abort(uint64_t id, AbortReason reason, std::string_v
     if (running_) surroundings_.SendNotice({.completed = told_, .aborted = id});
   } else {
     ReleaseSnapshots(checkpoint.snapshots());
+  }
+  if (checkpoint.kind() == CheckpointKind::kDrainWithSavepoint && checkpoint.prepared()) {
+    // Its tasks may have ended all windows already, which nobody can take back.
+    FailJob(absl::AbortedError(
+        StrCat(failure, "; as the job was being drained it goes on from its latest checkpoint")));
   }
   Answer(std::move(entry.done), absl::AbortedError(failure));
   if (IsFailure(reason)) {

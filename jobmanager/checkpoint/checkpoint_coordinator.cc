@@ -100,6 +100,15 @@ void CheckpointCoordinator::OnTaskEnded(uint32_t vertex, uint32_t subtask) {
   const absl::StatusOr<size_t> task = tasks_->Find(vertex, subtask);
   WEIR_CHECK(task.ok());
   tasks_->SetEnded(*task);
+  if (job_.keeps_final_states) return;
+  std::vector<uint64_t> without_it;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.checkpoint->pending() && entry.checkpoint->snapshots().at(*task) == nullptr) {
+      without_it.push_back(id);
+    }
+  }
+  for (const uint64_t id : without_it) Abort(id, AbortReason::kDeclined, kFinalStateNotKept);
+  if (!without_it.empty()) Schedule();
 }
 
 absl::Status CheckpointCoordinator::OnAcknowledge(

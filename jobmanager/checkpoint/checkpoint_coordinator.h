@@ -38,6 +38,9 @@ struct CheckpointedJob {
   std::string name;
   // Has passed ValidateJobGraph.
   std::shared_ptr<const proto::JobGraph> graph;
+  // False: it has no directory for checkpoints, so that nothing is kept of tasks that have ended,
+  // and there are savepoints only while none has.
+  bool keeps_final_states = true;
 };
 
 // What came of a savepoint, or of a checkpoint that was asked for.
@@ -74,6 +77,9 @@ class CheckpointCoordinator {
   using SavepointDone = absl::AnyInvocable<void(absl::StatusOr<SavepointResult> result)>;
 
   static constexpr size_t kMaxWaitingSavepoints = 16;
+  static constexpr char kFinalStateNotKept[] =
+      "a part of the job has ended, and what it held is not kept as the job has no directory for "
+      "checkpoints: submit it with execution.checkpointing.dir";
   // How long until an unknown write is asked again: doubled up to the second.
   static constexpr absl::Duration kFirstWriteRetry = absl::Seconds(1);
   static constexpr absl::Duration kLastWriteRetry = absl::Seconds(30);
@@ -109,11 +115,12 @@ class CheckpointCoordinator {
   absl::Status OnAcknowledge(const proto::AcknowledgeCheckpointRequest& request);
 
   // Takes a savepoint below `directory` (empty: the default one) when no other checkpoint is
-  // pending; none is triggered meanwhile. With `stop`, none is triggered after it either, unless it
-  // fails. `done` comes later, once.
-  // kFailedPrecondition: the job does not run, or is being stopped. kResourceExhausted: too many
-  // wait. Else why it was aborted.
-  void TriggerSavepoint(const std::string& directory, bool stop, SavepointDone done);
+  // pending; none is triggered meanwhile. After one that stops the job none is triggered either,
+  // unless it fails. If one that drains fails once the tasks were told of it, the job fails, as
+  // they have done what cannot be undone. `done` comes later, once. kFailedPrecondition: the job
+  // does not run, is being stopped, or has parts that have ended and does not keep their state.
+  // kResourceExhausted: too many wait. Else why it was aborted.
+  void TriggerSavepoint(const std::string& directory, CheckpointKind kind, SavepointDone done);
   // The same for a checkpoint that is due now.
   void TriggerCheckpoint(SavepointDone done);
 
@@ -123,6 +130,11 @@ class CheckpointCoordinator {
   void WhenSettled(Closure f);
   // Settled, and nothing waits to be deleted.
   bool idle() const { return settled() && cleaner_.idle(); }
+  // The job has been stopped: the savepoint for it is complete, in the last attempt that began.
+  // That one is the last: the job is FINISHED once its tasks have heard of it, or are lost.
+  bool stop_completed() const { return stopped_; }
+  // Whether the last attempt has been stopped is not known yet, but will be when settled.
+  bool stop_undecided() const;
   // What a restart restores: the newest complete one, savepoint or not.
   const std::optional<CompletedCheckpoint>& latest() const { return completed_.latest(); }
   const std::vector<CompletedCheckpoint>& retained() const { return completed_.retained(); }
@@ -136,6 +148,7 @@ class CheckpointCoordinator {
   const CheckpointHistory& history() const { return history_; }
   // Those that are not, oldest first.
   std::vector<CheckpointStatistics> InProgress() const;
+  int64_t NowUnixMicros() { return NowMicros(); }
 
  private:
   struct Request {

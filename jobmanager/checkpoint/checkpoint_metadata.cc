@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/base/version.h"
 #include "jobmanager/checkpoint/pending_checkpoint.h"
+#include "jobmanager/checkpoint/state_files.h"
 #include "proto/checkpoint.pb.h"
 
 namespace weir::jobmanager {
@@ -18,6 +19,9 @@ using Snapshots = std::vector<std::shared_ptr<const proto::TaskSnapshot>>;
 // The files that operators refer to, by name.
 class FileTable {
  public:
+  // In a savepoint shared files are copies in its own folder.
+  explicit FileTable(bool savepoint) : savepoint_(savepoint) {}
+
   absl::Status Add(const proto::TaskSnapshot& snapshot) {
     for (const auto& operator_state : snapshot.operators()) {
       for (const uint32_t index : operator_state.files()) {
@@ -37,12 +41,15 @@ class FileTable {
   void WriteTo(proto::CheckpointMetadata& metadata) {
     for (auto& [name, entry] : files_) {
       entry.index = static_cast<uint32_t>(metadata.files_size());
-      *metadata.add_files() = *entry.file;
+      proto::StateFile& file = *metadata.add_files();
+      file = *entry.file;
+      if (savepoint_ && IsShared(name)) file.set_name(SavepointFileName(name));
     }
   }
   uint32_t IndexOf(const std::string& name) const { return files_.at(name).index; }
 
  private:
+  const bool savepoint_;
   struct Entry {
     const proto::StateFile* file;
     uint32_t index;
@@ -111,7 +118,7 @@ absl::StatusOr<std::shared_ptr<const proto::CheckpointMetadata>> BuildMetadata(
   metadata->set_weir_version(std::string(kVersion));
   metadata->set_max_parallelism(graph.max_parallelism());
 
-  FileTable files;
+  FileTable files(IsSavepoint(header.kind));
   for (const auto& snapshot : snapshots) {
     WEIR_CHECK(snapshot != nullptr);
     const absl::Status added = files.Add(*snapshot);

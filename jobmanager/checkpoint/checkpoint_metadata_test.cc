@@ -89,7 +89,7 @@ TEST(BuildMetadataTest, MapsTheFilesOfEachTaskIntoOneTable) {
   const auto metadata = Build(snapshots);
   ASSERT_TRUE(metadata.ok()) << metadata.status();
   ASSERT_EQ((*metadata)->files_size(), 2);
-  EXPECT_EQ((*metadata)->files(0).name(), "shared/s");
+  EXPECT_EQ((*metadata)->files(0).name(), "shared-s.state") << "a savepoint has copies";
   EXPECT_EQ((*metadata)->files(0).bytes(), 3u);
   EXPECT_EQ((*metadata)->files(1).name(), "z");
   const auto& first = (*metadata)->operators(0).subtasks(0);

@@ -29,9 +29,4 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
     const proto::CheckpointMetadata& metadata, const std::string& directory,
     const proto::JobGraph& graph, RestoreOptions options = {});
 
-// Whether what refers to something in it finds it there: file indices, one entry a subtask, ids of
-// 16 bytes that are there once, names of files that stay below their folder. kDataLoss names the
-// first fault.
-absl::Status ValidateMetadata(const proto::CheckpointMetadata& metadata);
-
 }  // namespace weir::jobmanager

@@ -37,9 +37,11 @@ proto::OperatorCheckpoint* AddOperator(proto::CheckpointMetadata& metadata, cons
 // Operators a (2 subtasks, with state) and b (1, without).
 proto::CheckpointMetadata Metadata() {
   proto::CheckpointMetadata metadata;
+  metadata.set_job_id("the old job's id");
+  metadata.set_kind(proto::CHECKPOINT);
   metadata.set_checkpoint_id(9);
   metadata.set_max_parallelism(128);
-  for (const std::string name : {"a-0", "shared/a-1"}) metadata.add_files()->set_name(name);
+  for (const std::string name : {"a-0.state", "shared/a-1"}) metadata.add_files()->set_name(name);
   proto::OperatorCheckpoint* a = AddOperator(metadata, "a", 2);
   a->mutable_subtasks(0)->add_files(0);
   a->mutable_subtasks(1)->add_files(1);
@@ -110,28 +112,12 @@ TEST(MakeRestoreTest, RefusesAParallelismAboveTheMaximum) {
 }
 
 TEST(MakeRestoreTest, RefusesMetadataThatContradictsItself) {
-  const auto error_of = [](auto&& spoil) {
-    proto::CheckpointMetadata metadata = Metadata();
-    spoil(metadata);
-    const absl::Status status = MakeRestore(metadata, "/c", Graph(2)).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
-    return std::string(status.message());
-  };
-  using M = proto::CheckpointMetadata;
-  EXPECT_THAT(error_of([](M& m) { m.mutable_operators(0)->mutable_subtasks(0)->set_files(0, 2); }),
-              HasSubstr("file 2 of 2"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_operators(0)->set_parallelism(3); }),
-              HasSubstr("parallelism 3, but 2 subtasks"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_operators(0)->mutable_subtasks(1)->set_subtask(0); }),
-              HasSubstr("in place of 1"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_operators(1)->set_operator_id(IdOf("a")); }),
-              HasSubstr("'b' has the id of another operator"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_operators(1)->set_operator_id("b"); }),
-              HasSubstr("not 16"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_files(0)->set_name("../a"); }), HasSubstr("../a"));
-  EXPECT_THAT(error_of([](M& m) { m.mutable_files(0)->set_name("shared/a-1"); }),
-              HasSubstr("there twice"));
-  EXPECT_THAT(error_of([](M& m) { m.set_checkpoint_id(0); }), HasSubstr("id 0"));
+  proto::CheckpointMetadata metadata = Metadata();
+  metadata.mutable_operators(0)->mutable_subtasks(0)->set_files(0, 2);
+  const absl::Status status = MakeRestore(metadata, "/c", Graph(2)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("checkpoint 9 in /c"), HasSubstr("file 2 of 2")));
 }
 
 }  // namespace

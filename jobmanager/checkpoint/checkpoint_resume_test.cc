@@ -15,6 +15,8 @@ class ResumeTest : public CoordinatorTest {
   static FoundCheckpoint Found(uint64_t id, const std::vector<std::string>& files = {},
                                proto::CheckpointKind kind = proto::CHECKPOINT) {
     auto metadata = std::make_shared<proto::CheckpointMetadata>();
+    metadata->set_job_id(std::string(16, 'j'));
+    metadata->set_max_parallelism(128);
     metadata->set_checkpoint_id(id);
     metadata->set_kind(kind);
     for (const std::string& name : files) metadata->add_files()->set_name(name);
@@ -50,7 +52,7 @@ TEST_F(ResumeTest, NeverGivesAnIdAgain) {
 
 TEST_F(ResumeTest, LeavesToTheSweepWhatAttemptsThatAreOverLeft) {
   Make(/*next_id=*/9);
-  ASSERT_TRUE(coordinator_->Resume({Found(7, {"shared/c", "private"})}).ok());
+  ASSERT_TRUE(coordinator_->Resume({Found(7, {"shared/c", "private.state"})}).ok());
   Settle();
   EXPECT_THAT(out_.sweeps, IsEmpty());
   BeginAttempt(4, 7);
@@ -99,7 +101,8 @@ TEST_F(ResumeTest, DeletesNothingWhenOneCannotBeRead) {
 // Flink 10354: savepoint not counted as checkpoint: restored an older one.
 TEST_F(ResumeTest, RestoresASavepointThatIsNewerThanTheCheckpoints) {
   Make();
-  ASSERT_TRUE(coordinator_->Resume({Found(5), Found(6, {"shared/s"}, proto::SAVEPOINT)}).ok());
+  ASSERT_TRUE(
+      coordinator_->Resume({Found(5), Found(6, {"shared-s.state"}, proto::SAVEPOINT)}).ok());
   EXPECT_EQ(LatestId(), 6u);
   EXPECT_EQ(coordinator_->completed_for_tasks(), 5u);
   BeginAttempt(2, 6);
@@ -108,7 +111,7 @@ TEST_F(ResumeTest, RestoresASavepointThatIsNewerThanTheCheckpoints) {
   CompleteOne();
   Settle();
   EXPECT_THAT(out_.deleted, ElementsAre("/job/5"));
-  EXPECT_THAT(out_.sweeps[0].keep_shared, ElementsAre("shared/s"));
+  EXPECT_THAT(out_.sweeps[0].keep_directories, ElementsAre("/job/6", "/job/5"));
 }
 
 TEST_F(ResumeTest, NeverDeletesTheCheckpointOfAnotherJobThatThisOneBeganFrom) {
@@ -132,7 +135,7 @@ TEST_F(ResumeTest, RestoresAnywhereAfterEachCompleteOne) {
   Start();
   Pass(absl::Seconds(1));
   for (int i = 0; i < 3; ++i) {
-    CompleteOne({"shared/a", "b"});
+    CompleteOne({"shared/a", "b.state"});
     const auto restore =
         MakeRestore(*coordinator_->latest()->metadata, coordinator_->latest()->directory, *graph_);
     ASSERT_TRUE(restore.ok()) << restore.status();

@@ -3,6 +3,7 @@
 namespace weir::jobmanager {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -11,7 +12,10 @@ using ::testing::SizeIs;
 class SavepointTest : public CoordinatorTest {
  protected:
   void Savepoint(bool stop, const std::string& directory = "/save") {
-    coordinator_->TriggerSavepoint(directory, stop, [this](absl::StatusOr<SavepointResult> result) {
+    Savepoint(stop ? CheckpointKind::kStopWithSavepoint : CheckpointKind::kSavepoint, directory);
+  }
+  void Savepoint(CheckpointKind kind, const std::string& directory = "/save") {
+    coordinator_->TriggerSavepoint(directory, kind, [this](absl::StatusOr<SavepointResult> result) {
       results_.push_back(std::move(result));
     });
     Settle();
@@ -72,19 +76,91 @@ TEST_F(SavepointTest, IsToldAsCompleteOnceAnAttemptHasStartedFromIt) {
   EXPECT_EQ(coordinator_->completed_for_tasks(), 1u);
 }
 
-TEST_F(SavepointTest, IsNeverDeletedNorAreTheFilesItRefersTo) {
+// It can be moved, and be read when the job's own files are gone.
+TEST_F(SavepointTest, HasCopiesOfTheSharedFilesThatItRefersTo) {
   Start();
   Savepoint(/*stop=*/false);
   AckAll(1, {"shared/a"});
   Pass(absl::Seconds(1));
   for (int i = 0; i < 3; ++i) CompleteOne();
   Settle();
-  EXPECT_THAT(out_.deleted, ElementsAre("/job/2", "/job/3"));
+  EXPECT_THAT(out_.copied, ElementsAre("shared/a"));
+  EXPECT_EQ(coordinator_->latest()->id, 4u);
+  EXPECT_EQ(out_.writes.front().second->files(0).name(), "shared-a.state");
+  EXPECT_THAT(out_.deleted, ElementsAre("shared/a", "/job/2", "/job/3"));
   coordinator_->EndJob(JobEnd::kFinished);
   Settle();
-  EXPECT_THAT(out_.deleted, ElementsAre("/job/2", "/job/3", "/job/4"));
+  EXPECT_THAT(out_.deleted, ElementsAre("shared/a", "/job/2", "/job/3", "/job/4"));
   EXPECT_THAT(out_.sweeps.back().keep_directories, ElementsAre("/save/1"));
-  EXPECT_THAT(out_.sweeps.back().keep_shared, ElementsAre("shared/a"));
+}
+
+// Tasks that read no source need the folder as well.
+TEST_F(SavepointTest, IsOrderedOfEveryWorkerAndACheckpointOfThoseWithSources) {
+  Start();
+  ASSERT_TRUE(Final(0, 1).ok());
+  Savepoint(/*stop=*/false);
+  EXPECT_THAT(out_.triggers.back().workers, ElementsAre(0, 1));
+  Pass(absl::Seconds(1));
+  ASSERT_TRUE(Ack(1, 0, 0).ok());
+  ASSERT_TRUE(Ack(1, 1, 0).ok());
+  ASSERT_TRUE(Ack(1, 1, 1).ok());
+  Pass(absl::Seconds(10));
+  EXPECT_EQ(out_.triggers.back().checkpoint_id, 2u);
+  EXPECT_THAT(out_.triggers.back().workers, ElementsAre(0));
+}
+
+TEST_F(SavepointTest, ThatDrainsFailsTheJobIfItFailsOnceTasksWereToldOfIt) {
+  Start();
+  out_.prepare_error = absl::PermissionDeniedError("read-only");
+  Savepoint(CheckpointKind::kDrainWithSavepoint);
+  ASSERT_THAT(results_, SizeIs(1));
+  EXPECT_THAT(out_.failures, IsEmpty()) << "nothing was drained";
+  out_.prepare_error = absl::OkStatus();
+  Savepoint(CheckpointKind::kDrainWithSavepoint);
+  ASSERT_TRUE(Decline(2, 0, 0, absl::StatusCode::kInternal, "the disk is full").ok());
+  Settle();
+  ASSERT_THAT(results_, SizeIs(2));
+  ASSERT_THAT(out_.failures, SizeIs(1));
+  EXPECT_THAT(
+      std::string(out_.failures[0].message()),
+      AllOf(HasSubstr("the disk is full"), HasSubstr("goes on from its latest checkpoint")));
+}
+
+class SavepointWithoutDirectoryTest : public SavepointTest {
+ protected:
+  void StartWithoutDirectory() {
+    settings_.interval = absl::ZeroDuration();
+    coordinator_ = std::make_unique<CheckpointCoordinator>(
+        out_, settings_, CheckpointedJob{JobId(1, 2), "words", graph_, false}, 1);
+    BeginAttempt(1);
+  }
+};
+
+TEST_F(SavepointWithoutDirectoryTest, IsTakenWhileNoPartOfTheJobHasEnded) {
+  StartWithoutDirectory();
+  Savepoint(/*stop=*/false);
+  AckAll(1);
+  ASSERT_THAT(results_, SizeIs(1));
+  EXPECT_TRUE(results_[0].ok()) << results_[0].status();
+  coordinator_->OnTaskEnded(0, 0);
+  Savepoint(/*stop=*/false);
+  ASSERT_THAT(results_, SizeIs(2));
+  EXPECT_EQ(results_[1].status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(results_[1].status().message()),
+              HasSubstr("execution.checkpointing.dir"));
+}
+
+TEST_F(SavepointWithoutDirectoryTest, IsAbortedIfATaskEndsWithoutHavingBeenPartOfIt) {
+  StartWithoutDirectory();
+  Savepoint(/*stop=*/false);
+  ASSERT_TRUE(Ack(1, 0, 0).ok());
+  coordinator_->OnTaskEnded(0, 0);
+  Settle();
+  EXPECT_THAT(results_, IsEmpty()) << "it had told what it held";
+  coordinator_->OnTaskEnded(0, 1);
+  Settle();
+  ASSERT_THAT(results_, SizeIs(1));
+  EXPECT_THAT(std::string(results_[0].status().message()), HasSubstr("is not kept"));
 }
 
 TEST_F(SavepointTest, WaitsForThePendingCheckpointAndHoldsTheNextOnesBack) {
@@ -179,6 +255,7 @@ TEST_F(SavepointTest, ThatStopsTheJobIsRestoredFromIfTheJobFailsAfterwardsAndNot
     const bool exists = step == "writing" || step == "complete";
     EXPECT_EQ(results_[0].ok(), exists);
     EXPECT_EQ(LatestId(), exists ? id : 1);
+    EXPECT_EQ(coordinator_->stop_completed(), exists);
     // The next attempt is not being stopped.
     BeginAttempt(2, LatestId());
     Savepoint(/*stop=*/false);

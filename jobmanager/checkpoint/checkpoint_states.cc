@@ -39,6 +39,8 @@ std::string_view Name(CheckpointKind kind) {
       return "checkpoint";
     case CheckpointKind::kSavepoint:
       return "savepoint";
+    case CheckpointKind::kDrainWithSavepoint:
+      return "draining savepoint";
     case CheckpointKind::kStopWithSavepoint:
       return "stop-with-savepoint";
   }

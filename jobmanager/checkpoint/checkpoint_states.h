@@ -22,9 +22,14 @@ enum class CheckpointKind {
   kSavepoint,
   // The job ends with it.
   kStopWithSavepoint,
+  // Likewise, after all has been done that would be done at the end of the input.
+  kDrainWithSavepoint,
 };
 std::string_view Name(CheckpointKind kind);
 inline bool IsSavepoint(CheckpointKind kind) { return kind != CheckpointKind::kCheckpoint; }
+inline bool StopsJob(CheckpointKind kind) {
+  return kind == CheckpointKind::kStopWithSavepoint || kind == CheckpointKind::kDrainWithSavepoint;
+}
 // Whether its completion is told to the tasks, so that sinks commit: a savepoint that does not stop
 // the job commits nothing outside (semantics rule 47).
 inline bool CommitsOutside(CheckpointKind kind) { return kind != CheckpointKind::kSavepoint; }

@@ -76,9 +76,11 @@ class CheckpointSurroundings {
                        absl::AnyInvocable<void(absl::StatusOr<std::string> directory)> done) = 0;
   // Makes the checkpoint exist: writes its metadata into `directory`, and whatever else says that
   // it is complete. Called again with the same after kUnknown: what is there already is kDone.
-  // `status` says why it is not kDone.
+  // `status` says why it is not kDone. `copies`: shared files that are first copied into the
+  // folder, where they have the name SavepointFileName; so a savepoint needs nothing outside of it.
   virtual void WriteMetadata(
       const std::string& directory, std::shared_ptr<const proto::CheckpointMetadata> metadata,
+      std::vector<std::string> copies,
       absl::AnyInvocable<void(WriteOutcome outcome, const absl::Status& status)> done) = 0;
 
   // Deletions are idempotent: what is not there is deleted. Any error, also an unknown outcome,

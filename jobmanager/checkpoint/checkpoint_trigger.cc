@@ -8,11 +8,13 @@
 
 namespace weir::jobmanager {
 
-void CheckpointCoordinator::TriggerSavepoint(const std::string& directory, bool stop,
+void CheckpointCoordinator::TriggerSavepoint(const std::string& directory, CheckpointKind kind,
                                              SavepointDone done) {
-  Ask({.kind = stop ? CheckpointKind::kStopWithSavepoint : CheckpointKind::kSavepoint,
-       .target = directory,
-       .done = std::move(done)});
+  WEIR_CHECK(IsSavepoint(kind));
+  if (running_ && !job_.keeps_final_states && tasks_->AnyEnded()) {
+    return Answer(std::move(done), absl::FailedPreconditionError(kFinalStateNotKept));
+  }
+  Ask({.kind = kind, .target = directory, .done = std::move(done)});
 }
 
 void CheckpointCoordinator::TriggerCheckpoint(SavepointDone done) {
@@ -43,12 +45,19 @@ void CheckpointCoordinator::Answer(SavepointDone done, absl::StatusOr<SavepointR
 }
 
 bool CheckpointCoordinator::Stopping() const {
-  const auto stops = [](CheckpointKind kind) { return kind == CheckpointKind::kStopWithSavepoint; };
   return stopped_ ||
          std::any_of(requests_.begin(), requests_.end(),
-                     [&](const Request& request) { return stops(request.kind); }) ||
+                     [](const Request& request) { return StopsJob(request.kind); }) ||
          std::any_of(entries_.begin(), entries_.end(),
-                     [&](const auto& entry) { return stops(entry.second.checkpoint->kind()); });
+                     [](const auto& entry) { return StopsJob(entry.second.checkpoint->kind()); });
+}
+
+bool CheckpointCoordinator::stop_undecided() const {
+  return std::any_of(entries_.begin(), entries_.end(), [this](const auto& entry) {
+    const PendingCheckpoint& checkpoint = *entry.second.checkpoint;
+    return StopsJob(checkpoint.kind()) && checkpoint.state() == CheckpointState::kCompleting &&
+           tasks_ != nullptr && checkpoint.statistics().attempt == tasks_->attempt();
+  });
 }
 
 bool CheckpointCoordinator::AnyPending() const {
@@ -141,7 +150,8 @@ void CheckpointCoordinator::OnPrepared(uint64_t id, absl::StatusOr<std::string> 
                      .kind = checkpoint->kind(),
                      .directory = checkpoint->directory(),
                      .triggered_unix_micros = checkpoint->triggered_unix_micros(),
-                     .workers = tasks_->WorkersToTrigger()};
+                     .workers = IsSavepoint(checkpoint->kind()) ? tasks_->AllWorkers()
+                                                                : tasks_->WorkersToTrigger()};
   if (!order.workers.empty()) surroundings_.SendTrigger(order);
   CompleteIfAcknowledged(id);
   Schedule();

@@ -5,8 +5,8 @@
 
 #include "common/base/check.h"
 #include "common/base/strings.h"
-#include "jobmanager/checkpoint/checkpoint_restore.h"
 #include "proto/checkpoint.pb.h"
+#include "state/store/checkpoint_metadata.h"
 
 namespace weir::jobmanager {
 
@@ -18,8 +18,8 @@ absl::StatusOr<std::vector<CompletedCheckpoint>> ReadFound(std::vector<FoundChec
                                                 " cannot be read: ", ToStd(status.message())));
     };
     if (!checkpoint.metadata.ok()) return error(checkpoint.metadata.status());
-    const absl::Status valid = ValidateMetadata(**checkpoint.metadata);
-    if (!valid.ok()) return error(valid);
+    const absl::Status valid = ValidateCheckpointMetadata(**checkpoint.metadata);
+    if (!valid.ok()) return error(absl::DataLossError(valid.message()));
     const proto::CheckpointMetadata& metadata = **checkpoint.metadata;
     result.push_back({.id = metadata.checkpoint_id(),
                       .kind = metadata.kind() == proto::SAVEPOINT ? CheckpointKind::kSavepoint

@@ -128,7 +128,7 @@ class Simulation {
     if (out_->failed || random_.Chance(restarts_)) Restart();
     if (random_.Chance(crashes_)) Crash();
     if (random_.Chance(0.05)) {
-      coordinator_->TriggerSavepoint("/save", false, [](const auto&) {});
+      coordinator_->TriggerSavepoint("/save", CheckpointKind::kSavepoint, [](const auto&) {});
     }
     Check();
   }

@@ -1,10 +1,12 @@
 #include "jobmanager/checkpoint/pending_checkpoint.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/base/check.h"
 #include "common/base/strings.h"
+#include "jobmanager/checkpoint/state_files.h"
 #include "proto/checkpoint.pb.h"
 
 namespace weir::jobmanager {
@@ -68,6 +70,20 @@ void PendingCheckpoint::CountTask(const proto::TaskSnapshot& snapshot, bool own,
   statistics_.new_bytes += told.new_bytes;
   statistics_.end_to_end_nanos = told.acknowledged_nanos;
   statistics_.tasks.push_back(told);
+}
+
+std::vector<std::string> PendingCheckpoint::SharedFiles() const {
+  std::set<std::string> names;
+  for (const auto& snapshot : snapshots_) {
+    if (snapshot == nullptr) continue;
+    for (const auto& operator_state : snapshot->operators()) {
+      for (const uint32_t index : operator_state.files()) {
+        const std::string& name = snapshot->files(static_cast<int>(index)).name();
+        if (IsShared(name)) names.insert(name);
+      }
+    }
+  }
+  return {names.begin(), names.end()};
 }
 
 bool PendingCheckpoint::AllFinal() const {

@@ -30,7 +30,8 @@ struct CheckpointHeader {
 };
 
 // The metadata of a checkpoint: operators of all nodes by uid, one table of the files that they
-// refer to by name, and their descriptors of state by name. `snapshots`: one a task, by vertex and
+// refer to by name (shared ones in a savepoint by SavepointFileName), and their descriptors of
+// state by name. `snapshots`: one a task, by vertex and
 // subtask, each checked by AttemptTasks::CheckSnapshot. kDataLoss: two tasks tell of the same file
 // with another size or digest, or give a state of one operator another type.
 absl::StatusOr<std::shared_ptr<const proto::CheckpointMetadata>> BuildMetadata(
@@ -72,6 +73,8 @@ class PendingCheckpoint {
   bool AllAcknowledged() const { return statistics_.acknowledged == snapshots_.size(); }
   // Every task had ended: there is nothing after it.
   bool AllFinal() const;
+  // The shared files that the operators of all tasks refer to, by name.
+  std::vector<std::string> SharedFiles() const;
   // By task; null where none is known.
   const std::vector<std::shared_ptr<const proto::TaskSnapshot>>& snapshots() const {
     return snapshots_;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxNameBytes = 1'024;
 constexpr std::string_view kSharedPrefix = "shared/";
+constexpr std::string_view kSuffix = ".state";
 
 }  // namespace
 
@@ -32,6 +33,12 @@ absl::Status CheckStateFileName(std::string_view name) {
 }
 
 bool IsShared(std::string_view name) { return name.starts_with(kSharedPrefix); }
+
+std::string SavepointFileName(std::string_view shared_name) {
+  WEIR_CHECK(IsShared(shared_name));
+  shared_name.remove_prefix(kSharedPrefix.size());
+  return StrCat("shared-", shared_name, shared_name.ends_with(kSuffix) ? "" : kSuffix);
+}
 
 void SharedFiles::Refer(const std::string& name, uint64_t id) {
   File& file = files_[name];

@@ -15,6 +15,9 @@ namespace weir::jobmanager {
 absl::Status CheckStateFileName(std::string_view name);
 // It belongs to the job, not to one checkpoint.
 bool IsShared(std::string_view name);
+// What the copy of a shared file is called in the folder of a savepoint; no task writes a file of
+// such a name.
+std::string SavepointFileName(std::string_view shared_name);
 
 // Who still needs the shared files of a job: acknowledgements of pending checkpoints, final
 // snapshots, complete checkpoints and savepoints hold references. Pure; owned by one executor.

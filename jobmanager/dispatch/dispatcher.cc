@@ -139,6 +139,28 @@ absl::StatusOr<proto::CancelJobResponse> Dispatcher::CancelJob(
   return response;
 }
 
+absl::StatusOr<proto::TriggerSavepointResponse> Dispatcher::TriggerSavepoint(
+    const proto::TriggerSavepointRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  const absl::Status begun = job->TriggerSavepoint(request);
+  Log("info", StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name, "' ",
+                     request.then() == proto::GO_ON ? "savepoint" : "stop with savepoint",
+                     " asked for",
+                     begun.ok() ? std::string() : StrCat(", refused: ", ToStd(begun.message()))));
+  if (!begun.ok()) return begun;
+  proto::TriggerSavepointResponse response;
+  WEIR_RETURN_IF_ERROR(job->FillSavepoint(request.trigger_id(), *response.mutable_progress()));
+  return response;
+}
+
+absl::StatusOr<proto::SavepointStatusResponse> Dispatcher::SavepointStatus(
+    const proto::SavepointStatusRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
+  proto::SavepointStatusResponse response;
+  WEIR_RETURN_IF_ERROR(job->FillSavepoint(request.trigger_id(), *response.mutable_progress()));
+  return response;
+}
+
 absl::StatusOr<proto::ClusterInfoResponse> Dispatcher::ClusterInfo() {
   WEIR_RETURN_IF_ERROR(CheckReady());
   proto::ClusterInfoResponse response;

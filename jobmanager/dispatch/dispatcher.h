@@ -33,8 +33,12 @@ class RegisterTaskManagerRequest;
 class RegisterTaskManagerResponse;
 class RegisterWorkerRequest;
 class RegisterWorkerResponse;
+class SavepointStatusRequest;
+class SavepointStatusResponse;
 class TaskManagerHeartbeatRequest;
 class TaskManagerHeartbeatResponse;
+class TriggerSavepointRequest;
+class TriggerSavepointResponse;
 class WorkerExitedRequest;
 class WorkerExitedResponse;
 class WorkerHeartbeatRequest;
@@ -84,6 +88,10 @@ class Dispatcher final : public JobSurroundings {
   absl::StatusOr<proto::ListJobsResponse> ListJobs();
   absl::StatusOr<proto::JobStatusResponse> JobStatus(const proto::JobStatusRequest& request);
   absl::StatusOr<proto::CancelJobResponse> CancelJob(const proto::CancelJobRequest& request);
+  absl::StatusOr<proto::TriggerSavepointResponse> TriggerSavepoint(
+      const proto::TriggerSavepointRequest& request);
+  absl::StatusOr<proto::SavepointStatusResponse> SavepointStatus(
+      const proto::SavepointStatusRequest& request);
   void JobLogs(const proto::JobLogsRequest& request,
                TypedResponder<proto::JobLogsResponse> respond);
   absl::StatusOr<proto::ClusterInfoResponse> ClusterInfo();

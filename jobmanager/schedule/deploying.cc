@@ -155,17 +155,15 @@ class Deploying final : public Phase {
     deploy_.set_leader_epoch(core_.surroundings.leader_epoch());
     deploy_.set_job_id(std::string(core_.spec.id.bytes().begin(), core_.spec.id.bytes().end()));
     deploy_.set_attempt(core_.attempt);
-    if (core_.checkpoints != nullptr) {
-      absl::Status fits = core_.checkpoints->FillDeployment(*core_.spec.graph, deploy_);
-      if (!fits.ok()) return core_.Fail(fits, CauseRank::kCause);
-      TaskPlacement placement(static_cast<size_t>(core_.spec.graph->vertices_size()));
-      for (const auto& vertex : plan.vertices()) {
-        placement[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
-      }
-      core_.attempt_open = true;
-      core_.checkpoints->coordinator().BeginAttempt(core_.attempt, std::move(placement),
-                                                    deploy_.restore().checkpoint_id());
+    absl::Status fits = core_.checkpoints->FillDeployment(*core_.spec.graph, deploy_);
+    if (!fits.ok()) return core_.Fail(fits, CauseRank::kCause);
+    TaskPlacement placement(static_cast<size_t>(core_.spec.graph->vertices_size()));
+    for (const auto& vertex : plan.vertices()) {
+      placement[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
     }
+    core_.attempt_open = true;
+    core_.checkpoints->coordinator().BeginAttempt(core_.attempt, std::move(placement),
+                                                  deploy_.restore().checkpoint_id());
     *deploy_.mutable_plan() = std::move(plan);
     for (const WorkerRecord& worker : core_.workers) Deploy(worker.index, kFirstRetry);
   }

@@ -13,7 +13,6 @@ class Ended final : public Phase {
   void Enter() override {
     core_.graph.EndAll();
     core_.StopAllWorkers();
-    if (core_.checkpoints == nullptr) return;
     core_.checkpoints->EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
                               : state_ == proto::CANCELED ? JobEnd::kCanceled
                                                           : JobEnd::kFailed);

@@ -35,6 +35,14 @@ class Failing final : public Phase {
 
   void OnWorkerGone() override {
     if (!core_.AllWorkersGone()) return;
+    if (core_.checkpoints->coordinator().stop_undecided()) {
+      // Whether the job has been stopped, its savepoint says.
+      if (!std::exchange(waits_for_savepoint_, true)) {
+        core_.checkpoints->coordinator().WhenSettled(Bind([this] { OnWorkerGone(); }));
+      }
+      return;
+    }
+    if (core_.Stopped()) return core_.GoTo(MakeEnded(core_, proto::FINISHED));
     const auto delay = core_.restart.OnFailure(core_.NowNanos());
     if (delay.has_value()) return core_.GoTo(MakeRestarting(core_, *delay));
     core_.Log("info", StrCat("is not started again: ", core_.restart.Describe()));
@@ -46,7 +54,9 @@ class Failing final : public Phase {
 
  private:
   void Stop() { core_.StopAllWorkers(); }
-  void End() { core_.GoTo(MakeEnded(core_, proto::FAILED)); }
+  void End() { core_.GoTo(MakeEnded(core_, core_.Stopped() ? proto::FINISHED : proto::FAILED)); }
+
+  bool waits_for_savepoint_ = false;
 };
 
 }  // namespace

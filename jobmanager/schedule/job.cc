@@ -1,6 +1,7 @@
 #include "jobmanager/schedule/job.h"
 
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "jobmanager/schedule/phase_internal.h"
 
 namespace weir::jobmanager {
@@ -200,12 +201,30 @@ void Job::ForgiveSilence(int64_t now_nanos) {
 
 absl::StatusOr<proto::JobState> Job::Cancel() { return core_->phase->Cancel(); }
 
+absl::Status Job::TriggerSavepoint(const proto::TriggerSavepointRequest& request) {
+  if (core_->savepoints.Knows(request.trigger_id())) return absl::OkStatus();
+  if (state() != proto::RUNNING) {
+    const std::string waiting = core_->phase->waiting_for();
+    return absl::FailedPreconditionError(
+        StrCat("job ", core_->spec.id.ToString(), " '", core_->spec.name,
+               IsTerminal(state()) ? "' has ended: it is " : "' does not run: it is ",
+               Name(state()), waiting.empty() ? "" : StrCat(" (", waiting, ")"),
+               "; a savepoint is taken of a job that is RUNNING"));
+  }
+  WEIR_RETURN_IF_ERROR(JobPolicies::CheckSinks(*core_->spec.graph));
+  return core_->savepoints.Begin(request, core_->NowMicros());
+}
+
+absl::Status Job::FillSavepoint(const std::string& trigger_id,
+                                proto::SavepointProgress& progress) const {
+  return core_->savepoints.Fill(trigger_id, progress);
+}
+
 const JobSpec& Job::spec() const { return core_->spec; }
 proto::JobState Job::state() const { return core_->state(); }
 uint32_t Job::attempt() const { return core_->attempt; }
 bool Job::settled() const {
-  return IsTerminal(state()) && core_->AllWorkersGone() &&
-         (core_->checkpoints == nullptr || core_->checkpoints->coordinator().idle());
+  return IsTerminal(state()) && core_->AllWorkersGone() && core_->checkpoints->coordinator().idle();
 }
 const ExecutionGraph& Job::execution() const { return core_->graph; }
 int64_t Job::changed_unix_micros() const { return core_->changed_unix_micros; }
@@ -238,7 +257,7 @@ void Job::FillStatus(bool with_operators, proto::JobStatusResponse& status) cons
   core_->graph.FillReports(with_operators, reports);
   for (proto::TaskReport& report : reports) *status.add_tasks() = std::move(report);
   const bool coming_up = state() == proto::CREATED || state() == proto::DEPLOYING;
-  if (core_->root_cause.has_failure()) {
+  if (core_->root_cause.has_failure() && state() != proto::FINISHED) {
     *status.mutable_failure() = core_->root_cause.failure();
   } else if (coming_up && core_->last_failure.has_failure()) {
     *status.mutable_failure() = core_->last_failure.failure();

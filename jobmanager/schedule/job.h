@@ -23,6 +23,8 @@ class JobStatusResponse;
 class JobSummary;
 class RegisterWorkerRequest;
 class AcknowledgeCheckpointRequest;
+class SavepointProgress;
+class TriggerSavepointRequest;
 class WorkerExitedRequest;
 class WorkerHeartbeatRequest;
 }  // namespace weir::proto
@@ -134,6 +136,14 @@ class Job {
   // The state after it. Cancelling twice is no error; cancelling what has ended is
   // kFailedPrecondition.
   absl::StatusOr<proto::JobState> Cancel();
+
+  // Begins a savepoint; FillSavepoint says how far it is. OK also for one that was begun by the
+  // same trigger id. kFailedPrecondition: the job does not run, or has a sink that would lose
+  // results. kInvalidArgument: no folder, or a relative one.
+  absl::Status TriggerSavepoint(const proto::TriggerSavepointRequest& request);
+  // kNotFound: not known, or not any more.
+  absl::Status FillSavepoint(const std::string& trigger_id,
+                             proto::SavepointProgress& progress) const;
 
   const JobSpec& spec() const;
   proto::JobState state() const;

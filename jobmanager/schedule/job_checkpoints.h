@@ -36,10 +36,12 @@ class JobCheckpoints final : public CheckpointSurroundings {
     std::function<void(const TriggerOrder&)> send_trigger;
     std::function<void(const CheckpointNotice&)> send_notice;
     std::function<void(const absl::Status&)> fail_job;
+    // The job has ended, and nothing of it waits to be deleted any more.
+    std::function<void()> settled;
     std::function<void(std::string_view level, std::string_view text)> log;
   };
 
-  // `directory`: execution.checkpointing.dir, which is not empty.
+  // `directory`: execution.checkpointing.dir. Empty: there is none, and nothing but savepoints.
   JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
                  const std::string& directory);
   ~JobCheckpoints() override;
@@ -61,6 +63,7 @@ class JobCheckpoints final : public CheckpointSurroundings {
                absl::AnyInvocable<void(absl::StatusOr<std::string> directory)> done) override;
   void WriteMetadata(
       const std::string& directory, std::shared_ptr<const proto::CheckpointMetadata> metadata,
+      std::vector<std::string> copies,
       absl::AnyInvocable<void(WriteOutcome outcome, const absl::Status& status)> done) override;
   void DeleteCheckpoint(uint64_t id, const std::string& directory, Done done) override;
   void DeleteShared(const std::vector<std::string>& names, Done done) override;
@@ -79,8 +82,9 @@ class JobCheckpoints final : public CheckpointSurroundings {
 
   const Owner owner_;
   const JobId job_;
-  // Shared with work on IO threads, which may outlive this.
+  // Shared with work on IO threads, which may outlive this. Null without a directory.
   const std::shared_ptr<CheckpointStore> store_;
+  // Empty without a directory.
   const std::string job_directory_;
   bool ended_ = false;
   Lifetime lifetime_;

@@ -12,6 +12,20 @@ constexpr absl::Duration kLastRetry = absl::Seconds(1);
 
 std::string BytesOf(const JobId& id) { return std::string(id.bytes().begin(), id.bytes().end()); }
 
+proto::CheckpointAction ActionOf(CheckpointKind kind) {
+  switch (kind) {
+    case CheckpointKind::kCheckpoint:
+      return proto::TAKE_CHECKPOINT;
+    case CheckpointKind::kSavepoint:
+      return proto::TAKE_SAVEPOINT;
+    case CheckpointKind::kStopWithSavepoint:
+      return proto::STOP_WITH_SAVEPOINT;
+    case CheckpointKind::kDrainWithSavepoint:
+      return proto::DRAIN_WITH_SAVEPOINT;
+  }
+  return proto::TAKE_CHECKPOINT;
+}
+
 }  // namespace
 
 // ---- Phase ----
@@ -46,6 +60,7 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
       graph(spec.graph),
       restart(spec.policies.restart, surroundings.env().random()),
       checkpoints(MakeCheckpoints()),
+      savepoints(checkpoints->coordinator(), spec.policies.savepoint_directory),
       state_machine(proto::CREATED) {
   changed_unix_micros = entered_unix_micros[proto::CREATED] = NowMicros();
   phase = MakeCreated(*this);
@@ -53,7 +68,6 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
 
 JobCore::~JobCore() {
   lifetime.End();
-  checkpoints.reset();
   phase->Leave();
 }
 
@@ -99,16 +113,17 @@ void JobCore::BeginNextAttempt() {
 }
 
 std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
-  if (spec.policies.checkpoint_directory.empty()) return nullptr;
   return std::make_unique<JobCheckpoints>(
       JobCheckpoints::Owner{
           surroundings.env(), surroundings.executor(), surroundings.cluster_id(),
           [this](const TriggerOrder& order) { TellTrigger(order); },
           [this](const CheckpointNotice& notice) { TellNotice(notice); },
           [this](const absl::Status& why) { Fail(why, CauseRank::kCause); },
+          [this] { Changed(); },
           [this](std::string_view level, std::string_view text) { Log(level, text); }},
-      CheckpointedJob{spec.id, spec.name, spec.graph}, spec.policies.checkpoints,
-      spec.policies.checkpoint_directory);
+      CheckpointedJob{spec.id, spec.name, spec.graph,
+                      /*keeps_final_states=*/!spec.policies.checkpoint_directory.empty()},
+      spec.policies.checkpoints, spec.policies.checkpoint_directory);
 }
 
 template <class Request, class Response>
@@ -141,6 +156,8 @@ void JobCore::TellTrigger(const TriggerOrder& order) {
   request->set_attempt(attempt);
   request->set_checkpoint_id(order.checkpoint_id);
   request->set_triggered_unix_micros(order.triggered_unix_micros);
+  request->set_action(ActionOf(order.kind));
+  if (IsSavepoint(order.kind)) request->set_directory(order.directory);
   for (const uint32_t worker : order.workers) {
     Tell<proto::TriggerCheckpointRequest, proto::TriggerCheckpointResponse>(
         worker, "/weir.Worker/TriggerCheckpoint", request, kFirstRetry);

@@ -11,6 +11,7 @@
 #include "common/base/strings.h"
 #include "jobmanager/schedule/job.h"
 #include "jobmanager/schedule/job_checkpoints.h"
+#include "jobmanager/schedule/job_savepoints.h"
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
@@ -112,6 +113,9 @@ struct JobCore {
   void StopAllWorkers();
   // `exit`: what the agent told, or null.
   void WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure);
+  // The savepoint that stops the job is complete: whatever happens now, it is FINISHED and does not
+  // run again.
+  bool Stopped() const { return checkpoints->coordinator().stop_completed(); }
   // kFailedPrecondition for another leader epoch or attempt.
   absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
 
@@ -127,8 +131,8 @@ struct JobCore {
   // Of the attempt before this one.
   RootCause last_failure;
   RestartStrategy restart;
-  // Null: the job takes none.
-  std::unique_ptr<JobCheckpoints> checkpoints;
+  const std::unique_ptr<JobCheckpoints> checkpoints;
+  JobSavepoints savepoints;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.
   bool attempt_open = false;
   StateMachine<proto::JobState> state_machine;

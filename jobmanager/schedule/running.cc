@@ -11,8 +11,16 @@ class Running final : public Phase {
   proto::JobState state() const override { return proto::RUNNING; }
   // A short job may be done before the last worker has answered.
   void Enter() override {
-    if (core_.checkpoints != nullptr) core_.checkpoints->coordinator().OnRunning();
+    core_.checkpoints->coordinator().OnRunning();
     OnTasksChanged();
+  }
+
+  void OnFailure(const proto::Failure& failure, CauseRank rank) override {
+    if (!core_.Stopped()) return Phase::OnFailure(failure, rank);
+    core_.Log("warning", StrCat("was stopped with a savepoint, which is complete; what failed "
+                                "afterwards changes nothing: ",
+                                failure.message()));
+    core_.GoTo(MakeEnded(core_, proto::FINISHED));
   }
 
   void OnTasksChanged() override {

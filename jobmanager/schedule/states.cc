@@ -28,7 +28,7 @@ bool MayFollow(proto::JobState from, proto::JobState to) {
     case proto::CANCELLING:
       return to == proto::CANCELED;
     case proto::FAILING:
-      return OneOf(to, {proto::FAILED, proto::RESTARTING});
+      return OneOf(to, {proto::FAILED, proto::RESTARTING, proto::FINISHED});
     case proto::RESTARTING:
       return OneOf(to, {proto::CREATED, proto::CANCELLING});
     default:

@@ -11,13 +11,22 @@ namespace {
 
 TEST(JobStateTest, MovesAlongItsTableOnly) {
   const std::set<std::pair<int, int>> allowed = {
-      {proto::CREATED, proto::DEPLOYING},    {proto::CREATED, proto::CANCELLING},
-      {proto::CREATED, proto::FAILING},      {proto::DEPLOYING, proto::RUNNING},
-      {proto::DEPLOYING, proto::CANCELLING}, {proto::DEPLOYING, proto::FAILING},
-      {proto::RUNNING, proto::FINISHED},     {proto::RUNNING, proto::CANCELLING},
-      {proto::RUNNING, proto::FAILING},      {proto::CANCELLING, proto::CANCELED},
-      {proto::FAILING, proto::FAILED},       {proto::FAILING, proto::RESTARTING},
-      {proto::RESTARTING, proto::CREATED},   {proto::RESTARTING, proto::CANCELLING}};
+      {proto::CREATED, proto::DEPLOYING},
+      {proto::CREATED, proto::CANCELLING},
+      {proto::CREATED, proto::FAILING},
+      {proto::DEPLOYING, proto::RUNNING},
+      {proto::DEPLOYING, proto::CANCELLING},
+      {proto::DEPLOYING, proto::FAILING},
+      {proto::RUNNING, proto::FINISHED},
+      {proto::RUNNING, proto::CANCELLING},
+      {proto::RUNNING, proto::FAILING},
+      {proto::CANCELLING, proto::CANCELED},
+      {proto::FAILING, proto::FAILED},
+      {proto::FAILING, proto::RESTARTING},
+      // Stopped with a savepoint that was complete before its failure was known.
+      {proto::FAILING, proto::FINISHED},
+      {proto::RESTARTING, proto::CREATED},
+      {proto::RESTARTING, proto::CANCELLING}};
   for (int from = 0; from <= proto::JobState_MAX; ++from) {
     for (int to = 0; to <= proto::JobState_MAX; ++to) {
       EXPECT_EQ(MayFollow(static_cast<proto::JobState>(from), static_cast<proto::JobState>(to)),

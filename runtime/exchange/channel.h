@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "runtime/task_state.h"
 #include "weir/batch.h"
 #include "weir/time.h"
 
@@ -25,6 +26,7 @@ struct Event {
   ElementKind kind = ElementKind::kNone;
   Ticks time = 0;        // kWatermark; kBarrier: the wall clock when the checkpoint was triggered
   uint64_t barrier = 0;  // kBarrier: the id of the checkpoint
+  BarrierKind barrier_kind = BarrierKind::kCheckpoint;  // kBarrier
 };
 
 struct Element : Event {

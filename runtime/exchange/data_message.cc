@@ -12,24 +12,31 @@ static_assert(std::endian::native == std::endian::little,
               "timestamps are written as they are in memory");
 
 constexpr unsigned char kHasTimestamps = 1;
+constexpr size_t kBarrierBytes = sizeof(uint64_t) + 1;
 
 }  // namespace
 
-std::string EncodeBarrier(uint64_t id) {
-  std::string payload(sizeof(id), '\0');
+std::string EncodeBarrier(uint64_t id, BarrierKind kind) {
+  std::string payload(kBarrierBytes, '\0');
   std::memcpy(payload.data(), &id, sizeof(id));
+  payload.back() = static_cast<char>(kind);
   return payload;
 }
 
-absl::StatusOr<uint64_t> DecodeBarrier(std::string_view payload) {
-  uint64_t id = 0;
-  if (payload.size() != sizeof(id)) {
-    return absl::DataLossError(
-        StrCat("a barrier with a payload of ", payload.size(), " bytes instead of ", sizeof(id)));
+absl::StatusOr<Barrier> DecodeBarrier(std::string_view payload, Ticks time) {
+  if (payload.size() != kBarrierBytes) {
+    return absl::DataLossError(StrCat("a barrier with a payload of ", payload.size(),
+                                      " bytes instead of ", kBarrierBytes));
   }
-  std::memcpy(&id, payload.data(), sizeof(id));
-  if (id == 0) return absl::DataLossError("a barrier of checkpoint 0, which there is not");
-  return id;
+  Barrier barrier{.id = 0, .time = time};
+  std::memcpy(&barrier.id, payload.data(), sizeof(barrier.id));
+  if (barrier.id == 0) return absl::DataLossError("a barrier of checkpoint 0, which there is not");
+  const auto kind = static_cast<uint8_t>(payload.back());
+  if (kind > static_cast<uint8_t>(BarrierKind::kDrain)) {
+    return absl::DataLossError(StrCat("a barrier of unknown kind ", static_cast<int>(kind)));
+  }
+  barrier.kind = static_cast<BarrierKind>(kind);
+  return barrier;
 }
 
 size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begin, std::string& out,

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/task_state.h"
 #include "weir/batch.h"
 #include "weir/record_type.h"
 
@@ -29,9 +30,10 @@ size_t EncodeMessage(const RecordType& type, const BatchBase& batch, size_t begi
 absl::Status DecodeMessage(const RecordType& type, std::string_view message, size_t records,
                            BatchBase& batch);
 
-// The payload of a barrier's frame: the id of the checkpoint, eight bytes, little-endian.
-std::string EncodeBarrier(uint64_t id);
-// kDataLoss unless `payload` is exactly that, and the id is not 0.
-absl::StatusOr<uint64_t> DecodeBarrier(std::string_view payload);
+// The payload of a barrier's frame: the id of the checkpoint, eight bytes, little-endian, and a
+// byte for its kind. Its time travels beside it.
+std::string EncodeBarrier(uint64_t id, BarrierKind kind);
+// kDataLoss unless `payload` is exactly that, the id is not 0, and the kind is known.
+absl::StatusOr<Barrier> DecodeBarrier(std::string_view payload, Ticks time);
 
 }  // namespace weir

@@ -146,7 +146,7 @@ TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
   ASSERT_TRUE(channel_.SendBatch(batch).ok());
   EXPECT_TRUE(batch->empty());
   channel_.SendEvent({ElementKind::kWatermark, 7});
-  channel_.SendEvent({ElementKind::kBarrier, 55, 9});
+  channel_.SendEvent({ElementKind::kBarrier, 55, 9, BarrierKind::kStop});
   channel_.SendEvent({ElementKind::kEndOfInput});
   EXPECT_EQ(consumer_.wakes, 1) << "only when it stops being empty";
   Element element;
@@ -281,7 +281,7 @@ TEST_F(RemoteChannelTest, CarriesBatchesAndEventsInOrder) {
   output_.SendEvent({ElementKind::kWatermark, 990});
   output_.SendEvent({ElementKind::kIdle});
   output_.SendEvent({ElementKind::kActive});
-  output_.SendEvent({ElementKind::kBarrier, 55, 1'000'000'007});
+  output_.SendEvent({ElementKind::kBarrier, 55, 1'000'000'007, BarrierKind::kDrain});
   output_.SendEvent({ElementKind::kEndOfInput});
   EXPECT_EQ(consumer_.wakes, 1);
   EXPECT_EQ(credits_, 3);

@@ -91,8 +91,10 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
         return DecodeInto(frame, element);
       case FrameKind::kBarrier: {
         element.kind = ElementKind::kBarrier;
-        element.time = frame.time;
-        WEIR_ASSIGN_OR_RETURN(element.barrier, DecodeBarrier(frame.payload));
+        WEIR_ASSIGN_OR_RETURN(const Barrier barrier, DecodeBarrier(frame.payload, frame.time));
+        element.time = barrier.time;
+        element.barrier = barrier.id;
+        element.barrier_kind = barrier.kind;
         break;
       }
       case FrameKind::kCredit:

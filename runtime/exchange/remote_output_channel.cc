@@ -62,7 +62,7 @@ void RemoteOutputChannel::SendEvent(const Event& event) {
     case ElementKind::kBarrier:
       frame.kind = FrameKind::kBarrier;
       frame.time = event.time;
-      frame.payload = EncodeBarrier(event.barrier);
+      frame.payload = EncodeBarrier(event.barrier, event.barrier_kind);
       break;
     case ElementKind::kEndOfInput:
       frame.kind = FrameKind::kEndOfInput;

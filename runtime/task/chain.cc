@@ -38,9 +38,13 @@ void Chain::QueueTimeEvent(const TimeEvent& event) {
   }
 }
 
-void Chain::QueueEnd() {
+void Chain::QueueDrain() {
   QueueTimeEvent({TimeEventKind::kWatermark, kMaxTicks});
   walks_.push_back({WalkKind::kFinish, 0, 0});
+}
+
+void Chain::QueueEnd() {
+  QueueDrain();
   walks_.push_back({WalkKind::kEnd, 0, 0});
 }
 
@@ -205,7 +209,8 @@ absl::Status Chain::Open() {
 
 absl::Status Chain::SendBarrier(const Barrier& barrier) {
   for (PartitionedOutput* output : channel_outputs) {
-    WEIR_RETURN_IF_ERROR(output->SendEvent({ElementKind::kBarrier, barrier.time, barrier.id}));
+    WEIR_RETURN_IF_ERROR(
+        output->SendEvent({ElementKind::kBarrier, barrier.time, barrier.id, barrier.kind}));
   }
   return absl::OkStatus();
 }

@@ -21,8 +21,10 @@ class Chain {
  public:
   // The walks that are waiting; `first` is where they begin.
   void QueueTimeEvent(const TimeEvent& event);
-  // Watermark MAX if it was not there yet, Finish of each node from head to tail (semantics rule
-  // 22), and the end to all channels.
+  // Watermark MAX if it was not there yet, and Finish of each node from head to tail (semantics rule
+  // 22).
+  void QueueDrain();
+  // The same, and the end to all channels.
   void QueueEnd();
   // Wakeups that are due: nodes whose WakeNow was called, and nodes with WakeAt before the clock
   // (semantics rule 20).

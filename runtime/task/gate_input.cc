@@ -38,7 +38,8 @@ absl::StatusOr<StepResult> GateInput::Step(Chain& chain, int64_t) {
       OnTime(channels_[index], element_.kind, element_.time, chain);
       return StepResult::kMoreWork;
     case ElementKind::kBarrier:
-      Align(index, aligner_.OnBarrier(index, {element_.barrier, element_.time}));
+      Align(index,
+            aligner_.OnBarrier(index, {element_.barrier, element_.time, element_.barrier_kind}));
       return StepResult::kMoreWork;
     case ElementKind::kEndOfInput:
       if (std::exchange(channels_[index].ended, true)) {

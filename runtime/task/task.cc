@@ -102,6 +102,32 @@ void Task::AbortCheckpoint(uint64_t id) {
   Wake();
 }
 
+void Task::CompleteCheckpoint(uint64_t id) {
+  uint64_t known = completed_checkpoint_.load(std::memory_order_relaxed);
+  do {
+    if (id <= known) return;
+  } while (!completed_checkpoint_.compare_exchange_weak(known, id, std::memory_order_acq_rel));
+  Wake();
+}
+
+std::optional<Barrier> Task::NextBarrier() {
+  if (draining_.has_value()) return std::exchange(draining_, std::nullopt);
+  std::optional<Barrier> barrier = input_->TakeBarrier();
+  if (!barrier.has_value() || barrier->kind != BarrierKind::kDrain) return barrier;
+  draining_ = barrier;
+  chain_.QueueDrain();
+  return std::nullopt;
+}
+
+StepResult Task::StepStopped() {
+  if (completed_checkpoint_.load(std::memory_order_acquire) == stopped_by_) {
+    End(State::kFinished, absl::OkStatus());
+    return StepResult::kEnd;
+  }
+  TakeRequests();
+  return stopped_by_ == 0 ? StepResult::kMoreWork : StepResult::kNoInput;
+}
+
 void Task::TakeRequests() {
   if (!checkpoint_requested_.load(std::memory_order_acquire)) return;
   std::optional<Barrier> trigger;
@@ -116,7 +142,11 @@ void Task::TakeRequests() {
     aborts.swap(aborts_);
     checkpoint_requested_.store(!triggers_.empty(), std::memory_order_relaxed);
   }
-  for (const uint64_t id : aborts) input_->AbortBarrier(id);
+  for (const uint64_t id : aborts) {
+    input_->AbortBarrier(id);
+    last_aborted_ = std::max(last_aborted_, id);
+    if (id >= stopped_by_) stopped_by_ = 0;
+  }
   if (trigger.has_value()) input_->InjectBarrier(*trigger);
 }
 
@@ -252,11 +282,15 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     WEIR_RETURN_IF_ERROR(TakeFinalSnapshot());
     return StepResult::kEnd;
   }
+  if (stopped_by_ != 0) return StepStopped();
   TakeRequests();
-  if (const std::optional<Barrier> barrier = input_->TakeBarrier(); barrier.has_value()) {
+  if (const std::optional<Barrier> barrier = NextBarrier(); barrier.has_value()) {
     WEIR_RETURN_IF_ERROR(TakeSnapshot(*barrier));
+    // It may have been aborted between the barrier and now.
+    if (StopsTask(barrier->kind) && barrier->id > last_aborted_) stopped_by_ = barrier->id;
     return StepResult::kMoreWork;
   }
+  if (draining_.has_value()) return StepResult::kMoreWork;
   if (std::exchange(woken_, false) || chain_.wake_at() != kMaxTicks) {
     chain_.QueueWakeups();
     if (chain_.has_queued()) return StepResult::kMoreWork;
@@ -367,6 +401,8 @@ void Task::AccountWait(int64_t now) {
 }
 
 void Task::ArmTimer(int64_t now) {
+  // Nothing is due before it goes on.
+  if (stopped_by_ != 0) return;
   // Under backpressure the source makes no watermarks, and an operator that is stopped goes on
   // before its wakeups.
   int64_t deadline = kNoDeadline;

@@ -27,9 +27,9 @@ class TaskReport;
 // next task of that executor has its turn.
 //
 // Lifecycle: made with chain and input, Start, then until FINISHED, FAILED or CANCELED. Start,
-// Cancel, TriggerCheckpoint, AbortCheckpoint, Wake, Fail and FillReport may be called from any
-// thread, all else is the executor's. It must not be destroyed before its executor is shut down;
-// what is open then is closed by CloseNow.
+// Cancel, TriggerCheckpoint, AbortCheckpoint, CompleteCheckpoint, Wake, Fail and FillReport may be
+// called from any thread, all else is the executor's. It must not be destroyed before its executor
+// is shut down; what is open then is closed by CloseNow.
 class Task final : public TaskSignals {
  public:
   struct Options {
@@ -59,8 +59,10 @@ class Task final : public TaskSignals {
   // Has the source put the barrier into its stream; nothing if the task reads channels, has come to
   // its end, or has had this or a higher one.
   void TriggerCheckpoint(const Barrier& barrier);
-  // The checkpoint is not waited for any more.
+  // The checkpoint is not waited for any more. If it stopped the task, that goes on.
   void AbortCheckpoint(uint64_t id);
+  // The highest checkpoint that is complete. If it stopped the task, that has FINISHED.
+  void CompleteCheckpoint(uint64_t id);
   void Wake() override;
   void Fail(absl::Status status) override;
   // After the executor's shutdown, on any one thread.
@@ -89,6 +91,10 @@ class Task final : public TaskSignals {
   absl::Status OpenAll();
   // What others asked for about checkpoints.
   void TakeRequests();
+  // A barrier that is to be snapshotted now. One that drains comes when that is done.
+  std::optional<Barrier> NextBarrier();
+  // After a barrier that stops the task: whether it has ended, goes on or still waits.
+  StepResult StepStopped();
   absl::Status TakeSnapshot(const Barrier& barrier);
   absl::Status TakeFinalSnapshot();
   // The one place where what user code throws is caught: it becomes a status, and failed_uid_ says
@@ -115,10 +121,16 @@ class Task final : public TaskSignals {
   std::atomic<bool> cancel_requested_{false};
   std::atomic<bool> fail_requested_{false};
   std::atomic<bool> checkpoint_requested_{false};
+  std::atomic<uint64_t> completed_checkpoint_{0};
 
   // Of the executor's thread.
   bool input_ended_ = false;
   bool final_taken_ = false;
+  // A barrier before whose snapshot the chain is drained.
+  std::optional<Barrier> draining_;
+  // The checkpoint whose barrier has stopped the task; 0: it is not stopped.
+  uint64_t stopped_by_ = 0;
+  uint64_t last_aborted_ = 0;
   bool woken_ = false;
   std::string failed_uid_;
   std::vector<std::string> thrown_stack_;

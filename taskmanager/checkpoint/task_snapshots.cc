@@ -218,7 +218,9 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   const std::string name = StateFileName(place.attempt, checkpoint.vertex, checkpoint.subtask);
   const std::string part =
       checkpoint.final ? std::string("shared") : StrCat("chk-", checkpoint.barrier.id);
-  const std::string folder = StrCat(place.directory, "/", part);
+  const std::string folder = place.savepoint.empty() || checkpoint.final
+                                 ? StrCat(place.directory, "/", part)
+                                 : place.savepoint;
   const std::string path = StrCat(folder, "/", name);
   std::unique_ptr<StateFileWriter> writer;
   for (const OperatorState& state : checkpoint.state) {

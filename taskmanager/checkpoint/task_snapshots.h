@@ -26,6 +26,8 @@ struct SnapshotPlace {
   // Of the job.
   std::string directory;
   uint32_t attempt = 0;
+  // Of a savepoint: its own folder, which takes the place of chk-<id>. Empty: it is none.
+  std::string savepoint = {};
 };
 
 // Writes the state of a task to a file of the checkpoint's folder, which must be there (a final one

@@ -15,6 +15,7 @@ constexpr absl::Duration kLastRetry = absl::Seconds(1);
 // Of which it is remembered that nobody waits for them; one that is forgotten is refused by the job
 // manager.
 constexpr size_t kMaxAborted = 1'000;
+constexpr size_t kMaxSavepoints = 16;
 
 }  // namespace
 
@@ -49,6 +50,7 @@ void CheckpointReporter::OnCompleted(uint64_t checkpoint_id) {
 void CheckpointReporter::OnAborted(uint64_t checkpoint_id) {
   if (checkpoint_id <= completed_) return;
   aborted_.insert(checkpoint_id);
+  savepoints_.erase(checkpoint_id);
   if (aborted_.size() > kMaxAborted) aborted_.erase(aborted_.begin());
 }
 
@@ -56,9 +58,29 @@ bool CheckpointReporter::IsForgotten(uint64_t checkpoint_id) const {
   return checkpoint_id <= completed_ || aborted_.count(checkpoint_id) != 0;
 }
 
+void CheckpointReporter::SetDirectory(uint64_t checkpoint_id, std::string directory) {
+  if (IsForgotten(checkpoint_id)) return;
+  Savepoint& savepoint = savepoints_[checkpoint_id];
+  savepoint.directory = std::move(directory);
+  for (auto& checkpoint : std::exchange(savepoint.waiting, {})) Write(std::move(checkpoint));
+  // The oldest are over: one is taken at a time.
+  while (savepoints_.size() > kMaxSavepoints) savepoints_.erase(savepoints_.begin());
+}
+
 void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
+  if (checkpoint->final && place_.directory.empty()) return;
   if (!checkpoint->final && IsForgotten(checkpoint->barrier.id)) return;
-  env_.RunBlocking([&env = env_, &control = control_, place = place_, graph = graph_,
+  SnapshotPlace to = place_;
+  if (!checkpoint->final && IsSavepoint(checkpoint->barrier.kind)) {
+    Savepoint& savepoint = savepoints_[checkpoint->barrier.id];
+    if (savepoint.directory.empty()) {
+      // The barrier was faster than the order.
+      savepoint.waiting.push_back(std::move(checkpoint));
+      return;
+    }
+    to.savepoint = savepoint.directory;
+  }
+  env_.RunBlocking([&env = env_, &control = control_, place = std::move(to), graph = graph_,
                     checkpoint = std::move(checkpoint),
                     done = lifetime_.Guard([this](auto&&... result) {
                       OnWritten(std::forward<decltype(result)>(result)...);

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -27,7 +29,8 @@ class JobGraph;
 // worker's control executor.
 //
 // What cannot be written is declined, except a final state, which is tried again: every later
-// checkpoint needs it.
+// checkpoint needs it. A job without a directory for checkpoints keeps no final states: it can have
+// savepoints as long as no task has ended.
 class CheckpointReporter {
  public:
   // Sends it to the job manager and calls back, on the control executor, with what came of it.
@@ -41,6 +44,9 @@ class CheckpointReporter {
 
   // For RuntimeOptions::on_checkpoint: any thread may call it, and it never blocks.
   std::function<void(TaskCheckpoint)> OnCheckpoint();
+
+  // Where the state of a savepoint goes. What tasks have of it before that is known waits for it.
+  void SetDirectory(uint64_t checkpoint_id, std::string directory);
 
   // Checkpoints up to this are not waited for any more: it is complete.
   void OnCompleted(uint64_t checkpoint_id);
@@ -65,6 +71,12 @@ class CheckpointReporter {
   uint64_t completed_ = 0;
   // Later than the completed one.
   std::set<uint64_t> aborted_;
+  // Of savepoints that are under way.
+  struct Savepoint {
+    std::string directory;
+    std::vector<std::shared_ptr<TaskCheckpoint>> waiting;
+  };
+  std::map<uint64_t, Savepoint> savepoints_;
   Lifetime lifetime_;
 };
 

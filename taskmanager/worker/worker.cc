@@ -294,6 +294,7 @@ class RuntimeWorker final : public Worker {
           }
           if (!AcceptEpoch(response->leader_epoch()).ok()) return;
           last_contact_nanos_ = env_.clock().MonotonicNanos();
+          if (runtime_ != nullptr) runtime_->CompleteCheckpoint(response->completed_checkpoint());
           if (heartbeat_wanted_) SendHeartbeat();
         }));
   }
@@ -381,15 +382,12 @@ class RuntimeWorker final : public Worker {
                                  restored.status().message()));
     }
     runtime_options_.restore = *std::move(restored);
-    if (!request.checkpoint_directory().empty()) {
-      reporter_ = std::make_unique<CheckpointReporter>(
-          env_, control_, spec_.key,
-          SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
-          std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
-          [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
-          [this](std::string_view text) { surroundings_.log("warning", text); });
-      runtime_options_.on_checkpoint = reporter_->OnCheckpoint();
-    }
+    reporter_ = std::make_unique<CheckpointReporter>(
+        env_, control_, spec_.key, SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
+        std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
+        [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
+        [this](std::string_view text) { surroundings_.log("warning", text); });
+    runtime_options_.on_checkpoint = reporter_->OnCheckpoint();
     WEIR_ASSIGN_OR_RETURN(
         runtime_, JobRuntime::Make(env_, control_, *job_->definition, job_->graph, request.plan(),
                                    surroundings_.connectors, exchange_.get(), runtime_options_,
@@ -405,7 +403,12 @@ class RuntimeWorker final : public Worker {
     if (!started_ || reporter_ == nullptr) {
       return absl::FailedPreconditionError("no tasks that take checkpoints run here");
     }
-    runtime_->TriggerCheckpoint({request.checkpoint_id(), request.triggered_unix_micros()});
+    if (!proto::CheckpointAction_IsValid(request.action())) {
+      return absl::InvalidArgumentError("an order to take a checkpoint of an unknown kind");
+    }
+    const auto kind = static_cast<BarrierKind>(request.action());
+    if (IsSavepoint(kind)) reporter_->SetDirectory(request.checkpoint_id(), request.directory());
+    runtime_->TriggerCheckpoint({request.checkpoint_id(), request.triggered_unix_micros(), kind});
     return proto::TriggerCheckpointResponse();
   }
 
@@ -418,6 +421,7 @@ class RuntimeWorker final : public Worker {
       reporter_->OnAborted(request.aborted_checkpoint());
       runtime_->AbortCheckpoint(request.aborted_checkpoint());
     }
+    runtime_->CompleteCheckpoint(request.completed_checkpoint());
     return proto::NotifyCheckpointResponse();
   }
 

@@ -316,6 +316,31 @@ absl::Status SimCluster::Cancel(JobId job) {
       .status();
 }
 
+absl::StatusOr<proto::SavepointProgress> SimCluster::TriggerSavepoint(
+    const SavepointRequest& request) {
+  return Await<proto::SavepointProgress>(
+      [this, request](auto done) { client_->TriggerSavepoint(request, std::move(done)); });
+}
+
+absl::StatusOr<proto::SavepointProgress> SimCluster::Savepoint(const SavepointRequest& request) {
+  return Await<proto::SavepointProgress>([this, request](auto done) {
+    client_->SavepointStatus(request.job, request.trigger, std::move(done));
+  });
+}
+
+absl::StatusOr<proto::SavepointProgress> SimCluster::TakeSavepoint(const SavepointRequest& request,
+                                                                   absl::Duration limit) {
+  const absl::Duration until = world_.elapsed() + limit;
+  auto progress = TriggerSavepoint(request);
+  while (progress.ok() && progress->state() != proto::SavepointProgress::COMPLETED &&
+         progress->state() != proto::SavepointProgress::FAILED) {
+    if (world_.elapsed() >= until) return absl::DeadlineExceededError("the savepoint is not over");
+    world_.RunFor(absl::Milliseconds(10));
+    progress = Savepoint(request);
+  }
+  return progress;
+}
+
 bool SimCluster::AwaitState(JobId job, proto::JobState state, absl::Duration limit) {
   const absl::Duration until = world_.elapsed() + limit;
   while (world_.elapsed() < until) {

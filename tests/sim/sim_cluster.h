@@ -76,6 +76,12 @@ class SimCluster {
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
   absl::Status Cancel(JobId job);
+  // Asks for a savepoint, and waits for the answer. How far it is, Savepoint says.
+  absl::StatusOr<proto::SavepointProgress> TriggerSavepoint(const SavepointRequest& request);
+  absl::StatusOr<proto::SavepointProgress> Savepoint(const SavepointRequest& request);
+  // A savepoint from its order to its end; asks as jobctl does.
+  absl::StatusOr<proto::SavepointProgress> TakeSavepoint(const SavepointRequest& request,
+                                                         absl::Duration limit = absl::Minutes(1));
   // Runs the world until the job is in `state`, asking now and then. False: it did not get there
   // within `limit`, or is terminal in another one.
   bool AwaitState(JobId job, proto::JobState state, absl::Duration limit);

@@ -67,8 +67,10 @@ class FakeSurroundings final : public CheckpointSurroundings {
   }
   void WriteMetadata(const std::string& directory,
                      std::shared_ptr<const proto::CheckpointMetadata> metadata,
+                     std::vector<std::string> copies,
                      absl::AnyInvocable<void(WriteOutcome, const absl::Status&)> done) override {
     writes.emplace_back(directory, metadata);
+    copied.insert(copied.end(), copies.begin(), copies.end());
     // A held write is answered by what is said when it is let go.
     Reply(hold_writes, [this, done = std::move(done)]() mutable {
       done(write_outcome, write_outcome == WriteOutcome::kDone
@@ -107,6 +109,7 @@ class FakeSurroundings final : public CheckpointSurroundings {
 
   std::vector<uint64_t> prepared;
   std::vector<std::pair<std::string, std::shared_ptr<const proto::CheckpointMetadata>>> writes;
+  std::vector<std::string> copied;
   std::vector<uint64_t> deleted_ids;
   // Folders and shared names.
   std::vector<std::string> deleted;

@@ -88,8 +88,15 @@ class ModelSurroundings final : public CheckpointSurroundings {
 
   void WriteMetadata(const std::string& directory,
                      std::shared_ptr<const proto::CheckpointMetadata> metadata,
+                     std::vector<std::string> copies,
                      absl::AnyInvocable<void(WriteOutcome, const absl::Status&)> done) override {
-    Later([this, directory, metadata, done = std::move(done)]() mutable {
+    Later([this, directory, metadata, copies, done = std::move(done)]() mutable {
+      for (const std::string& name : copies) {
+        // It may have been copied by an earlier try already.
+        if (store_.folders[directory].files.contains(SavepointFileName(name))) continue;
+        EXPECT_TRUE(store_.shared.contains(name)) << name << " is copied, but gone (I12)";
+        store_.folders[directory].files.insert(SavepointFileName(name));
+      }
       ModelStore::Folder& folder = store_.folders[directory];
       const bool unknown = Chance(faults_.write_unknown);
       // What may be there already has not failed.

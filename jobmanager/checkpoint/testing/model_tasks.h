@@ -149,7 +149,8 @@ class ModelTasks {
     proto::AcknowledgeCheckpointRequest request = Make(vertex, subtask, position);
     request.set_checkpoint_id(id);
     // Perhaps after the folder was deleted: then it is there again, without metadata.
-    const std::string name = "state-" + std::to_string(vertex) + "-" + std::to_string(subtask);
+    const std::string name =
+        "state-" + std::to_string(vertex) + "-" + std::to_string(subtask) + ".state";
     ModelStore::Folder& folder = store_.folders[directory];
     folder.id = id;
     folder.attempt = attempt_;

@@ -1,0 +1,274 @@
+// Savepoints on the simulated cluster: taken, stopped with, and interrupted at any moment.
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/strings.h"
+#include "gmock/gmock.h"
+#include "tests/sim/sim_cluster.h"
+#include "weir/sdk.h"
+
+namespace weir::sim {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using Then = SavepointRequest::Then;
+
+constexpr std::int64_t kKeys = 23;
+
+struct Number {
+  std::int64_t key = 0;
+  std::int64_t value = 0;
+  EventTime at;
+};
+
+// Keeps how many records of its key have come, and tells it at the end of event time.
+struct Tally : KeyedProcess<std::int64_t, Number, std::string> {
+  ValueState<std::int64_t> count{this, "count"};
+  ValueState<std::int64_t> sum{this, "sum"};
+  EventTimer end{this, "end"};
+
+  void Process(const Number& number, Context&) override {
+    count.Mutable() += 1;
+    sum.Mutable() += number.value;
+    end.Set(EventTime::FromTicks(1'000'000));
+  }
+  void OnTimer(const EventTimer&, Context& context) override {
+    context.Emit(StrCat(context.key(), " ", count.Get(), " ", sum.Get()));
+    count.Clear();
+  }
+};
+
+void DescribeTally(Job& job) {
+  const auto count = job.Arg<std::int64_t>("count", "how many numbers", 4000);
+  job.From<Number>("numbers",
+                   Generator{.make =
+                                 [](std::uint64_t i) {
+                                   const auto n = static_cast<std::int64_t>(i);
+                                   return Number{n % kKeys, n, EventTime::FromTicks(n)};
+                                 },
+                             .count = static_cast<std::uint64_t>(count),
+                             .rate = 1000},
+                   {.timestamp = &Number::at})
+      .KeyBy(&Number::key)
+      .Process<Tally>("tally")
+      .To("out", Print{.prefix = "tally"});
+}
+
+// What a fold over the first `count` numbers says.
+std::set<std::string> Expected(std::int64_t count) {
+  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> tallies;
+  for (std::int64_t n = 0; n < count; ++n) {
+    tallies[n % kKeys].first += 1;
+    tallies[n % kKeys].second += n;
+  }
+  std::set<std::string> lines;
+  for (const auto& [key, tally] : tallies) {
+    lines.insert(StrCat("\"", key, " ", tally.first, " ", tally.second, "\""));
+  }
+  return lines;
+}
+
+class SavepointSim : public ::testing::Test {
+ protected:
+  void Start(std::uint64_t seed, std::vector<std::string> settings = {
+                                     "execution.checkpointing.interval=200 ms",
+                                     "execution.checkpointing.dir=/shared/checkpoints",
+                                     "execution.checkpointing.tolerable-failed-checkpoints=1000"}) {
+    SimCluster::Options options;
+    options.world.seed = seed;
+    options.settings = std::move(settings);
+    cluster_ = std::make_unique<SimCluster>(options);
+    cluster_->shared_disk();
+    cluster_->StartJobManager();
+    for (const char* name : {"tm-1", "tm-2"}) cluster_->StartTaskManager(name, 2);
+    ASSERT_TRUE(cluster_->AwaitTaskManagers(2));
+  }
+  JobId Submit(std::int64_t count = 4000, uint32_t parallelism = 2) {
+    const auto job =
+        cluster_->Submit("tally", DescribeTally, parallelism, {{"count", std::to_string(count)}});
+    EXPECT_TRUE(job.ok()) << job.status();
+    if (!job.ok()) return JobId();
+    EXPECT_TRUE(cluster_->AwaitState(*job, proto::RUNNING, absl::Seconds(20))) << Log();
+    return *job;
+  }
+  SavepointRequest Request(JobId job, Then then = Then::kGoOn) {
+    return {.job = job,
+            .trigger = TriggerId(1, ++last_trigger_),
+            .directory = "/shared/saved",
+            .then = then};
+  }
+  std::set<std::string> Output() {
+    const std::vector<std::string> lines = cluster_->Output("tally");
+    return {lines.begin(), lines.end()};
+  }
+  proto::JobState State(JobId job) { return cluster_->Status(job)->summary().state(); }
+  bool Exists(const std::string& path) { return cluster_->shared_disk().Stat(path).ok(); }
+  std::string Log() {
+    std::string text;
+    for (const std::string& line : cluster_->log()) {
+      if (line.find(" jobmanager ") != std::string::npos) text += line + "\n";
+    }
+    return text;
+  }
+
+  std::unique_ptr<SimCluster> cluster_;
+  std::uint64_t last_trigger_ = 0;
+};
+
+TEST_F(SavepointSim, IsTakenWhileTheJobGoesOn) {
+  Start(1);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Seconds(1));
+  const auto taken = cluster_->TakeSavepoint(Request(job));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  ASSERT_EQ(taken->state(), proto::SavepointProgress::COMPLETED) << taken->failure().message();
+  EXPECT_THAT(taken->directory(), StartsWith("/shared/saved/savepoint-"));
+  EXPECT_TRUE(Exists(taken->directory() + "/_metadata"));
+  EXPECT_GT(taken->bytes(), 0u);
+  EXPECT_EQ(taken->acknowledged(), taken->total());
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1))) << Log();
+  EXPECT_EQ(Output(), Expected(4000));
+  cluster_->world().RunFor(absl::Seconds(5));
+  EXPECT_TRUE(Exists(taken->directory() + "/_metadata")) << "it is the user's";
+}
+
+TEST_F(SavepointSim, GoesWhereTheSettingsSayUnlessItIsToldWhere) {
+  Start(2);
+  const JobId job = Submit();
+  SavepointRequest request = Request(job);
+  request.directory.clear();
+  const auto taken = cluster_->TakeSavepoint(request);
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_THAT(taken->directory(), StartsWith("/shared/checkpoints/savepoints/savepoint-"));
+  request = Request(job);
+  request.directory = "relative";
+  EXPECT_THAT(std::string(cluster_->TakeSavepoint(request).status().message()),
+              AllOf(HasSubstr("relative"), HasSubstr("absolute path")));
+}
+
+TEST_F(SavepointSim, OfAJobWithoutCheckpointsGoesWhereItIsTold) {
+  Start(3, {});
+  const JobId job = Submit();
+  SavepointRequest request = Request(job);
+  request.directory.clear();
+  EXPECT_THAT(std::string(cluster_->TakeSavepoint(request).status().message()),
+              AllOf(HasSubstr("--dir"), HasSubstr("execution.checkpointing.savepoint-dir")));
+  const auto taken = cluster_->TakeSavepoint(Request(job));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(taken->state(), proto::SavepointProgress::COMPLETED) << taken->failure().message();
+  EXPECT_EQ(State(job), proto::RUNNING);
+}
+
+TEST_F(SavepointSim, IsRefusedOfAJobThatDoesNotRun) {
+  Start(4);
+  const JobId job = Submit(/*count=*/500);
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1)));
+  const auto ended = cluster_->TakeSavepoint(Request(job));
+  EXPECT_EQ(ended.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(ended.status().message()), HasSubstr("has ended: it is FINISHED"));
+  EXPECT_EQ(cluster_->TakeSavepoint(Request(JobId(7, 7))).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(SavepointSim, OnAFullDiskFailsWithTheReasonAndNotTheJob) {
+  Start(5);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Milliseconds(500));
+  cluster_->shared_disk().set_capacity_bytes(1);
+  const auto failed = cluster_->TakeSavepoint(Request(job));
+  ASSERT_TRUE(failed.ok()) << failed.status();
+  EXPECT_EQ(failed->state(), proto::SavepointProgress::FAILED);
+  EXPECT_THAT(failed->failure().message(), HasSubstr("make room there"));
+  cluster_->shared_disk().set_capacity_bytes(~std::uint64_t{0});
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1))) << Log();
+  EXPECT_EQ(cluster_->Status(job)->attempt(), 1u);
+}
+
+// Rule 47
+TEST_F(SavepointSim, StopsTheJobWithoutFiringItsTimers) {
+  Start(6);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Seconds(1));
+  const auto taken = cluster_->TakeSavepoint(Request(job, Then::kStop));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  ASSERT_EQ(taken->state(), proto::SavepointProgress::COMPLETED) << taken->failure().message();
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Seconds(10))) << Log();
+  EXPECT_THAT(Output(), IsEmpty());
+  EXPECT_EQ(cluster_->Status(job)->attempt(), 1u);
+}
+
+// Rule 27
+TEST_F(SavepointSim, DrainsTheJobWithAllItsTimers) {
+  Start(7);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Seconds(1));
+  const auto taken = cluster_->TakeSavepoint(Request(job, Then::kDrainAndStop));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  ASSERT_EQ(taken->state(), proto::SavepointProgress::COMPLETED) << taken->failure().message();
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Seconds(10))) << Log();
+  std::int64_t records = 0;
+  for (const std::string& line : Output()) records += std::stoll(line.substr(line.find(' ') + 1));
+  EXPECT_GT(records, 500);
+  EXPECT_LT(records, 4000);
+  EXPECT_EQ(Output(), Expected(records)) << "each record once, as far as it had come";
+}
+
+TEST_F(SavepointSim, ThatCannotStopTheJobLetsItGoOn) {
+  Start(8);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Milliseconds(500));
+  cluster_->shared_disk().set_capacity_bytes(1);
+  const auto failed = cluster_->TakeSavepoint(Request(job, Then::kStop));
+  ASSERT_TRUE(failed.ok()) << failed.status();
+  EXPECT_EQ(failed->state(), proto::SavepointProgress::FAILED);
+  cluster_->shared_disk().set_capacity_bytes(~std::uint64_t{0});
+  ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1))) << Log();
+  EXPECT_EQ(cluster_->Status(job)->attempt(), 1u);
+  EXPECT_EQ(Output(), Expected(4000));
+}
+
+// Flink 26783, 21132: crash inside stop-with-savepoint. Killed at any moment of it, the job either
+// has been stopped, once, with a savepoint that is there, or goes on as if nobody had asked.
+TEST_F(SavepointSim, InterruptedWhileItStopsTheJobDoesSoOrDoesNot) {
+  int stopped = 0;
+  int went_on = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Start(seed);
+    SimRandom& random = cluster_->world().random();
+    const JobId job = Submit();
+    cluster_->world().RunFor(absl::Milliseconds(random.Between(300, 1500)));
+    const SavepointRequest request =
+        Request(job, random.Chance(0.3) ? Then::kDrainAndStop : Then::kStop);
+    ASSERT_TRUE(cluster_->TriggerSavepoint(request).ok());
+    cluster_->world().RunFor(absl::Microseconds(random.Between(0, 2'500)));
+    const std::vector<std::string> workers = cluster_->Workers();
+    if (!workers.empty()) cluster_->KillWorker(workers[random.Below(workers.size())]);
+    const auto over = cluster_->TakeSavepoint(request);
+    ASSERT_TRUE(over.ok()) << over.status();
+    ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1))) << Log();
+    const uint32_t attempt = cluster_->Status(job)->attempt();
+    if (over->state() == proto::SavepointProgress::COMPLETED) {
+      ++stopped;
+      EXPECT_EQ(attempt, 1u) << "it ran again\n" << Log();
+      EXPECT_TRUE(Exists(over->directory() + "/_metadata"));
+      cluster_->world().RunFor(absl::Seconds(10));
+      EXPECT_EQ(State(job), proto::FINISHED);
+    } else {
+      ++went_on;
+      EXPECT_EQ(attempt, 2u) << over->failure().message();
+      for (const std::string& line : Expected(4000)) EXPECT_TRUE(Output().contains(line)) << line;
+    }
+    if (HasFailure()) FAIL() << Log();
+  }
+  EXPECT_GT(stopped, 5);
+  EXPECT_GT(went_on, 5) << stopped;
+}
+
+}  // namespace
+}  // namespace weir::sim
