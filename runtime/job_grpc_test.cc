@@ -1,4 +1,5 @@
 // Jobs spread over workers with threads of their own and gRPC between them.
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -63,9 +64,10 @@ class GrpcCluster {
   void Cancel() {
     for (const auto& worker : workers_) OnControl(*worker, [&] { worker->runtime->Cancel(); });
   }
-  void WaitForEnd() {
+  // False: some task has not ended within a minute.
+  bool WaitForEnd() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] {
+    return changed_.wait_for(lock, std::chrono::minutes(1), [this] {
       for (const auto& worker : workers_) {
         if (!worker->ended) return false;
       }
@@ -130,7 +132,7 @@ TEST(JobOverGrpc, GivesTheSumsOfAPlainFold) {
   job.Connect(sum, job.Sink("out", 1, results), Partitioning::kRebalance);
   GrpcCluster cluster(2);
   cluster.Start(job.definition);
-  cluster.WaitForEnd();
+  ASSERT_TRUE(cluster.WaitForEnd());
   cluster.ExpectAll(proto::TASK_FINISHED);
   std::map<int64_t, int64_t> expected;
   for (int64_t i = 0; i < sequence.count; ++i) expected[i % sequence.keys] += i;
@@ -149,7 +151,7 @@ TEST(JobOverGrpc, CanBeCancelledOrDestroyedInFullFlight) {
     cluster.Start(job.definition);
     if (i % 2 == 0) {
       cluster.Cancel();
-      cluster.WaitForEnd();
+      ASSERT_TRUE(cluster.WaitForEnd());
       cluster.ExpectAll(proto::TASK_CANCELED);
     }
   }

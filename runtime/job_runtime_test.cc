@@ -1,5 +1,6 @@
 #include "runtime/job_runtime.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <stdexcept>
 
@@ -645,9 +646,15 @@ class ThreadedJob {
       runtime_->Start();
     });
   }
-  void WaitForEnd() {
+  // False: some task has not ended within a minute.
+  bool WaitForEnd() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return ended_; });
+    return changed_.wait_for(lock, std::chrono::minutes(1), [this] { return ended_; });
+  }
+  void ExpectAll(proto::TaskState state) {
+    for (const auto& task : runtime_->Report()) {
+      EXPECT_EQ(task.state(), state) << task.failure().message();
+    }
   }
   void OnControl(const std::function<void()>& call) {
     std::unique_lock lock(mutex_);
@@ -699,10 +706,8 @@ TEST(JobRuntimeThreads, GiveTheSameResultAsOne) {
     RuntimeOptions options;
     options.task_threads = threads;
     run.Start(job.definition, options);
-    run.WaitForEnd();
-    for (const auto& task : run.runtime().Report()) {
-      EXPECT_EQ(task.state(), proto::TASK_FINISHED) << task.failure().message();
-    }
+    ASSERT_TRUE(run.WaitForEnd());
+    run.ExpectAll(proto::TASK_FINISHED);
     EXPECT_EQ(results.SumByKey(), ExpectedSums(sequence));
   }
 }
@@ -722,7 +727,9 @@ TEST(JobRuntimeThreads, CanBeCancelledInFullFlight) {
     run.OnControl([&run, i] {
       if (i % 2 == 0) run.runtime().Cancel();
     });
-    if (i % 2 == 0) run.WaitForEnd();
+    if (i % 2 != 0) continue;  // destroyed in flight
+    ASSERT_TRUE(run.WaitForEnd());
+    run.ExpectAll(proto::TASK_CANCELED);
   }
 }
 
