@@ -117,7 +117,6 @@ class ChaosTest : public JobManagerFixture, public ::testing::WithParamInterface
 
   void RestartJobManager() {
     KillJobManager();
-    states_.clear();
     ++job_manager_restarts_;
     StartJobManager();
   }

@@ -12,8 +12,9 @@
 #include "jobmanager/dispatch/plugin_server.h"
 #include "jobmanager/dispatch/submissions.h"
 #include "jobmanager/ha/cluster_id.h"
-#include "jobmanager/ha/leader_epoch.h"
+#include "jobmanager/ha/folder_store.h"
 #include "proto/control.pb.h"
+#include "proto/job_record.pb.h"
 #include "transport/rpc/typed_call.h"
 
 namespace weir {
@@ -22,12 +23,14 @@ using jobmanager::BlobStore;
 using jobmanager::ClusterSnapshot;
 using jobmanager::Dispatcher;
 using jobmanager::DispatcherOptions;
+using jobmanager::FolderStore;
 using jobmanager::JobSpec;
 using jobmanager::PluginServer;
+using jobmanager::StoredJob;
 using jobmanager::Submissions;
 
-// Two executors: `control` owns the dispatcher and its jobs, `io` the blobs and the streams that
-// carry them.
+// Three executors: `control` owns the dispatcher and its jobs, `io` the blobs and the streams that
+// carry them, `writer` the store.
 class JobManager::Process {
  public:
   Process(Env& env, JobManagerOptions options) : env_(env), options_(std::move(options)) {
@@ -38,19 +41,26 @@ class JobManager::Process {
 
   absl::Status Start(const std::string& address) {
     WEIR_CHECK(control_ == nullptr);
-    absl::StatusOr<uint64_t> epoch =
-        jobmanager::TakeLeaderEpoch(env_.files(), options_.data_directory);
+    store_ = std::make_unique<FolderStore>(env_.files(), options_.data_directory);
+    const absl::StatusOr<uint64_t> epoch = store_->Campaign();
     if (!epoch.ok()) {
       return absl::Status(epoch.status().code(), StrCat("the job manager's data folder: ",
                                                         ToStd(epoch.status().message())));
     }
     epoch_ = *epoch;
     WEIR_ASSIGN_OR_RETURN(cluster_id_, jobmanager::TakeClusterId(env_, options_.data_directory));
+    WEIR_ASSIGN_OR_RETURN(std::vector<StoredJob> jobs, store_->ReadJobs());
     blobs_ =
         std::make_unique<BlobStore>(env_, options_.data_directory, options_.max_idle_plugin_bytes);
+    // Before the idle ones are trimmed.
+    for (const StoredJob& job : jobs) {
+      const bool clean = job.status.ok() && job.record->clean();
+      if (job.submitted != nullptr && !clean) blobs_->Pin(job.submitted->plugin_sha256());
+    }
     WEIR_RETURN_IF_ERROR(blobs_->Open());
     control_ = env_.NewExecutor("jobmanager");
     io_ = env_.NewExecutor("jobmanager-io");
+    writer_ = env_.NewExecutor("jobmanager-jobs");
     MakeDispatcher();
     MakeStreams();
     absl::StatusOr<std::unique_ptr<Listener>> listener = env_.network().Listen(address, Methods());
@@ -60,7 +70,8 @@ class JobManager::Process {
     }
     listener_ = *std::move(listener);
     address_ = listener_->address();
-    control_->Post([this] { dispatcher_->Start(AdvertisedAddress()); });
+    control_->Post(
+        [this, jobs = std::move(jobs)] { dispatcher_->Start(AdvertisedAddress(), jobs); });
     options_.log("info", StrCat("job manager listens at ", address_, ", leader epoch ", epoch_));
     return absl::OkStatus();
   }
@@ -70,6 +81,7 @@ class JobManager::Process {
     listener_ = nullptr;
     if (control_ != nullptr) control_->Shutdown();
     if (io_ != nullptr) io_->Shutdown();
+    if (writer_ != nullptr) writer_->Shutdown();
     submissions_ = nullptr;
     plugin_server_ = nullptr;
     dispatcher_ = nullptr;
@@ -101,7 +113,9 @@ class JobManager::Process {
     dispatcher.release_plugin = [this](const std::string& sha256) {
       io_->Post([this, sha256] { blobs_->Unpin(sha256); });
     };
-    dispatcher_ = std::make_unique<Dispatcher>(env_, *control_, epoch_, std::move(dispatcher));
+    dispatcher.superseded = options_.superseded;
+    dispatcher_ = std::make_unique<Dispatcher>(env_, *control_, *writer_, *store_, epoch_,
+                                               std::move(dispatcher));
   }
 
   void MakeStreams() {
@@ -109,7 +123,7 @@ class JobManager::Process {
         *io_, *blobs_,
         [this](JobSpec spec, Submissions::Done done) {
           control_->Post([this, spec = std::move(spec), done = std::move(done)]() mutable {
-            done(dispatcher_->Accept(std::move(spec)));
+            dispatcher_->Accept(std::move(spec), std::move(done));
           });
         },
         options_.submission_idle_timeout);
@@ -137,7 +151,6 @@ class JobManager::Process {
   ServerMethods Methods() {
     ServerMethods methods;
     Add(methods, "JobStatus", &Dispatcher::JobStatus);
-    Add(methods, "CancelJob", &Dispatcher::CancelJob);
     Add(methods, "TriggerSavepoint", &Dispatcher::TriggerSavepoint);
     Add(methods, "SavepointStatus", &Dispatcher::SavepointStatus);
     Add(methods, "RegisterTaskManager", &Dispatcher::RegisterTaskManager);
@@ -156,6 +169,12 @@ class JobManager::Process {
         [this](const proto::ClusterInfoRequest&,
                TypedResponder<proto::ClusterInfoResponse> respond) {
           respond(dispatcher_->ClusterInfo());
+        }));
+    methods.unary.push_back(TypedUnary<proto::CancelJobRequest, proto::CancelJobResponse>(
+        "/weir.JobManager/CancelJob", control_.get(),
+        [this](const proto::CancelJobRequest& request,
+               TypedResponder<proto::CancelJobResponse> respond) {
+          dispatcher_->CancelJob(request, std::move(respond));
         }));
     methods.unary.push_back(TypedUnary<proto::JobLogsRequest, proto::JobLogsResponse>(
         "/weir.JobManager/JobLogs", control_.get(),
@@ -182,6 +201,8 @@ class JobManager::Process {
   // Destroyed from the last to the first: what runs on an executor goes before it.
   std::unique_ptr<Executor> control_;
   std::unique_ptr<Executor> io_;
+  std::unique_ptr<FolderStore> store_;
+  std::unique_ptr<Executor> writer_;
   std::unique_ptr<BlobStore> blobs_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<Submissions> submissions_;

@@ -15,7 +15,7 @@
 namespace weir {
 
 struct JobManagerOptions {
-  // Holds plugins and the leader epoch. No other job manager may use it at the same time.
+  // Holds plugins, jobs and the leader epoch. No other job manager may use it at the same time.
   std::string data_directory = "jobmanager-data";
   jobmanager::ScheduleOptions schedule;
   // Of the cluster: what holds for a job that says nothing else.
@@ -31,6 +31,9 @@ struct JobManagerOptions {
   // The host by which task managers and workers reach it, if that is not the one that it listens
   // on: without a port.
   std::string advertised_host;
+  // Another job manager has taken over: this one does nothing any more and may be stopped. Called
+  // on one of its executors, once. May be null.
+  std::function<void(const absl::Status& why)> superseded;
   // Makes snapshots for the REST server.
   bool publish_snapshots = false;
   // Level ("info", "warning", "error") and a line. Called from any thread. Null: nothing is logged.

@@ -1,6 +1,7 @@
 // The job manager's binary: one process of the control plane. Never loads a job.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,11 +10,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -79,9 +83,10 @@ class DataFolder {
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return SystemError(lock);
       return absl::AlreadyExistsError(
-          StrCat("another job manager works in ", path,
+          StrCat("another job manager works in ", path, Holder(fd),
                  ": stop it, or set weir.data.dir (and jobmanager.rpc.port) to another one"));
     }
+    WEIR_RETURN_IF_ERROR(WriteHolder(fd, lock));
     // Not before it is known to be ours.
     folder->temporary_ = chosen && settings.Get(options::kJobManagerPort) == 0;
     return folder;
@@ -97,6 +102,25 @@ class DataFolder {
   const std::string& path() const { return path_; }
 
  private:
+  // " (process 7 on host 'a')", as the holder of the lock has written it.
+  static std::string Holder(int fd) {
+    std::string text(256, '\0');
+    const ssize_t size = pread(fd, text.data(), text.size(), 0);
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    text.resize(std::min(text.find('\n'), text.size()));
+    return text.empty() ? text : StrCat(" (", absl::Utf8SafeCEscape(text), ")");
+  }
+  static absl::Status WriteHolder(int fd, const std::string& lock) {
+    char host[HOST_NAME_MAX + 1] = {};
+    if (gethostname(host, sizeof(host) - 1) != 0) return SystemError("gethostname");
+    const std::string text = StrCat("process ", getpid(), " on host '", host, "'\n");
+    if (ftruncate(fd, 0) != 0 ||
+        pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+      return SystemError(lock);
+    }
+    return absl::OkStatus();
+  }
+
   DataFolder(Env& env, std::string path, int fd) : env_(env), path_(std::move(path)), fd_(fd) {}
 
   Env& env_;
@@ -123,6 +147,7 @@ JobManagerOptions OptionsOf(const Settings& settings, const std::string& data,
   job_manager.schedule.heartbeat_interval = settings.Get(options::kHeartbeatInterval);
   job_manager.schedule.heartbeat_timeout = settings.Get(options::kHeartbeatTimeout);
   job_manager.schedule.slot_request_timeout = settings.Get(options::kSlotRequestTimeout);
+  job_manager.schedule.takeover_timeout = settings.Get(options::kTakeoverTimeout);
   job_manager.settings = settings;
   job_manager.publish_snapshots = true;
   job_manager.log = [logger](std::string_view level, std::string_view text) {
@@ -151,6 +176,11 @@ absl::Status Run(const Command& command, const Settings& settings, const sigset_
   const std::string host = settings.Get(options::kJobManagerAddress);
   JobManagerOptions job_manager_options = OptionsOf(settings, data->path(), logger);
   job_manager_options.advertised_host = host;
+  std::atomic<bool> superseded = false;
+  job_manager_options.superseded = [&superseded](const absl::Status&) {
+    superseded = true;
+    kill(getpid(), SIGTERM);
+  };
   JobManager job_manager(*env, std::move(job_manager_options));
   WEIR_RETURN_IF_ERROR(
       job_manager.Start(Address(bind_host, settings.Get(options::kJobManagerPort))));
@@ -170,6 +200,10 @@ absl::Status Run(const Command& command, const Settings& settings, const sigset_
   // The next one ends the process at once.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   logger.Info("job manager stops", {{"signal", signal}});
+  if (superseded) {
+    return absl::AbortedError(
+        StrCat("another job manager has taken ", data->path(), " over; this one leads no more"));
+  }
   return absl::OkStatus();
 }
 

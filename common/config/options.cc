@@ -21,6 +21,7 @@ const std::vector<AnyOption>& KnownOptions() {
       &options::kJobManagerBindHost,
       &options::kJobManagerAddress,
       &options::kJobManagerPort,
+      &options::kTakeoverTimeout,
       &options::kLogFile,
       &options::kLogFormat,
       &options::kLogLevel,

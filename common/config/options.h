@@ -73,6 +73,10 @@ inline constexpr StringOption kJobManagerAddress{
 inline constexpr IntOption kJobManagerPort{
     "jobmanager.rpc.port", 6123, 0, 65535,
     "Port of the job manager for task managers and jobctl; 0 takes a free one."};
+inline constexpr DurationOption kTakeoverTimeout{
+    "jobmanager.takeover-timeout", absl::Seconds(10), absl::Milliseconds(100), absl::Hours(24),
+    "How long a job manager that was started again waits for the workers of a job before it starts "
+    "the job anew."};
 inline constexpr StringOption kJobManagerBindHost{"jobmanager.bind-host", "127.0.0.1", "",
                                                   "Interface on which the job manager listens."};
 inline constexpr StringOption kRestAddress{"rest.address", "127.0.0.1", "",
@@ -97,8 +101,9 @@ inline constexpr StringOption kTaskManagerResourceId{
     "taskmanager.resource-id", "", "",
     "Name of the task manager, unique in its cluster; empty draws one."};
 inline constexpr DurationOption kWorkerOrphanTimeout{
-    "taskmanager.worker.orphan-timeout", absl::Seconds(10), absl::Milliseconds(100),
-    absl::Hours(24), "How long a worker goes on after its job manager was last heard of."};
+    "taskmanager.worker.orphan-timeout", absl::Minutes(1), absl::Milliseconds(100), absl::Hours(24),
+    "How long a worker goes on after its job manager was last heard of: for as long that may be "
+    "away."};
 inline constexpr MemoryOption kWorkerOutput{"taskmanager.system-out.max-size", 100 << 20, 4 << 20,
                                             int64_t{1} << 50,
                                             "How much of what a worker writes to its standard "

@@ -61,6 +61,12 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   Sweep(attempt);
 }
 
+void CheckpointCoordinator::SetStopped() {
+  WEIR_CHECK(attempt_live_);
+  stopped_ = true;
+  told_ = completed_.newest_id();
+}
+
 void CheckpointCoordinator::OnRunning() {
   WEIR_CHECK(attempt_live_);
   running_ = true;

@@ -98,6 +98,9 @@ class CheckpointCoordinator {
   // checkpoint that it starts from or 0. Only when settled. Nothing of earlier attempts counts any
   // more, and what they left in the store goes.
   void BeginAttempt(uint32_t attempt, TaskPlacement placement, uint64_t restored);
+  // After BeginAttempt: a job manager before this one completed the newest of the checkpoints, a
+  // savepoint that stops the job, in this attempt.
+  void SetStopped();
   // The job is RUNNING: checkpoints are taken from now on.
   void OnRunning();
   // The job is not RUNNING any more, and its tasks end. What is not being written is aborted.

@@ -8,8 +8,10 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/version.h"
+#include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
+#include "proto/job_record.pb.h"
 
 namespace weir::jobmanager {
 namespace {
@@ -30,6 +32,12 @@ absl::StatusOr<Id> IdFromBytes(const std::string& bytes, std::string_view what) 
   return Id(id);
 }
 
+// A setting of the cluster that holds for jobs.
+bool IsOfJobs(std::string_view key) {
+  return key.starts_with("execution.") || key.starts_with("pipeline.") ||
+         key.starts_with("restart-strategy.");
+}
+
 template <class Response>
 void FillHeartbeatSettings(const ScheduleOptions& options, Response& response) {
   response.set_heartbeat_interval_ms(
@@ -40,63 +48,156 @@ void FillHeartbeatSettings(const ScheduleOptions& options, Response& response) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(Env& env, Executor& executor, uint64_t leader_epoch,
-                       DispatcherOptions options)
+Dispatcher::Dispatcher(Env& env, Executor& executor, Executor& writer, CoordinationStore& store,
+                       uint64_t leader_epoch, DispatcherOptions options)
     : env_(env),
       executor_(executor),
       leader_epoch_(leader_epoch),
       options_(std::move(options)),
-      task_managers_(env) {
+      task_managers_(env),
+      records_(executor, writer, store, options_.log, [this](const absl::Status& why) {
+        ready_ = false;
+        superseded_ = true;
+        if (options_.superseded) options_.superseded(why);
+      }) {
   WEIR_CHECK(options_.log != nullptr);
 }
 
 Dispatcher::~Dispatcher() { lifetime_.End(); }
 
-void Dispatcher::Start(std::string address) {
+void Dispatcher::Start(std::string address, const std::vector<StoredJob>& jobs) {
   address_ = std::move(address);
   ready_ = true;
+  std::vector<const StoredJob*> ordered;
+  for (const StoredJob& job : jobs) ordered.push_back(&job);
+  const auto submitted = [](const StoredJob* job) {
+    return job->submitted == nullptr ? 0 : job->submitted->submitted_unix_micros();
+  };
+  std::stable_sort(ordered.begin(), ordered.end(), [&](const StoredJob* a, const StoredJob* b) {
+    return submitted(a) < submitted(b);
+  });
+  for (const StoredJob* job : ordered) TakeUp(*job);
   started_unix_micros_ = absl::ToUnixMicros(env_.clock().Now());
   next_tick_nanos_ = env_.clock().MonotonicNanos();
   Tick();
 }
 
 absl::Status Dispatcher::CheckReady() const {
-  return ready_ ? absl::OkStatus() : absl::UnavailableError("the job manager is starting");
+  if (ready_) return absl::OkStatus();
+  return absl::UnavailableError(superseded_ ? "this job manager leads no more"
+                                            : "the job manager is starting");
+}
+
+void Dispatcher::WriteRecord(const JobId& id, std::shared_ptr<const proto::JobRecord> record,
+                             Closure durable) {
+  records_.Write(id, std::move(record), std::move(durable));
+}
+
+void Dispatcher::ConfirmLeadership(Closure leads) { records_.ConfirmLeadership(std::move(leads)); }
+
+void Dispatcher::OnHigherEpoch(uint64_t epoch) {
+  records_.Supersede(absl::AbortedError(
+      StrCat("a task manager or worker knows of a job manager with leader epoch ", epoch,
+             ", which is newer than ", leader_epoch_)));
 }
 
 void Dispatcher::Log(std::string_view level, std::string_view text) { options_.log(level, text); }
 
 // ---- Jobs and clients ----
 
-absl::StatusOr<JobId> Dispatcher::Accept(JobSpec spec) {
-  WEIR_RETURN_IF_ERROR(CheckReady());
-  const auto active = std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
-    return !IsTerminal(entry->job->state());
-  });
-  if (static_cast<size_t>(active) >= options_.max_jobs) {
-    return absl::ResourceExhaustedError(
-        StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one"));
+void Dispatcher::Accept(JobSpec spec, std::function<void(absl::StatusOr<JobId>)> done) {
+  if (absl::Status ready = CheckReady(); !ready.ok()) return done(ready);
+  const auto active =
+      static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
+        return !IsTerminal(entry->job->state());
+      }));
+  if (active + being_added_ >= options_.max_jobs) {
+    return done(absl::ResourceExhaustedError(
+        StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one")));
   }
-  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(options_.settings, spec.settings, *spec.graph));
+  auto policies = JobPolicies::Make(options_.settings, spec.settings, *spec.graph);
+  if (!policies.ok()) return done(policies.status());
+  spec.policies = *std::move(policies);
+  for (const auto& [key, value] : options_.settings.SetValues()) {
+    if (IsOfJobs(key)) spec.cluster_settings.emplace(key, value);
+  }
   do {
     spec.id = JobId(env_.random().Next(), env_.random().Next());
-  } while (spec.id.IsZero() || by_id_.contains(spec.id));
-  const JobId id = spec.id;
+  } while (spec.id.IsZero() || by_id_.contains(spec.id) || unreadable_.contains(spec.id));
   spec.submitted_unix_micros = absl::ToUnixMicros(env_.clock().Now());
-  Log("info", StrCat("audit: job ", id.ToString(), " '", spec.name, "' submitted, plugin ",
-                     spec.plugin_sha256, ", ", spec.graph->vertices_size(), " vertices"));
-  auto entry = std::make_unique<Entry>();
-  by_id_[id] = entry.get();
-  entry->job = std::make_unique<Job>(*this, std::move(spec));
-  entries_.push_back(std::move(entry));
+  ++being_added_;
+  const JobId id = spec.id;
+  auto submitted = ToSubmittedJob(spec);
+  auto record = Job::InitialRecord(spec);
+  records_.Add(
+      id, std::move(submitted), std::move(record),
+      [this, spec = std::move(spec), done = std::move(done)](const absl::Status& added) mutable {
+        --being_added_;
+        if (!added.ok()) return done(added);
+        const JobId of = spec.id;
+        Log("info", StrCat("audit: job ", of.ToString(), " '", spec.name, "' submitted, plugin ",
+                           spec.plugin_sha256, ", ", spec.graph->vertices_size(), " vertices"));
+        auto entry = std::make_unique<Entry>();
+        by_id_[of] = entry.get();
+        entry->job = std::make_unique<Job>(*this, std::move(spec));
+        entries_.push_back(std::move(entry));
+        changed_ = true;
+        ScheduleWaiting();
+        done(of);
+      });
+}
+
+void Dispatcher::TakeUp(const StoredJob& stored) {
   changed_ = true;
-  ScheduleWaiting();
-  return id;
+  absl::Status status = stored.status;
+  absl::StatusOr<JobSpec> spec;
+  if (status.ok()) {
+    spec = ToJobSpec(stored.id, *stored.submitted);
+    status = spec.status();
+  }
+  if (status.ok()) {
+    uint32_t slots = 0;
+    for (const auto& worker : stored.record->workers()) slots += worker.slots();
+    if (slots != 0 && slots < ExecutionGraph(spec->graph).slots_needed()) {
+      status = absl::DataLossError("its record has fewer slots than its graph needs");
+    }
+  }
+  if (!status.ok()) {
+    const std::string name = stored.submitted != nullptr ? stored.submitted->name()
+                             : stored.record != nullptr  ? stored.record->name()
+                                                         : "unreadable";
+    Log("error", StrCat("job ", stored.id.ToString(), " '", name,
+                        "' cannot be taken up and is left as it is: ", ToStd(status.message())));
+    unreadable_[stored.id] = {name, status};
+    return;
+  }
+  auto entry = std::make_unique<Entry>();
+  Entry* const added = entry.get();
+  by_id_[stored.id] = added;
+  entries_.push_back(std::move(entry));
+  added->plugin_released = stored.record->clean();
+  added->job = std::make_unique<Job>(*this, *std::move(spec), *stored.record);
+  if (IsTerminal(added->job->state())) TidyLater();
+  Log("info", StrCat("job ", stored.id.ToString(), " '", added->job->spec().name,
+                     "' is known from ", "leader epoch ", stored.record->leader_epoch(), ": ",
+                     Name(added->job->state()), ", attempt ", added->job->attempt()));
+}
+
+void Dispatcher::FillUnreadable(const JobId& id, const Unreadable& job,
+                                proto::JobSummary& summary) const {
+  summary.set_job_id(BytesOf(id));
+  summary.set_name(job.name);
+  summary.set_state(proto::FAILED);
 }
 
 absl::StatusOr<Job*> Dispatcher::FindJob(const std::string& id_bytes) const {
   WEIR_RETURN_IF_ERROR(CheckReady());
   WEIR_ASSIGN_OR_RETURN(const JobId id, IdFromBytes<JobId>(id_bytes, "a job's id"));
+  if (auto unreadable = unreadable_.find(id); unreadable != unreadable_.end()) {
+    return absl::FailedPreconditionError(
+        StrCat("job ", id.ToString(), " could not be taken up when the job manager was started: ",
+               ToStd(unreadable->second.why.message())));
+  }
   auto entry = by_id_.find(id);
   if (entry == by_id_.end()) {
     return absl::NotFoundError(
@@ -108,14 +209,21 @@ absl::StatusOr<Job*> Dispatcher::FindJob(const std::string& id_bytes) const {
 absl::StatusOr<proto::ListJobsResponse> Dispatcher::ListJobs() {
   WEIR_RETURN_IF_ERROR(CheckReady());
   proto::ListJobsResponse response;
+  for (const auto& [id, job] : unreadable_) FillUnreadable(id, job, *response.add_jobs());
   for (const auto& entry : entries_) entry->job->FillSummary(*response.add_jobs());
   return response;
 }
 
 absl::StatusOr<proto::JobStatusResponse> Dispatcher::JobStatus(
     const proto::JobStatusRequest& request) {
-  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
   proto::JobStatusResponse response;
+  const absl::StatusOr<JobId> id = IdFromBytes<JobId>(request.job_id(), "a job's id");
+  if (auto job = id.ok() ? unreadable_.find(*id) : unreadable_.end(); job != unreadable_.end()) {
+    FillUnreadable(*id, job->second, *response.mutable_summary());
+    *response.mutable_failure() = MakeFailure(job->second.why, {}, 0);
+    return response;
+  }
+  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
   job->FillStatus(true, response);
   *response.mutable_graph() = *job->spec().graph;
   if (response.ByteSizeLong() <= kMaxControlMessageBytes) return response;
@@ -125,18 +233,24 @@ absl::StatusOr<proto::JobStatusResponse> Dispatcher::JobStatus(
   return response;
 }
 
-absl::StatusOr<proto::CancelJobResponse> Dispatcher::CancelJob(
-    const proto::CancelJobRequest& request) {
-  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
-  absl::StatusOr<proto::JobState> state = job->Cancel();
+void Dispatcher::CancelJob(const proto::CancelJobRequest& request,
+                           TypedResponder<proto::CancelJobResponse> respond) {
+  absl::StatusOr<Job*> job = FindJob(request.job_id());
+  if (!job.ok()) return respond(job.status());
+  const auto answer =
+      std::make_shared<TypedResponder<proto::CancelJobResponse>>(std::move(respond));
+  const JobId id = (*job)->spec().id;
+  absl::StatusOr<proto::JobState> state = (*job)->Cancel([this, id, answer] {
+    auto entry = by_id_.find(id);
+    if (entry == by_id_.end()) return (*answer)(absl::NotFoundError("the job has been forgotten"));
+    proto::CancelJobResponse response;
+    response.set_state(entry->second->job->state());
+    (*answer)(std::move(response));
+  });
   Log("info",
-      StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name,
-             "' cancel asked for: ",
+      StrCat("audit: job ", id.ToString(), " '", (*job)->spec().name, "' cancel asked for: ",
              state.ok() ? std::string(Name(*state)) : std::string(state.status().message())));
-  if (!state.ok()) return state.status();
-  proto::CancelJobResponse response;
-  response.set_state(*state);
-  return response;
+  if (!state.ok()) (*answer)(state.status());
 }
 
 absl::StatusOr<proto::TriggerSavepointResponse> Dispatcher::TriggerSavepoint(
@@ -201,6 +315,9 @@ absl::StatusOr<proto::RegisterTaskManagerResponse> Dispatcher::RegisterTaskManag
                      known ? " again" : "", " with ", record.slots,
                      record.slots == 1 ? " slot" : " slots"));
   changed_ = true;
+  // The slots of its workers are taken before others are given any.
+  const std::string address = record.address;
+  for (const auto& entry : entries_) entry->job->OnTaskManagerRegistered(id, address);
   ScheduleWaiting();
   proto::RegisterTaskManagerResponse response;
   response.set_leader_epoch(leader_epoch_);
@@ -213,10 +330,14 @@ absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeart
   WEIR_RETURN_IF_ERROR(CheckReady());
   WEIR_ASSIGN_OR_RETURN(const TaskManagerId id,
                         IdFromBytes<TaskManagerId>(request.id(), "a task manager's id"));
+  if (request.leader_epoch() > leader_epoch_) {
+    OnHigherEpoch(request.leader_epoch());
+    return CheckReady();
+  }
   if (request.leader_epoch() != leader_epoch_) {
-    return absl::FailedPreconditionError(StrCat("leader epoch ", request.leader_epoch(),
-                                                " is not the current one, ", leader_epoch_,
-                                                ": register again"));
+    return absl::AbortedError(StrCat("leader epoch ", request.leader_epoch(),
+                                     " is not the current one, ", leader_epoch_,
+                                     ": register again"));
   }
   if (task_managers_.Find(id) == nullptr) {
     return absl::NotFoundError("this task manager is not registered (any more): register again");
@@ -227,6 +348,8 @@ absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeart
   std::map<Job*, std::set<uint32_t>> running;
   for (const proto::RunningWorker& worker : request.workers()) {
     absl::StatusOr<Job*> job = FindJob(worker.job_id());
+    // What cannot be read is nothing to act on.
+    if (job.status().code() == absl::StatusCode::kFailedPrecondition) continue;
     if (job.ok() && worker.attempt() == (*job)->attempt()) running[*job].insert(worker.index());
     if (!job.ok() || !(*job)->Wants(id, worker.attempt(), worker.index())) {
       *response.add_stop() = worker;
@@ -250,6 +373,11 @@ void Dispatcher::LoseTaskManager(TaskManagerId id, const absl::Status& reason) {
 std::shared_ptr<RemotePeer> Dispatcher::Agent(const TaskManagerId& id) {
   const TaskManagerRecord* record = task_managers_.Find(id);
   return record == nullptr ? nullptr : record->agent;
+}
+
+std::string Dispatcher::TaskManagerAddress(const TaskManagerId& id) {
+  const TaskManagerRecord* record = task_managers_.Find(id);
+  return record == nullptr ? std::string() : record->address;
 }
 
 std::string Dispatcher::TaskManagerName(const TaskManagerId& id) {
@@ -327,6 +455,7 @@ void Dispatcher::Tidy() {
   std::vector<const Job*> settled;
   for (const auto& entry : entries_) {
     if (!entry->job->settled()) continue;
+    entry->job->MarkClean();
     settled.push_back(entry->job.get());
     if (entry->plugin_released) continue;
     entry->plugin_released = true;
@@ -339,6 +468,7 @@ void Dispatcher::Tidy() {
   settled.resize(settled.size() - options_.max_ended_jobs);
   for (const Job* job : settled) {
     by_id_.erase(job->spec().id);
+    records_.Remove(job->spec().id);
     std::erase_if(entries_, [job](const auto& entry) { return entry->job.get() == job; });
   }
   changed_ = true;

@@ -13,6 +13,7 @@
 #include "common/base/lifetime.h"
 #include "common/config/settings.h"
 #include "common/env/env.h"
+#include "jobmanager/dispatch/job_records.h"
 #include "jobmanager/dispatch/snapshot.h"
 #include "jobmanager/dispatch/task_managers.h"
 #include "jobmanager/schedule/job.h"
@@ -22,6 +23,7 @@ namespace weir::proto {
 class AcknowledgeCheckpointRequest;
 class AcknowledgeCheckpointResponse;
 class CancelJobRequest;
+class JobSummary;
 class CancelJobResponse;
 class ClusterInfoResponse;
 class JobLogsRequest;
@@ -62,6 +64,8 @@ struct DispatcherOptions {
   std::function<void(std::shared_ptr<const ClusterSnapshot>)> publish;
   // A job of that plugin has ended and its pin is to be taken back. May be null.
   std::function<void(const std::string& plugin_sha256)> release_plugin;
+  // Another job manager has taken over; this one answers kUnavailable from now on. May be null.
+  std::function<void(const absl::Status& why)> superseded;
 };
 
 // The jobs and task managers of a cluster: answers clients, task managers and workers, and tells
@@ -74,20 +78,25 @@ struct DispatcherOptions {
 // Everything happens on one executor; destroyed when nothing runs on it any more.
 class Dispatcher final : public JobSurroundings {
  public:
-  Dispatcher(Env& env, Executor& executor, uint64_t leader_epoch, DispatcherOptions options);
+  // `store`, and `writer` on which it is called, outlive it.
+  Dispatcher(Env& env, Executor& executor, Executor& writer, CoordinationStore& store,
+             uint64_t leader_epoch, DispatcherOptions options);
   ~Dispatcher() override;
 
-  // Begins to watch and to take task managers; before it, requests are answered with kUnavailable.
-  // `address` is where workers reach this job manager.
-  void Start(std::string address);
+  // Takes up the jobs that leaders before left (each not clean one's plugin is pinned), begins to
+  // watch and to take task managers; before it, requests are answered with kUnavailable. `address`
+  // is where workers reach this job manager.
+  void Start(std::string address, const std::vector<StoredJob>& jobs);
 
-  // `spec` without an id and policies. Its plugin is pinned. kInvalidArgument: its settings do not
-  // go together with those of the cluster.
-  absl::StatusOr<JobId> Accept(JobSpec spec);
+  // `spec` without an id and policies. Its plugin is pinned. `done` is called once the job is
+  // durable. kInvalidArgument: its settings do not go together with those of the cluster.
+  void Accept(JobSpec spec, std::function<void(absl::StatusOr<JobId>)> done);
 
   absl::StatusOr<proto::ListJobsResponse> ListJobs();
   absl::StatusOr<proto::JobStatusResponse> JobStatus(const proto::JobStatusRequest& request);
-  absl::StatusOr<proto::CancelJobResponse> CancelJob(const proto::CancelJobRequest& request);
+  // Answers when it is durable that the job is to be cancelled.
+  void CancelJob(const proto::CancelJobRequest& request,
+                 TypedResponder<proto::CancelJobResponse> respond);
   absl::StatusOr<proto::TriggerSavepointResponse> TriggerSavepoint(
       const proto::TriggerSavepointRequest& request);
   absl::StatusOr<proto::SavepointStatusResponse> SavepointStatus(
@@ -119,6 +128,11 @@ class Dispatcher final : public JobSurroundings {
   const std::string& address() const override { return address_; }
   std::shared_ptr<RemotePeer> Agent(const TaskManagerId& id) override;
   std::string TaskManagerName(const TaskManagerId& id) override;
+  std::string TaskManagerAddress(const TaskManagerId& id) override;
+  void WriteRecord(const JobId& id, std::shared_ptr<const proto::JobRecord> record,
+                   Closure durable) override;
+  void ConfirmLeadership(Closure leads) override;
+  void OnHigherEpoch(uint64_t epoch) override;
   void OnJobChanged(const JobId& id) override;
   void OnSlotsFreed() override;
   void Log(std::string_view level, std::string_view text) override;
@@ -130,8 +144,15 @@ class Dispatcher final : public JobSurroundings {
     std::shared_ptr<const JobSnapshot> snapshot;
     bool plugin_released = false;
   };
+  // A job that is there but cannot be read.
+  struct Unreadable {
+    std::string name;
+    absl::Status why;
+  };
 
   absl::Status CheckReady() const;
+  void TakeUp(const StoredJob& stored);
+  void FillUnreadable(const JobId& id, const Unreadable& job, proto::JobSummary& summary) const;
   absl::StatusOr<Job*> FindJob(const std::string& id_bytes) const;
   // The id by value: its record goes with the task manager.
   void LoseTaskManager(TaskManagerId id, const absl::Status& reason);
@@ -150,12 +171,17 @@ class Dispatcher final : public JobSurroundings {
   const DispatcherOptions options_;
   std::string address_;
   bool ready_ = false;
+  bool superseded_ = false;
   int64_t started_unix_micros_ = 0;
   int64_t next_tick_nanos_ = 0;
   TaskManagers task_managers_;
   // In the order of submission.
   std::vector<std::unique_ptr<Entry>> entries_;
   std::map<JobId, Entry*> by_id_;
+  std::map<JobId, Unreadable> unreadable_;
+  // Accepted, and not durable yet.
+  size_t being_added_ = 0;
+  JobRecords records_;
   bool schedule_pending_ = false;
   bool tidy_pending_ = false;
   bool changed_ = true;

@@ -53,6 +53,9 @@ class CoordinationStore {
   virtual absl::Status AddJob(const JobId& id, const proto::SubmittedJob& submitted,
                               const proto::JobRecord& record) = 0;
   virtual absl::Status PutRecord(const JobId& id, const proto::JobRecord& record) = 0;
+  // OK: this store's leader has not been followed by another one so far. For what is not kept here
+  // and cannot be guarded better.
+  virtual absl::Status CheckLeads() = 0;
   // Forgets the job. Succeeds if it is not there.
   virtual absl::Status RemoveJob(const JobId& id) = 0;
 };

@@ -31,6 +31,7 @@ class FolderStore final : public CoordinationStore {
   absl::Status AddJob(const JobId& id, const proto::SubmittedJob& submitted,
                       const proto::JobRecord& record) override;
   absl::Status PutRecord(const JobId& id, const proto::JobRecord& record) override;
+  absl::Status CheckLeads() override;
   absl::Status RemoveJob(const JobId& id) override;
 
  private:
@@ -38,8 +39,6 @@ class FolderStore final : public CoordinationStore {
 
   std::string JobFolder(const JobId& id) const;
   std::string RecordPath(const JobId& id, uint64_t epoch) const;
-  // kAborted if another epoch than this store's was taken since.
-  absl::Status CheckLeads();
   absl::Status Write(const JobId& id, const proto::JobRecord& record);
   // Deletes records of earlier leaders; what cannot be deleted does no harm.
   void DeleteOlderRecords(const JobId& id);

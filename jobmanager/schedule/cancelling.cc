@@ -12,6 +12,7 @@ class Cancelling final : public Phase {
   proto::JobState state() const override { return proto::CANCELLING; }
 
   void Enter() override {
+    core_.RequestCancel();
     core_.graph.Cancel();
     for (WorkerRecord& worker : core_.workers) {
       const WorkerState state = worker.state.get();
@@ -60,7 +61,7 @@ class Cancelling final : public Phase {
         }));
   }
 
-  void End() { core_.GoTo(MakeEnded(core_, proto::CANCELED)); }
+  void End() { core_.GoTo(MakeEnding(core_, proto::CANCELED)); }
 };
 
 }  // namespace

@@ -31,6 +31,7 @@ class Created final : public Phase {
       worker.index = static_cast<uint32_t>(core_.workers.size() - 1);
       worker.task_manager = share.task_manager;
       worker.task_manager_name = core_.surroundings.TaskManagerName(share.task_manager);
+      worker.agent_address = core_.surroundings.TaskManagerAddress(share.task_manager);
       worker.slots = share.slots;
       worker_of_slot.insert(worker_of_slot.end(), share.slots, worker.index);
     }

@@ -25,8 +25,12 @@ class Deploying final : public Phase {
   proto::JobState state() const override { return proto::DEPLOYING; }
 
   void Enter() override {
-    BeginStep(Step::kStartWorkers, core_.surroundings.options().worker_start_timeout);
-    for (const WorkerRecord& worker : core_.workers) StartWorker(worker.index, kFirstRetry);
+    last_errors_.resize(core_.workers.size());
+    // An attempt that is not recorded could be given again.
+    core_.Persist(Bind([this] {
+      BeginStep(Step::kStartWorkers, core_.surroundings.options().worker_start_timeout);
+      for (const WorkerRecord& worker : core_.workers) StartWorker(worker.index, kFirstRetry);
+    }));
   }
 
   void OnWorkerRegistered(WorkerRecord&) override {
@@ -157,13 +161,7 @@ class Deploying final : public Phase {
     deploy_.set_attempt(core_.attempt);
     absl::Status fits = core_.checkpoints->FillDeployment(*core_.spec.graph, deploy_);
     if (!fits.ok()) return core_.Fail(fits, CauseRank::kCause);
-    TaskPlacement placement(static_cast<size_t>(core_.spec.graph->vertices_size()));
-    for (const auto& vertex : plan.vertices()) {
-      placement[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
-    }
-    core_.attempt_open = true;
-    core_.checkpoints->coordinator().BeginAttempt(core_.attempt, std::move(placement),
-                                                  deploy_.restore().checkpoint_id());
+    core_.OpenAttempt(deploy_.restore().checkpoint_id());
     *deploy_.mutable_plan() = std::move(plan);
     for (const WorkerRecord& worker : core_.workers) Deploy(worker.index, kFirstRetry);
   }
@@ -182,7 +180,10 @@ class Deploying final : public Phase {
             return;
           }
           core_.workers[index].state.MoveTo(WorkerState::kDeployed);
-          if (All(WorkerState::kDeployed)) StartAll();
+          if (!All(WorkerState::kDeployed)) return;
+          // From here on the next job manager asks the workers what they have done.
+          core_.record.set_tasks_may_run(true);
+          core_.Persist(Bind([this] { StartAll(); }));
         }));
   }
 

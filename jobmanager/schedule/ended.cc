@@ -11,11 +11,12 @@ class Ended final : public Phase {
   proto::JobState state() const override { return state_; }
 
   void Enter() override {
+    core_.changed_unix_micros = core_.record.ended_unix_micros();
+    if (core_.record.clean()) return;
+    if (core_.cleaning_up) return CleanUp();
     core_.graph.EndAll();
     core_.StopAllWorkers();
-    core_.checkpoints->EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
-                              : state_ == proto::CANCELED ? JobEnd::kCanceled
-                                                          : JobEnd::kFailed);
+    if (!core_.checkpoints_unreadable) EndCheckpoints();
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank) override {
@@ -28,6 +29,33 @@ class Ended final : public Phase {
   }
 
  private:
+  void EndCheckpoints() {
+    core_.checkpoints->EndJob(state_ == proto::FINISHED   ? JobEnd::kFinished
+                              : state_ == proto::CANCELED ? JobEnd::kCanceled
+                                                          : JobEnd::kFailed);
+  }
+
+  // A job manager before this one had got as far as recording the end.
+  void CleanUp() {
+    core_.checkpoints->Load(Bind([this](const absl::Status& status) {
+      if (status.ok()) {
+        EndCheckpoints();
+      } else {
+        core_.checkpoints_unreadable = true;
+        core_.Log("warning",
+                  StrCat("has ended; its checkpoints cannot be read and are left as they "
+                         "are: ",
+                         ToStd(status.message())));
+      }
+      OnCleanedUp();
+    }));
+  }
+
+  void OnCleanedUp() {
+    core_.cleaning_up = false;
+    core_.Changed();
+  }
+
   const proto::JobState state_;
 };
 

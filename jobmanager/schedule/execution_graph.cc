@@ -174,6 +174,12 @@ void ExecutionGraph::EndAll() {
   }
 }
 
+void ExecutionGraph::FinishAll() {
+  Schedule(std::vector<uint32_t>(slots_needed_, 0));
+  Deploy();
+  EndTasksOf(0, proto::TASK_FINISHED);
+}
+
 bool ExecutionGraph::AllTerminalOf(uint32_t worker) const {
   return std::all_of(tasks_.begin(), tasks_.end(), [worker](const Task& task) {
     return task.worker != worker || IsTerminal(task.state.get());

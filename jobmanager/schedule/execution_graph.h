@@ -62,6 +62,8 @@ class ExecutionGraph {
   void EndTasksOf(uint32_t worker, proto::TaskState end);
   // All that are not done become CANCELED: nothing of the job runs any more.
   void EndAll();
+  // Of a job that ended before: all become FINISHED.
+  void FinishAll();
 
   bool AllFinished() const { return Count(proto::TaskState{kFinished}) == tasks(); }
   bool AllTerminalOf(uint32_t worker) const;

@@ -13,6 +13,8 @@ class Failing final : public Phase {
   proto::JobState state() const override { return proto::FAILING; }
 
   void Enter() override {
+    core_.record.set_failing(true);
+    core_.Persist();
     core_.graph.Cancel();
     if (core_.root_cause.settled()) {
       Stop();
@@ -42,7 +44,11 @@ class Failing final : public Phase {
       }
       return;
     }
-    if (core_.Stopped()) return core_.GoTo(MakeEnded(core_, proto::FINISHED));
+    if (core_.Stopped()) return core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    if (core_.checkpoints_unreadable) {
+      core_.Log("error", "is not started again: what it would begin from cannot be read");
+      return End();
+    }
     const auto delay = core_.restart.OnFailure(core_.NowNanos());
     if (delay.has_value()) return core_.GoTo(MakeRestarting(core_, *delay));
     core_.Log("info", StrCat("is not started again: ", core_.restart.Describe()));
@@ -54,7 +60,7 @@ class Failing final : public Phase {
 
  private:
   void Stop() { core_.StopAllWorkers(); }
-  void End() { core_.GoTo(MakeEnded(core_, core_.Stopped() ? proto::FINISHED : proto::FAILED)); }
+  void End() { core_.GoTo(MakeEnding(core_, core_.Stopped() ? proto::FINISHED : proto::FAILED)); }
 
   bool waits_for_savepoint_ = false;
 };

@@ -14,8 +14,20 @@ constexpr int kAbsencesUntilGone = 2;
 }  // namespace
 
 Job::Job(JobSurroundings& surroundings, JobSpec spec)
-    : core_(std::make_unique<JobCore>(surroundings, std::move(spec))) {
+    : core_(std::make_unique<JobCore>(surroundings, std::move(spec), nullptr)) {
   core_->phase->Enter();
+}
+
+Job::Job(JobSurroundings& surroundings, JobSpec spec, const proto::JobRecord& stored)
+    : core_(std::make_unique<JobCore>(surroundings, std::move(spec), &stored)) {
+  core_->phase->Enter();
+}
+
+std::shared_ptr<const proto::JobRecord> Job::InitialRecord(const JobSpec& spec) {
+  auto record = std::make_shared<proto::JobRecord>();
+  record->set_name(spec.name);
+  record->set_attempt(1);
+  return record;
 }
 
 Job::~Job() = default;
@@ -24,8 +36,9 @@ void Job::TrySchedule() { core_->phase->TrySchedule(); }
 
 absl::Status Job::OnRegisterWorker(const proto::RegisterWorkerRequest& request) {
   WEIR_CHECK(core_ != nullptr);
-  if (absl::Status fence = core_->CheckFence(request.leader_epoch(), request.attempt());
-      !fence.ok()) {
+  // A worker that comes back from a leader before registers with that one's epoch.
+  const uint64_t epoch = std::max(request.leader_epoch(), core_->surroundings.leader_epoch());
+  if (absl::Status fence = core_->CheckFence(epoch, request.attempt()); !fence.ok()) {
     return fence;
   }
   WorkerRecord* worker = core_->FindWorker(request.worker_index());
@@ -114,6 +127,9 @@ absl::Status Job::OnAcknowledgeCheckpoint(const proto::AcknowledgeCheckpointRequ
       !fence.ok()) {
     return fence;
   }
+  if (!core_->phase->knows_checkpoints()) {
+    return absl::UnavailableError("the job is being taken up: its checkpoints are being read");
+  }
   // Nobody waits for it any more.
   if (!core_->attempt_open) return absl::OkStatus();
   return core_->checkpoints->coordinator().OnAcknowledge(request);
@@ -159,19 +175,24 @@ void Job::OnWorkersOf(const TaskManagerId& id, const std::set<uint32_t>& running
 }
 
 void Job::OnTaskManagerLost(const TaskManagerId& id, const absl::Status& reason) {
-  bool concerned = false;
-  bool wanted = false;
-  std::string name;
-  for (WorkerRecord& worker : core_->workers) {
-    if (worker.task_manager != id || worker.gone()) continue;
-    concerned = true;
-    wanted |= !worker.ending();
-    name = worker.task_manager_name;
+  core_->LoseTaskManager(id, reason);
+}
+
+void Job::OnTaskManagerRegistered(const TaskManagerId& id, const std::string& address) {
+  std::map<TaskManagerId, std::string> restarted;
+  for (const WorkerRecord& worker : core_->workers) {
+    if (worker.gone()) continue;
+    if (worker.task_manager == id) {
+      core_->surroundings.slots().Hold(core_->owner(), id, worker.slots);
+      // It could not be told before.
+      if (worker.ending()) core_->SendStop(worker.index, absl::Milliseconds(100));
+    } else if (worker.agent_address == address) {
+      restarted[worker.task_manager] = worker.task_manager_name;
+    }
   }
-  if (!concerned) return;
-  if (wanted && !IsTerminal(core_->state())) core_->Fail(reason, CauseRank::kLost, name);
-  for (WorkerRecord& worker : core_->workers) {
-    if (worker.task_manager == id) core_->WorkerIsGone(worker, nullptr);
+  for (const auto& [before, name] : restarted) {
+    core_->LoseTaskManager(
+        before, absl::UnavailableError(StrCat("task manager '", name, "' was restarted")));
   }
 }
 
@@ -199,7 +220,17 @@ void Job::ForgiveSilence(int64_t now_nanos) {
   for (WorkerRecord& worker : core_->workers) worker.last_heard_nanos = now_nanos;
 }
 
-absl::StatusOr<proto::JobState> Job::Cancel() { return core_->phase->Cancel(); }
+absl::StatusOr<proto::JobState> Job::Cancel(Closure recorded) {
+  absl::StatusOr<proto::JobState> state = core_->phase->Cancel();
+  if (state.ok() && recorded != nullptr) core_->Persist(std::move(recorded));
+  return state;
+}
+
+void Job::MarkClean() {
+  if (core_->record.clean() || core_->checkpoints_unreadable) return;
+  core_->record.set_clean(true);
+  core_->Persist();
+}
 
 absl::Status Job::TriggerSavepoint(const proto::TriggerSavepointRequest& request) {
   if (core_->savepoints.Knows(request.trigger_id())) return absl::OkStatus();
@@ -224,7 +255,8 @@ const JobSpec& Job::spec() const { return core_->spec; }
 proto::JobState Job::state() const { return core_->state(); }
 uint32_t Job::attempt() const { return core_->attempt; }
 bool Job::settled() const {
-  return IsTerminal(state()) && core_->AllWorkersGone() && core_->checkpoints->coordinator().idle();
+  return IsTerminal(state()) && core_->AllWorkersGone() && !core_->cleaning_up &&
+         core_->checkpoints->coordinator().idle();
 }
 const ExecutionGraph& Job::execution() const { return core_->graph; }
 int64_t Job::changed_unix_micros() const { return core_->changed_unix_micros; }
@@ -256,7 +288,8 @@ void Job::FillStatus(bool with_operators, proto::JobStatusResponse& status) cons
   std::vector<proto::TaskReport> reports;
   core_->graph.FillReports(with_operators, reports);
   for (proto::TaskReport& report : reports) *status.add_tasks() = std::move(report);
-  const bool coming_up = state() == proto::CREATED || state() == proto::DEPLOYING;
+  const bool coming_up =
+      state() == proto::CREATED || state() == proto::DEPLOYING || state() == proto::RECONCILING;
   if (core_->root_cause.has_failure() && state() != proto::FINISHED) {
     *status.mutable_failure() = core_->root_cause.failure();
   } else if (coming_up && core_->last_failure.has_failure()) {

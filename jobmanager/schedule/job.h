@@ -26,6 +26,8 @@ class AcknowledgeCheckpointRequest;
 class SavepointProgress;
 class TriggerSavepointRequest;
 class WorkerExitedRequest;
+class JobRecord;
+class SubmittedJob;
 class WorkerHeartbeatRequest;
 }  // namespace weir::proto
 
@@ -49,6 +51,8 @@ struct ScheduleOptions {
   // After it a job counts as ended though a worker is not known to be gone; the worker's slots stay
   // taken.
   absl::Duration stop_timeout = absl::Minutes(1);
+  // How long the workers of a job may take to come back to a job manager that was started again.
+  absl::Duration takeover_timeout = absl::Seconds(10);
   // Of one call; it is repeated while the times above allow.
   absl::Duration call_timeout = absl::Seconds(5);
 };
@@ -63,10 +67,17 @@ struct JobSpec {
   uint64_t plugin_bytes = 0;
   std::map<std::string, std::string> arguments;
   std::map<std::string, std::string> settings;
+  // Of the cluster, those that held for the job when it was submitted: they go on to.
+  std::map<std::string, std::string> cluster_settings;
   uint32_t parallelism = 1;
   int64_t submitted_unix_micros = 0;
   JobPolicies policies;
 };
+
+// A spec as it is kept, and back; the policies are made anew from the settings. kInvalidArgument:
+// this version does not take such settings.
+std::shared_ptr<const proto::SubmittedJob> ToSubmittedJob(const JobSpec& spec);
+absl::StatusOr<JobSpec> ToJobSpec(const JobId& id, const proto::SubmittedJob& job);
 
 // What a job needs of the cluster around it; outlives the job. Calls come on the job's executor.
 class JobSurroundings {
@@ -85,6 +96,15 @@ class JobSurroundings {
   // The agent of a registered task manager; null once it is lost.
   virtual std::shared_ptr<RemotePeer> Agent(const TaskManagerId& id) = 0;
   virtual std::string TaskManagerName(const TaskManagerId& id) = 0;
+  virtual std::string TaskManagerAddress(const TaskManagerId& id) = 0;
+  // Makes the record durable, however long that takes, and calls `durable` (may be null), also once
+  // a later record of the same job is. Not at all if another job manager has taken over.
+  virtual void WriteRecord(const JobId& id, std::shared_ptr<const proto::JobRecord> record,
+                           Closure durable) = 0;
+  // Calls `leads` when the store says that this job manager still leads, and not at all otherwise.
+  virtual void ConfirmLeadership(Closure leads) = 0;
+  // Somebody has told of a leader with a higher epoch: this job manager is over.
+  virtual void OnHigherEpoch(uint64_t epoch) = 0;
   // Something that is shown of the job changed. Must not call the job.
   virtual void OnJobChanged(const JobId& id) = 0;
   // Slots were given back. Must not call the job.
@@ -106,8 +126,12 @@ struct JobCore;
 // Owned by one executor; all calls come on it. May be destroyed at any time between calls.
 class Job {
  public:
+  // A new job, of which a record is durable (InitialRecord).
   Job(JobSurroundings& surroundings, JobSpec spec);
+  // A job as a leader before left it: ended, or to be taken up.
+  Job(JobSurroundings& surroundings, JobSpec spec, const proto::JobRecord& stored);
   ~Job();
+  static std::shared_ptr<const proto::JobRecord> InitialRecord(const JobSpec& spec);
 
   // Takes slots if there are enough; called at first and whenever some may be free. Does nothing
   // unless CREATED.
@@ -125,6 +149,8 @@ class Job {
   // The workers of this job's attempt that run on `id`, by a heartbeat of its agent.
   void OnWorkersOf(const TaskManagerId& id, const std::set<uint32_t>& running);
   void OnTaskManagerLost(const TaskManagerId& id, const absl::Status& reason);
+  // A task manager is there, perhaps not for the first time: the job holds its slots again.
+  void OnTaskManagerRegistered(const TaskManagerId& id, const std::string& address);
   // True if that worker should run: neither stopped nor gone.
   bool Wants(const TaskManagerId& id, uint32_t attempt, uint32_t worker) const;
 
@@ -134,8 +160,10 @@ class Job {
   void ForgiveSilence(int64_t now_nanos);
 
   // The state after it. Cancelling twice is no error; cancelling what has ended is
-  // kFailedPrecondition.
-  absl::StatusOr<proto::JobState> Cancel();
+  // kFailedPrecondition. `recorded` is called (unless it fails) once that is durable.
+  absl::StatusOr<proto::JobState> Cancel(Closure recorded = nullptr);
+  // All that its end left is deleted: remembered for the next job manager.
+  void MarkClean();
 
   // Begins a savepoint; FillSavepoint says how far it is. OK also for one that was begun by the
   // same trigger id. kFailedPrecondition: the job does not run, or has a sink that would lose

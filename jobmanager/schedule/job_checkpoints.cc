@@ -13,6 +13,7 @@
 #include "proto/checkpoint.pb.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
+#include "proto/job_record.pb.h"
 #include "state/snapshot/storage_error.h"
 #include "state/store/checkpoint_folder.h"
 
@@ -149,10 +150,11 @@ JobCheckpoints::JobCheckpoints(Owner owner, CheckpointedJob job, const Checkpoin
                                const std::string& directory)
     : owner_(std::move(owner)),
       job_(job.id),
+      num_retained_(settings.num_retained),
       store_(directory.empty() ? nullptr
                                : std::make_shared<CheckpointStore>(owner_.env.files(), directory)),
       job_directory_(store_ == nullptr ? "" : ParentOf(store_->Folder(job_, 1).path())),
-      coordinator_(*this, settings, std::move(job), /*next_id=*/1) {}
+      coordinator_(*this, settings, std::move(job), owner_.record.last_checkpoint_id() + 1) {}
 
 JobCheckpoints::~JobCheckpoints() { lifetime_.End(); }
 
@@ -180,32 +182,33 @@ absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
 
 void JobCheckpoints::Prepare(uint64_t id, CheckpointKind kind, const std::string& target,
                              absl::AnyInvocable<void(absl::StatusOr<std::string>)> done) {
-  if (IsSavepoint(kind)) {
-    // Random, as no other job, cluster or try may ever have had the name.
-    const std::string name = StrCat("savepoint-", job_.ToString().substr(0, 6), "-",
-                                    JobId(owner_.env.random().Next(), 0).ToString().substr(0, 12));
-    return OnIoThread(
-        [&files = owner_.env.files(), path = StrCat(target, target.ends_with('/') ? "" : "/",
-                                                    name)]() -> absl::StatusOr<std::string> {
-          CheckpointFolder folder(files, path);
-          WEIR_RETURN_IF_ERROR(folder.Prepare());
-          return folder.path();
-        },
-        std::move(done));
-  }
-  OnIoThread(
-      [store = store_, job = job_, id,
-       cluster = owner_.cluster_id]() -> absl::StatusOr<std::string> {
-        if (store == nullptr) {
-          return absl::FailedPreconditionError(
-              "the job has no directory for checkpoints: submit it with "
-              "execution.checkpointing.dir");
-        }
-        WEIR_RETURN_IF_ERROR(store->ClaimDirectory(cluster));
-        WEIR_RETURN_IF_ERROR(store->PrepareCheckpoint(job, id));
-        return store->Folder(job, id).path();
-      },
-      std::move(done));
+  // Savepoints: a random name, as no other job, cluster or try may ever have had it.
+  const std::string savepoint =
+      !IsSavepoint(kind) ? ""
+                         : StrCat(target, target.ends_with('/') ? "" : "/", "savepoint-",
+                                  job_.ToString().substr(0, 6), "-",
+                                  JobId(owner_.env.random().Next(), 0).ToString().substr(0, 12));
+  const auto prepare = [&files = owner_.env.files(), store = store_, job = job_, id, savepoint,
+                        cluster = owner_.cluster_id]() -> absl::StatusOr<std::string> {
+    if (!savepoint.empty()) {
+      CheckpointFolder folder(files, savepoint);
+      WEIR_RETURN_IF_ERROR(folder.Prepare());
+      return folder.path();
+    }
+    if (store == nullptr) {
+      return absl::FailedPreconditionError(
+          "the job has no directory for checkpoints: submit it with execution.checkpointing.dir");
+    }
+    WEIR_RETURN_IF_ERROR(store->ClaimDirectory(cluster));
+    WEIR_RETURN_IF_ERROR(store->PrepareCheckpoint(job, id));
+    return store->Folder(job, id).path();
+  };
+  proto::JobRecord& record = owner_.record;
+  record.set_last_checkpoint_id(std::max(record.last_checkpoint_id(), id));
+  if (StopsJob(kind)) stop_ids_.insert(id);
+  if (kind == CheckpointKind::kDrainWithSavepoint) record.set_draining(true);
+  owner_.persist(lifetime_.Guard(
+      [this, prepare, done = std::move(done)]() mutable { OnIoThread(prepare, std::move(done)); }));
 }
 
 void JobCheckpoints::WriteMetadata(
@@ -217,8 +220,113 @@ void JobCheckpoints::WriteMetadata(
        copies = std::move(copies)] {
         return WriteCheckpoint(files, job_directory, directory, *metadata, copies);
       },
-      [done = std::move(done)](const Written& written) mutable {
-        done(written.outcome, written.status);
+      [this, directory, metadata, done = std::move(done)](const Written& written) mutable {
+        if (written.outcome != WriteOutcome::kDone) return done(written.outcome, written.status);
+        AddToRecord(*metadata, directory);
+        owner_.persist(lifetime_.Guard(
+            [done = std::move(done)]() mutable { done(WriteOutcome::kDone, absl::OkStatus()); }));
+      });
+}
+
+void JobCheckpoints::AddToRecord(const proto::CheckpointMetadata& metadata,
+                                 const std::string& directory) {
+  auto& listed = *owner_.record.mutable_checkpoints();
+  proto::JobRecord::Checkpoint added;
+  added.set_id(metadata.checkpoint_id());
+  added.set_kind(metadata.kind());
+  added.set_directory(directory);
+  added.set_owned(true);
+  if (stop_ids_.contains(added.id())) owner_.record.set_stopped(true);
+  std::vector<proto::JobRecord::Checkpoint> all(listed.begin(), listed.end());
+  std::erase_if(all, [&](const auto& other) { return other.id() == added.id(); });
+  all.push_back(std::move(added));
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id() < b.id(); });
+  // As the coordinator retains them. What is not one of the retained counts only as the newest.
+  const auto retained = [](const auto& checkpoint) {
+    return checkpoint.owned() && checkpoint.kind() == proto::CHECKPOINT;
+  };
+  std::vector<proto::JobRecord::Checkpoint> kept;
+  uint32_t retained_later = 0;
+  for (auto checkpoint = all.rbegin(); checkpoint != all.rend(); ++checkpoint) {
+    const bool keep = retained(*checkpoint) ? retained_later < num_retained_ : kept.empty();
+    retained_later += retained(*checkpoint) ? 1 : 0;
+    if (keep) kept.push_back(std::move(*checkpoint));
+  }
+  listed.Clear();
+  for (auto checkpoint = kept.rbegin(); checkpoint != kept.rend(); ++checkpoint) {
+    *listed.Add() = std::move(*checkpoint);
+  }
+}
+
+namespace {
+
+struct Stored {
+  std::vector<FoundCheckpoint> named;
+  // Folders of complete checkpoints that the record does not name: they do not exist.
+  std::vector<std::string> strays;
+};
+
+absl::StatusOr<Stored> ReadStored(FileSystem& files, CheckpointStore* store, const JobId& job,
+                                  const proto::JobRecord& record) {
+  Stored stored;
+  std::set<std::string> directories;
+  for (const proto::JobRecord::Checkpoint& checkpoint : record.checkpoints()) {
+    directories.insert(checkpoint.directory());
+    auto metadata = std::make_shared<proto::CheckpointMetadata>();
+    const absl::Status read =
+        CheckpointFolder(files, checkpoint.directory()).ReadMetadata(metadata.get());
+    if (!read.ok()) {
+      return absl::Status(read.code(),
+                          StrCat("checkpoint ", checkpoint.id(), ": ", ToStd(read.message())));
+    }
+    if (metadata->checkpoint_id() != checkpoint.id() || metadata->kind() != checkpoint.kind()) {
+      return absl::DataLossError(StrCat("in ", checkpoint.directory(), " is checkpoint ",
+                                        metadata->checkpoint_id(), ", not ", checkpoint.id()));
+    }
+    stored.named.push_back({.directory = checkpoint.directory(),
+                            .metadata = std::shared_ptr<const proto::CheckpointMetadata>(metadata),
+                            .owned = checkpoint.owned()});
+  }
+  if (store == nullptr) return stored;
+  const auto found = store->ListCheckpoints(job);
+  // Nothing of it was ever there.
+  if (found.status().code() == absl::StatusCode::kNotFound && stored.named.empty()) return stored;
+  WEIR_RETURN_IF_ERROR(found.status());
+  for (const uint64_t id : found->complete) {
+    CheckpointFolder folder = store->Folder(job, id);
+    if (directories.contains(folder.path()) || id > record.last_checkpoint_id()) continue;
+    proto::CheckpointMetadata metadata;
+    // One that cannot be read is not known to be no savepoint.
+    if (folder.ReadMetadata(&metadata).ok() && metadata.kind() == proto::CHECKPOINT) {
+      stored.strays.push_back(folder.path());
+    }
+  }
+  return stored;
+}
+
+}  // namespace
+
+void JobCheckpoints::Load(std::function<void(const absl::Status&)> done) {
+  OnIoThread(
+      [&files = owner_.env.files(), store = store_, job = job_, record = owner_.record] {
+        return ReadStored(files, store.get(), job, record);
+      },
+      [this, done = std::move(done)](absl::StatusOr<Stored> stored) {
+        absl::Status status = stored.status();
+        if (status.ok()) status = coordinator_.Resume(std::move(stored->named));
+        if (status.ok()) {
+          for (const std::string& folder : stored->strays) {
+            owner_.log("info", StrCat("deletes ", folder, ", which never came to be a checkpoint"));
+            DeleteAsLeader(
+                [folder](FileSystem& files) { return CheckpointFolder(files, folder).Delete(); },
+                [this, folder](const absl::Status& deleted) {
+                  if (deleted.ok()) return;
+                  owner_.log("warning",
+                             StrCat(folder, " could not be deleted: ", ToStd(deleted.message())));
+                });
+          }
+        }
+        done(status);
       });
 }
 
@@ -245,16 +353,29 @@ void JobCheckpoints::Delete(std::function<absl::Status(FileSystem&)> work, Done 
       });
 }
 
-void JobCheckpoints::DeleteCheckpoint(uint64_t, const std::string& directory, Done done) {
-  Delete(
-      [directory](FileSystem& files) {
-        return OkIfMissing(CheckpointFolder(files, directory).Delete());
-      },
-      std::move(done));
+void JobCheckpoints::DeleteAsLeader(std::function<absl::Status(FileSystem&)> work, Done done) {
+  owner_.confirm_leadership(
+      lifetime_.Guard([this, work = std::move(work), done = std::move(done)]() mutable {
+        Delete(std::move(work), std::move(done));
+      }));
+}
+
+void JobCheckpoints::DeleteCheckpoint(uint64_t id, const std::string& directory, Done done) {
+  const auto work = [directory](FileSystem& files) {
+    return OkIfMissing(CheckpointFolder(files, directory).Delete());
+  };
+  auto& listed = *owner_.record.mutable_checkpoints();
+  const auto named = std::find_if(listed.begin(), listed.end(),
+                                  [id](const auto& checkpoint) { return checkpoint.id() == id; });
+  if (named == listed.end()) return DeleteAsLeader(work, std::move(done));
+  // First it ceases to exist.
+  listed.erase(named);
+  owner_.persist(lifetime_.Guard(
+      [this, work, done = std::move(done)]() mutable { Delete(work, std::move(done)); }));
 }
 
 void JobCheckpoints::DeleteShared(const std::vector<std::string>& names, Done done) {
-  Delete(
+  DeleteAsLeader(
       [names, folder = job_directory_](FileSystem& files) {
         for (const std::string& name : names) {
           WEIR_RETURN_IF_ERROR(OkIfMissing(files.Delete(StrCat(folder, "/", name))));
@@ -265,7 +386,7 @@ void JobCheckpoints::DeleteShared(const std::vector<std::string>& names, Done do
 }
 
 void JobCheckpoints::DeleteLeftovers(const Leftovers& leftovers, Done done) {
-  Delete(
+  DeleteAsLeader(
       [store = store_, job = job_, folder = job_directory_, leftovers](FileSystem& files) {
         if (store == nullptr) return absl::OkStatus();
         // Nothing was ever written where there is no such folder.

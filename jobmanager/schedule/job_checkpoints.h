@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +19,8 @@
 
 namespace weir::proto {
 class DeployRequest;
-}
+class JobRecord;
+}  // namespace weir::proto
 
 namespace weir::jobmanager {
 
@@ -32,6 +34,12 @@ class JobCheckpoints final : public CheckpointSurroundings {
     Executor& executor;
     // Of the cluster that the directory belongs to.
     std::string cluster_id;
+    // Which checkpoints exist, and the highest id that was given. Kept by `persist`, which calls
+    // back once it is durable.
+    proto::JobRecord& record;
+    std::function<void(Closure)> persist;
+    // Calls back if this job manager leads still, and not at all otherwise.
+    std::function<void(Closure)> confirm_leadership;
     // Calls the worker, if it runs, until it answers or the attempt is over.
     std::function<void(const TriggerOrder&)> send_trigger;
     std::function<void(const CheckpointNotice&)> send_notice;
@@ -45,6 +53,11 @@ class JobCheckpoints final : public CheckpointSurroundings {
   JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
                  const std::string& directory);
   ~JobCheckpoints() override;
+
+  // Before the first attempt of a job that ran before: takes over the checkpoints that its record
+  // names, and deletes others in its folder. Calls back once. kDataLoss: one is damaged or
+  // contradicts the others. Any other error: it cannot be read now, and this may be called again.
+  void Load(std::function<void(const absl::Status&)> done);
 
   // The job is terminal: keeps or deletes its checkpoints, and the folder if nothing stays in it.
   void EndJob(JobEnd end);
@@ -79,9 +92,16 @@ class JobCheckpoints final : public CheckpointSurroundings {
   template <class Work, class Then>
   void OnIoThread(Work work, Then done);
   void Delete(std::function<absl::Status(FileSystem&)> work, Done done);
+  // Deletes once it is sure that no other job manager needs it.
+  void DeleteAsLeader(std::function<absl::Status(FileSystem&)> work, Done done);
+  // The metadata is durable: now the checkpoint comes to exist.
+  void AddToRecord(const proto::CheckpointMetadata& metadata, const std::string& directory);
 
   const Owner owner_;
   const JobId job_;
+  const uint32_t num_retained_;
+  // Of savepoints that stop the job.
+  std::set<uint64_t> stop_ids_;
   // Shared with work on IO threads, which may outlive this. Null without a directory.
   const std::shared_ptr<CheckpointStore> store_;
   // Empty without a directory.

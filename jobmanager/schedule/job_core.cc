@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 
 #include "common/base/check.h"
@@ -9,6 +11,8 @@ namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(100);
 constexpr absl::Duration kLastRetry = absl::Seconds(1);
+// Checkpoints that workers are told of one by one.
+constexpr uint64_t kMaxAbandoned = 100;
 
 std::string BytesOf(const JobId& id) { return std::string(id.bytes().begin(), id.bytes().end()); }
 
@@ -54,16 +58,147 @@ void Phase::After(absl::Duration delay, std::function<void()> f) {
 
 // ---- JobCore ----
 
-JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in)
+JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto::JobRecord* stored)
     : surroundings(surroundings_in),
       spec(std::move(spec_in)),
+      record(stored == nullptr ? proto::JobRecord() : *stored),
       graph(spec.graph),
       restart(spec.policies.restart, surroundings.env().random()),
       checkpoints(MakeCheckpoints()),
       savepoints(checkpoints->coordinator(), spec.policies.savepoint_directory),
-      state_machine(proto::CREATED) {
-  changed_unix_micros = entered_unix_micros[proto::CREATED] = NowMicros();
-  phase = MakeCreated(*this);
+      state_machine(stored == nullptr              ? proto::CREATED
+                    : IsTerminal(record.outcome()) ? record.outcome()
+                                                   : proto::RECONCILING) {
+  changed_unix_micros = entered_unix_micros[state()] = NowMicros();
+  if (stored != nullptr) {
+    TakeOver();
+  } else {
+    phase = MakeCreated(*this);
+  }
+}
+
+void JobCore::TakeOver() {
+  attempt = record.attempt();
+  const proto::JobState outcome = record.outcome();
+  if (record.has_failure()) {
+    RootCause& failure = record.failing() || outcome == proto::FAILED ? root_cause : last_failure;
+    failure.Offer(record.failure(), CauseRank::kCause);
+  }
+  if (IsTerminal(outcome)) {
+    cleaning_up = !record.clean();
+    outcome == proto::FINISHED ? graph.FinishAll() : graph.EndAll();
+    phase = MakeEnded(*this, outcome);
+    return;
+  }
+  std::vector<uint32_t> worker_of_slot;
+  for (const proto::JobRecord::Worker& stored : record.workers()) {
+    WorkerRecord& worker = workers.emplace_back();
+    worker.index = static_cast<uint32_t>(workers.size() - 1);
+    std::array<uint8_t, TaskManagerId::kBytes> id{};
+    std::copy_n(stored.task_manager_id().begin(), id.size(), id.begin());
+    worker.task_manager = TaskManagerId(id);
+    worker.task_manager_name = stored.task_manager();
+    worker.agent_address = stored.address();
+    worker.slots = stored.slots();
+    worker.last_heard_nanos = NowNanos();
+    // It was told to start; whether it has is for its heartbeats to say.
+    worker.known_to_agent = true;
+    worker_of_slot.insert(worker_of_slot.end(), worker.slots, worker.index);
+  }
+  if (!workers.empty()) graph.Schedule(worker_of_slot);
+  if (record.tasks_may_run()) graph.Deploy();
+  phase = MakeRecovering(*this);
+}
+
+void JobCore::Persist(Closure durable) {
+  record.set_job_id(BytesOf(spec.id));
+  record.set_name(spec.name);
+  record.set_attempt(attempt);
+  record.clear_workers();
+  for (const WorkerRecord& worker : workers) {
+    proto::JobRecord::Worker* stored = record.add_workers();
+    const auto& id = worker.task_manager.bytes();
+    stored->set_task_manager_id(std::string(id.begin(), id.end()));
+    stored->set_task_manager(worker.task_manager_name);
+    stored->set_address(worker.agent_address);
+    stored->set_slots(worker.slots);
+  }
+  const RootCause& failure = root_cause.has_failure() ? root_cause : last_failure;
+  record.clear_failure();
+  if (failure.has_failure()) *record.mutable_failure() = failure.failure();
+  if (durable != nullptr) durable = lifetime.Guard(std::move(durable));
+  surroundings.WriteRecord(spec.id, std::make_shared<const proto::JobRecord>(record),
+                           std::move(durable));
+}
+
+void JobCore::RequestCancel() {
+  if (record.cancelling()) return;
+  record.set_cancelling(true);
+  Persist();
+}
+
+void JobCore::OpenAttempt(uint64_t restored) {
+  proto::DeploymentPlan plan;
+  graph.FillPlacement(plan);
+  TaskPlacement placement(static_cast<size_t>(spec.graph->vertices_size()));
+  for (const auto& vertex : plan.vertices()) {
+    placement[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
+  }
+  attempt_open = true;
+  checkpoints->coordinator().BeginAttempt(attempt, std::move(placement), restored);
+}
+
+void JobCore::CloseAttempt(std::string_view why) {
+  if (!std::exchange(attempt_open, false)) return;
+  checkpoints->coordinator().EndAttempt(why);
+}
+
+void JobCore::AbandonPendingCheckpoints() {
+  const uint64_t completed = checkpoints->coordinator().completed_for_tasks();
+  const uint64_t last = record.last_checkpoint_id();
+  const uint64_t oldest = last > kMaxAbandoned ? last - kMaxAbandoned : 0;
+  if (last == completed) TellNotice({.completed = completed, .aborted = 0});
+  for (uint64_t id = std::max(completed, oldest) + 1; id <= last; ++id) {
+    TellNotice({.completed = completed, .aborted = id});
+  }
+}
+
+void JobCore::WatchForAbsentWorkers() {
+  surroundings.executor().PostAfter(surroundings.options().takeover_timeout,
+                                    lifetime.Guard([this] { LoseAbsentWorkers(); }));
+}
+
+void JobCore::LoseAbsentWorkers() {
+  std::map<TaskManagerId, std::string> absent;
+  for (const WorkerRecord& worker : workers) {
+    if (!worker.gone() && surroundings.Agent(worker.task_manager) == nullptr) {
+      absent[worker.task_manager] = worker.task_manager_name;
+    }
+  }
+  for (const auto& [id, name] : absent) {
+    LoseTaskManager(
+        id, absl::UnavailableError(
+                StrCat("task manager '", name, "' did not come back within ",
+                       absl::FormatDuration(surroundings.options().takeover_timeout),
+                       " (jobmanager.takeover-timeout) after the job manager was started again")));
+  }
+}
+
+void JobCore::LoseTaskManager(TaskManagerId id, const absl::Status& reason) {
+  bool concerned = false;
+  bool wanted = false;
+  std::string name;
+  for (const WorkerRecord& worker : workers) {
+    if (worker.task_manager != id || worker.gone()) continue;
+    concerned = true;
+    wanted |= !worker.ending();
+    name = worker.task_manager_name;
+  }
+  if (!concerned) return;
+  if (wanted && !IsTerminal(state())) Fail(reason, CauseRank::kLost, name);
+  for (size_t i = 0; i < workers.size(); ++i) {
+    if (workers[i].task_manager == id) WorkerIsGone(workers[i], nullptr);
+  }
 }
 
 JobCore::~JobCore() {
@@ -84,11 +219,9 @@ void JobCore::GoTo(std::unique_ptr<Phase> next) {
   phase->Leave();
   past_phases.push_back(std::move(phase));
   phase = std::move(next);
+  if (phase->state() == from) return phase->Enter();
   state_machine.MoveTo(phase->state());
-  if (attempt_open && state() != proto::RUNNING) {
-    attempt_open = false;
-    checkpoints->coordinator().EndAttempt(StrCat("the job is ", Name(state())));
-  }
+  if (state() != proto::RUNNING) CloseAttempt(StrCat("the job is ", Name(state())));
   changed_unix_micros = entered_unix_micros[state()] = NowMicros();
   std::string why;
   if (root_cause.has_failure() && (state() == proto::FAILING || state() == proto::FAILED)) {
@@ -110,12 +243,19 @@ void JobCore::BeginNextAttempt() {
   root_cause = RootCause();
   graph = ExecutionGraph(spec.graph);
   workers.clear();
+  record.set_failing(false);
+  record.set_draining(false);
+  record.set_tasks_may_run(false);
 }
 
 std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
   return std::make_unique<JobCheckpoints>(
       JobCheckpoints::Owner{
-          surroundings.env(), surroundings.executor(), surroundings.cluster_id(),
+          surroundings.env(), surroundings.executor(), surroundings.cluster_id(), record,
+          [this](Closure durable) { Persist(std::move(durable)); },
+          [this](Closure leads) {
+            surroundings.ConfirmLeadership(lifetime.Guard(std::move(leads)));
+          },
           [this](const TriggerOrder& order) { TellTrigger(order); },
           [this](const CheckpointNotice& notice) { TellNotice(notice); },
           [this](const absl::Status& why) { Fail(why, CauseRank::kCause); },
@@ -187,9 +327,15 @@ bool JobCore::AllWorkersGone() const {
 }
 
 absl::Status JobCore::CheckFence(uint64_t epoch, uint32_t its_attempt) const {
-  if (epoch != surroundings.leader_epoch()) {
-    return absl::FailedPreconditionError(
-        StrCat("leader epoch ", epoch, " is not the current one, ", surroundings.leader_epoch()));
+  const uint64_t ours = surroundings.leader_epoch();
+  if (epoch > ours) {
+    surroundings.OnHigherEpoch(epoch);
+    return absl::UnavailableError(StrCat("this job manager leads no more: leader epoch ", epoch,
+                                         " is newer than its own, ", ours));
+  }
+  if (epoch < ours) {
+    return absl::AbortedError(
+        StrCat("leader epoch ", epoch, " is not the current one, ", ours, ": register again"));
   }
   if (its_attempt != attempt) {
     return absl::FailedPreconditionError(StrCat("attempt ", its_attempt, " of job ",

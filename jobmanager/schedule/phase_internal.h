@@ -15,6 +15,7 @@
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
+#include "proto/job_record.pb.h"
 #include "transport/rpc/typed_call.h"
 
 namespace weir::jobmanager {
@@ -24,6 +25,8 @@ struct WorkerRecord {
   uint32_t index = 0;
   TaskManagerId task_manager;
   std::string task_manager_name;
+  // Of its agent.
+  std::string agent_address;
   uint32_t slots = 0;
   StateMachine<WorkerState> state{WorkerState::kStarting};
   std::string control_address;
@@ -63,6 +66,8 @@ class Phase {
   // By default: the job is cancelled.
   virtual absl::StatusOr<proto::JobState> Cancel();
   virtual std::string waiting_for() const { return {}; }
+  // False: they are being read, so that whoever tells of one is asked to wait.
+  virtual bool knows_checkpoints() const { return true; }
 
   // Last call.
   void Leave();
@@ -89,11 +94,17 @@ std::unique_ptr<Phase> MakeCancelling(JobCore& core);
 std::unique_ptr<Phase> MakeFailing(JobCore& core);
 // Nothing of the failed attempt runs any more; the next one begins after `delay`.
 std::unique_ptr<Phase> MakeRestarting(JobCore& core, absl::Duration delay);
+// A terminal state that is about to be reached.
+std::unique_ptr<Phase> MakeEnding(JobCore& core, proto::JobState outcome);
 std::unique_ptr<Phase> MakeEnded(JobCore& core, proto::JobState state);
+// After a restart of the job manager: of any job that had not ended; of one with workers.
+std::unique_ptr<Phase> MakeRecovering(JobCore& core);
+std::unique_ptr<Phase> MakeReconciling(JobCore& core);
 
 // The data of a job and what several phases do with it.
 struct JobCore {
-  JobCore(JobSurroundings& surroundings_in, JobSpec spec_in);
+  // `stored`: what a leader before wrote of the job; null: it is new.
+  JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto::JobRecord* stored);
   ~JobCore();
 
   proto::JobState state() const { return state_machine.get(); }
@@ -106,16 +117,34 @@ struct JobCore {
   void Log(std::string_view level, std::string_view text) const;
   void Changed() { surroundings.OnJobChanged(spec.id); }
 
+  // Makes the record durable as it is now; then calls `durable` (may be null), also when a later
+  // one is. Waits for as long as that takes: what depends on it must not happen before.
+  void Persist(Closure durable = nullptr);
+  // The job is to be cancelled, whatever becomes of this job manager.
+  void RequestCancel();
+  // Lets the coordinator know the tasks of this attempt, and that they are no more.
+  void OpenAttempt(uint64_t restored);
+  void CloseAttempt(std::string_view why);
+  // What the leader before had not completed never will be: tells the workers.
+  void AbandonPendingCheckpoints();
+  // Takes workers for lost whose task managers are not back when the takeover timeout is over.
+  void WatchForAbsentWorkers();
+  void LoseAbsentWorkers();
+  void LoseTaskManager(TaskManagerId id, const absl::Status& reason);
+
   WorkerRecord* FindWorker(uint32_t index);
   bool AllWorkersGone() const;
   // Asks the agent until the worker is gone.
   void StopWorker(WorkerRecord& worker);
+  void SendStop(uint32_t index, absl::Duration retry);
   void StopAllWorkers();
   // `exit`: what the agent told, or null.
   void WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure);
   // The savepoint that stops the job is complete: whatever happens now, it is FINISHED and does not
   // run again.
-  bool Stopped() const { return checkpoints->coordinator().stop_completed(); }
+  bool Stopped() const {
+    return record.stopped() || checkpoints->coordinator().stop_completed();
+  }
   // kFailedPrecondition for another leader epoch or attempt.
   absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
 
@@ -125,6 +154,8 @@ struct JobCore {
   void BeginNextAttempt();
 
   uint32_t attempt = 1;
+  // What is kept; Persist adds what is known elsewhere.
+  proto::JobRecord record;
   ExecutionGraph graph;
   std::vector<WorkerRecord> workers;
   RootCause root_cause;
@@ -135,6 +166,10 @@ struct JobCore {
   JobSavepoints savepoints;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.
   bool attempt_open = false;
+  // What a restart would begin from is damaged: there is none, and nothing is deleted.
+  bool checkpoints_unreadable = false;
+  // It had ended before this job manager, which has yet to delete what its end left.
+  bool cleaning_up = false;
   StateMachine<proto::JobState> state_machine;
   std::map<proto::JobState, int64_t> entered_unix_micros;
   int64_t changed_unix_micros = 0;
@@ -144,7 +179,7 @@ struct JobCore {
   std::vector<std::unique_ptr<Phase>> past_phases;
 
  private:
-  void SendStop(uint32_t index, absl::Duration retry);
+  void TakeOver();
   std::unique_ptr<JobCheckpoints> MakeCheckpoints();
   // Calls `method` of a worker of this attempt and repeats it while nobody answers; what comes of
   // it is of no concern.

@@ -20,11 +20,11 @@ class Running final : public Phase {
     core_.Log("warning", StrCat("was stopped with a savepoint, which is complete; what failed "
                                 "afterwards changes nothing: ",
                                 failure.message()));
-    core_.GoTo(MakeEnded(core_, proto::FINISHED));
+    core_.GoTo(MakeEnding(core_, proto::FINISHED));
   }
 
   void OnTasksChanged() override {
-    if (core_.graph.AllFinished()) core_.GoTo(MakeEnded(core_, proto::FINISHED));
+    if (core_.graph.AllFinished()) core_.GoTo(MakeEnding(core_, proto::FINISHED));
   }
 };
 

@@ -42,6 +42,12 @@ std::optional<std::vector<SlotShare>> SlotPool::Allocate(const SlotOwner& owner,
   return shares;
 }
 
+void SlotPool::Hold(const SlotOwner& owner, const TaskManagerId& id, uint32_t slots) {
+  auto member = members_.find(id);
+  if (member == members_.end() || !member->second.held.emplace(owner, slots).second) return;
+  member->second.used += slots;
+}
+
 void SlotPool::Release(const SlotOwner& owner, const TaskManagerId& id) {
   auto member = members_.find(id);
   if (member == members_.end()) return;

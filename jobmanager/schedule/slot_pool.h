@@ -35,6 +35,9 @@ class SlotPool {
   // All `slots` or none. Each slot goes to the task manager with the smallest part of its slots
   // used; of several such, the first by name. An owner calls it once.
   std::optional<std::vector<SlotShare>> Allocate(const SlotOwner& owner, uint32_t slots);
+  // Takes back what `owner` held there under a job manager before. Does nothing if it holds some
+  // already, or the task manager is not there.
+  void Hold(const SlotOwner& owner, const TaskManagerId& id, uint32_t slots);
   // Gives back what `owner` holds there. Does nothing if it holds none or the task manager is gone.
   void Release(const SlotOwner& owner, const TaskManagerId& id);
 

@@ -21,6 +21,9 @@ bool MayFollow(proto::JobState from, proto::JobState to) {
   switch (from) {
     case proto::CREATED:
       return OneOf(to, {proto::DEPLOYING, proto::CANCELLING, proto::FAILING});
+    case proto::RECONCILING:
+      return OneOf(to, {proto::CREATED, proto::RUNNING, proto::RESTARTING, proto::CANCELLING,
+                        proto::FAILING});
     case proto::DEPLOYING:
       return OneOf(to, {proto::RUNNING, proto::CANCELLING, proto::FAILING});
     case proto::RUNNING:
@@ -106,6 +109,8 @@ std::string_view Name(proto::JobState state) {
       return "FAILED";
     case proto::RESTARTING:
       return "RESTARTING";
+    case proto::RECONCILING:
+      return "RECONCILING";
     default:
       return "UNSPECIFIED";
   }

@@ -126,7 +126,7 @@ void FakeTaskManager::Tick() {
         lifetime_.Guard([this](absl::StatusOr<proto::TaskManagerHeartbeatResponse> response) {
           if (!response.ok()) {
             if (response.status().code() == absl::StatusCode::kNotFound ||
-                response.status().code() == absl::StatusCode::kFailedPrecondition) {
+                response.status().code() == absl::StatusCode::kAborted) {
               registration = response.status();
             }
             return;
@@ -241,6 +241,7 @@ void FakeTaskManager::RegisterWorker(const Key& key) {
         if (found == workers.end()) return;
         if (response.ok()) {
           found->second.registered = true;
+          found->second.epoch = response->leader_epoch();
         } else {
           OnWorkerError(key, response.status());
         }
@@ -254,6 +255,11 @@ void FakeTaskManager::OnWorkerError(const Key& key, const absl::Status& status) 
   }
   auto found = workers.find(key);
   if (found == workers.end()) return;
+  if (status.code() == absl::StatusCode::kAborted) {
+    // Another leader: with the next tick.
+    found->second.registered = false;
+    return;
+  }
   found->second.refused = true;
   KillWorker(key, 0, 13);
 }

@@ -273,6 +273,8 @@ class SlotAgent final : public Agent {
               const auto it = unreported_.find(key);
               it->second.under_way = false;
               if (!response.ok() && MayBeRetried(response.status())) return;
+              // Another leader: it is told once this task manager has registered there.
+              if (response.status().code() == absl::StatusCode::kAborted) return Register();
               if (!response.ok()) {
                 Log("info", StrCat("the job manager does not want to know that worker ",
                                    key.ToString(), " ended: ", response.status().message()));

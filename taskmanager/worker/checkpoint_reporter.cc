@@ -126,7 +126,12 @@ void CheckpointReporter::OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint,
         StrCat("the state of subtask ", subtask, " of vertex ", vertex,
                " could not be written: ", snapshot.status().message()));
   }
+  if (request->snapshot().final()) finals_.push_back(request);
   Send(std::move(request), kFirstRetry);
+}
+
+void CheckpointReporter::TellAgain() {
+  for (const auto& final : finals_) Send(final, kFirstRetry);
 }
 
 void CheckpointReporter::Send(std::shared_ptr<const proto::AcknowledgeCheckpointRequest> request,

@@ -52,6 +52,8 @@ class CheckpointReporter {
   void OnCompleted(uint64_t checkpoint_id);
   // This one is not waited for any more.
   void OnAborted(uint64_t checkpoint_id);
+  // Another job manager leads: it is told the final states that the one before knew.
+  void TellAgain();
 
  private:
   bool IsForgotten(uint64_t checkpoint_id) const;
@@ -77,6 +79,8 @@ class CheckpointReporter {
     std::vector<std::shared_ptr<TaskCheckpoint>> waiting;
   };
   std::map<uint64_t, Savepoint> savepoints_;
+  // One a task that has ended.
+  std::vector<std::shared_ptr<const proto::AcknowledgeCheckpointRequest>> finals_;
   Lifetime lifetime_;
 };
 

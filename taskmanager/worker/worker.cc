@@ -213,8 +213,23 @@ class RuntimeWorker final : public Worker {
     heartbeat_call_timeout_ =
         absl::Milliseconds(std::clamp(response->heartbeat_timeout_ms(), 90u, 600'000u)) / 3;
     registered_ = true;
-    surroundings_.log("info", "registered at the job manager");
-    HeartbeatLoop();
+    surroundings_.log("info",
+                      StrCat("registered at the job manager, leader epoch ", leader_epoch_));
+    // A new leader knows nothing of what the one before was told.
+    if (reporter_ != nullptr) reporter_->TellAgain();
+    if (!std::exchange(heartbeats_begun_, true)) return HeartbeatLoop();
+    SendHeartbeat();
+  }
+
+  // The job manager is another one than that which it had registered at; its tasks run on.
+  void RegisterAgain() {
+    if (!std::exchange(registered_, false)) return;
+    surroundings_.log("info", "the job manager is another one, registers again");
+    Register(kFirstRetry);
+  }
+
+  static bool IsOfAnotherLeader(const absl::Status& status) {
+    return status.code() == absl::StatusCode::kAborted;
   }
 
   void EndRefused(const absl::Status& status) {
@@ -289,6 +304,7 @@ class RuntimeWorker final : public Worker {
           heartbeat_under_way_ = false;
           if (ended_) return;
           if (!response.ok()) {
+            if (IsOfAnotherLeader(response.status())) return RegisterAgain();
             if (!MayBeRetried(response.status())) return EndRefused(response.status());
             return;  // the next interval tries again
           }
@@ -438,6 +454,10 @@ class RuntimeWorker final : public Worker {
         lifetime_.GuardConst(
             [this, done](const absl::StatusOr<proto::AcknowledgeCheckpointResponse>& response) {
               if (ended_) return;
+              if (IsOfAnotherLeader(response.status())) {
+                RegisterAgain();
+                return done(absl::UnavailableError(response.status().message()));
+              }
               if (!response.ok() && !MayBeRetried(response.status())) {
                 return EndRefused(response.status());
               }
@@ -493,6 +513,7 @@ class RuntimeWorker final : public Worker {
   absl::Duration heartbeat_call_timeout_ = absl::Seconds(1);
   int64_t last_contact_nanos_ = 0;
   bool registered_ = false;
+  bool heartbeats_begun_ = false;
   bool heartbeat_under_way_ = false;
   bool heartbeat_wanted_ = false;
   bool started_ = false;

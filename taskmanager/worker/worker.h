@@ -22,7 +22,8 @@ struct WorkerEnd {
 // (Deploy, StartTasks, CancelTasks). Tells it the state of all its tasks with each heartbeat, and
 // at once when one changes. Ends when it is told to, when the job manager refuses it, or when the
 // job manager is silent for the orphan timeout; that its tasks are done is no reason to end: the
-// job manager decides.
+// job manager decides. Its tasks run on while the job manager is away; it registers at the next
+// one, and tells that one all it told the one before.
 //
 // It has no state that outlives it and never restarts: another attempt is another Worker. Works on
 // any Env, so the simulator runs it as it is.

@@ -249,9 +249,10 @@ TEST_F(ClusterSimTest, WorkersEndWithinTheLimitWhenTheJobManagerIsKilledAndAgent
   EXPECT_EQ(cluster_.Output("sums2"), ExpectedSums(2'000));
 }
 
-TEST_F(ClusterSimTest, ANewJobManagerHasWorkersOfTheFormerOneStopped) {
+TEST_F(ClusterSimTest, AJobManagerWithAnotherFolderHasWorkersOfTheFormerOneStopped) {
   RunSums();
   cluster_.KillJobManager();
+  ASSERT_TRUE(cluster_.world().disk("jobmanager").DeleteRecursively("/data/jobs").ok());
   cluster_.world().RunFor(absl::Seconds(1));
   cluster_.StartJobManager();
   ASSERT_TRUE(cluster_.AwaitTaskManagers(2));

@@ -1,126 +1,19 @@
 // A job with checkpoints on the simulated cluster: whatever is killed, its state ends as if nothing
 // had happened.
-#include <map>
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "common/base/strings.h"
 #include "gmock/gmock.h"
-#include "tests/sim/sim_cluster.h"
-#include "weir/sdk.h"
+#include "tests/sim/tally_job.h"
 
 namespace weir::sim {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kCount = 4000;
-constexpr std::int64_t kKeys = 37;
-
-struct Number {
-  std::int64_t key = 0;
-  std::int64_t value = 0;
-  EventTime at;
-};
-
-// Keeps how often each value of its key has come and their sum, and tells both when all have come:
-// the output of the last attempt is the whole state.
-struct Tally : KeyedProcess<std::int64_t, Number, std::string> {
-  ValueState<std::int64_t> count{this, "count"};
-  ValueState<std::int64_t> sum{this, "sum"};
-  EventTimer end{this, "end"};
-
-  void Process(const Number& number, Context&) override {
-    count.Mutable() += 1;
-    sum.Mutable() += number.value;
-    end.Set(EventTime::FromTicks(2 * kCount));
-  }
-  void OnTimer(const EventTimer&, Context& context) override {
-    context.Emit(StrCat(context.key(), " ", count.Get(), " ", sum.Get()));
-    count.Clear();
-  }
-};
-
-// Two sources, one at a rate, united; a keyed state with a timer behind them.
-void DescribeTally(Job& job) {
-  const auto make = [](std::uint64_t i) {
-    const auto n = static_cast<std::int64_t>(i);
-    return Number{n % kKeys, n, EventTime::FromTicks(n)};
-  };
-  const auto fast = job.From<Number>(
-      "fast", Generator{.make = make, .count = static_cast<std::uint64_t>(kCount), .rate = 2000},
-      {.timestamp = &Number::at});
-  const auto slow = job.From<Number>(
-      "slow", Generator{.make = make, .count = static_cast<std::uint64_t>(kCount), .rate = 500},
-      {.timestamp = &Number::at});
-  fast.Rebalance()
-      .Map("pass", [](const Number& number) { return number; })
-      .Union(slow)
-      .KeyBy(&Number::key)
-      .Process<Tally>("tally")
-      .To("out", Print{.prefix = "tally"});
-}
-
-// What any program can say must come out.
-std::map<std::string, int> Expected() {
-  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> tallies;
-  for (std::int64_t n = 0; n < kCount; ++n) {
-    tallies[n % kKeys].first += 2;
-    tallies[n % kKeys].second += 2 * n;
-  }
-  std::map<std::string, int> lines;
-  for (const auto& [key, tally] : tallies) {
-    ++lines[StrCat("\"", key, " ", tally.first, " ", tally.second, "\"")];
-  }
-  return lines;
-}
-
-SimCluster::Options ClusterOptions(std::uint64_t seed) {
-  SimCluster::Options options;
-  options.world.seed = seed;
-  options.settings = {"execution.checkpointing.interval=200 ms",
-                      "execution.checkpointing.dir=/shared/checkpoints",
-                      "execution.checkpointing.tolerable-failed-checkpoints=1000",
-                      "restart-strategy.exponential-delay.initial-backoff=50 ms"};
-  return options;
-}
-
-std::string LogOf(const SimCluster& cluster) {
-  std::string text;
-  for (const std::string& line : cluster.log()) {
-    if (line.find(" jobmanager ") != std::string::npos) text += line + "\n";
-  }
-  return text;
-}
-
-// Records that the source has put out in the last attempt.
-std::uint64_t RecordsOf(const proto::JobStatusResponse& status, const std::string& uid) {
-  std::uint64_t records = 0;
-  for (const auto& task : status.tasks()) {
-    for (const auto& metrics : task.operators()) {
-      if (status.graph().nodes(static_cast<int>(metrics.node())).uid() == uid) {
-        records += metrics.records_out();
-      }
-    }
-  }
-  return records;
-}
-
-// Each key's line, as often as it came: at least once, since the sink is no part of a checkpoint,
-// and never another one.
-void ExpectWholeState(const SimCluster& cluster, const std::string& job) {
-  std::map<std::string, int> lines;
-  for (const std::string& line : cluster.Output(job)) ++lines[line];
-  const std::map<std::string, int> expected = Expected();
-  for (const auto& [line, times] : lines) {
-    EXPECT_TRUE(expected.contains(line)) << line << ": lost or repeated";
-  }
-  EXPECT_EQ(lines.size(), expected.size());
-}
-
 TEST(RecoverySim, AJobThatNobodyDisturbsTakesCheckpointsAndDeletesThemAtItsEnd) {
-  SimCluster cluster(ClusterOptions(1));
+  SimCluster cluster(TallyClusterOptions(1));
   cluster.StartJobManager();
   cluster.StartTaskManager("tm-1", 2);
   ASSERT_TRUE(cluster.AwaitTaskManagers(1));
@@ -141,7 +34,7 @@ TEST(RecoverySim, KilledWorkersAndTaskManagersLoseAndRepeatNothing) {
   std::uint64_t attempts = 0;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(StrCat("seed ", seed));
-    SimCluster cluster(ClusterOptions(seed));
+    SimCluster cluster(TallyClusterOptions(seed));
     SimRandom& random = cluster.world().random();
     cluster.StartJobManager();
     for (const char* name : {"tm-1", "tm-2", "tm-3"}) cluster.StartTaskManager(name, 2);
@@ -179,7 +72,7 @@ TEST(RecoverySim, KilledWorkersAndTaskManagersLoseAndRepeatNothing) {
 }
 
 TEST(RecoverySim, AJobWithoutCheckpointsIsNotStartedAgainUnlessItAsksForIt) {
-  SimCluster::Options options = ClusterOptions(3);
+  SimCluster::Options options = TallyClusterOptions(3);
   options.settings.clear();
   SimCluster cluster(options);
   cluster.StartJobManager();
@@ -193,7 +86,7 @@ TEST(RecoverySim, AJobWithoutCheckpointsIsNotStartedAgainUnlessItAsksForIt) {
 }
 
 TEST(RecoverySim, AFullDiskFailsCheckpointsAndNotTheJob) {
-  SimCluster cluster(ClusterOptions(4));
+  SimCluster cluster(TallyClusterOptions(4));
   cluster.StartJobManager();
   cluster.StartTaskManager("tm-1", 2);
   ASSERT_TRUE(cluster.AwaitTaskManagers(1));
@@ -211,15 +104,15 @@ TEST(RecoverySim, AFullDiskFailsCheckpointsAndNotTheJob) {
   EXPECT_THAT(LogOf(cluster), HasSubstr("could not be written"));
   // Three seconds had passed: the fast source had ended, the slow one begun 1500 records before.
   EXPECT_EQ(RecordsOf(*cluster.Status(*job), "fast"), 0u);
-  EXPECT_LT(RecordsOf(*cluster.Status(*job), "slow"), kCount - 1300);
-  EXPECT_GT(RecordsOf(*cluster.Status(*job), "slow"), kCount - 1700);
+  EXPECT_LT(RecordsOf(*cluster.Status(*job), "slow"), kTallyCount - 1300);
+  EXPECT_GT(RecordsOf(*cluster.Status(*job), "slow"), kTallyCount - 1700);
   ExpectWholeState(cluster, "tally");
 }
 
 TEST(RecoverySim, TwoRunsOfOneSeedAreTheSame) {
   std::uint64_t hashes[2];
   for (std::uint64_t& hash : hashes) {
-    SimCluster cluster(ClusterOptions(9));
+    SimCluster cluster(TallyClusterOptions(9));
     cluster.StartJobManager();
     cluster.StartTaskManager("tm-1", 2);
     ASSERT_TRUE(cluster.AwaitTaskManagers(1));
