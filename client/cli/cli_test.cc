@@ -62,12 +62,15 @@ class CliTest : public testing::Test {
         "ClusterInfo", [](const auto&) { return proto::ClusterInfoResponse(); }, methods);
     Answer<proto::JobStatusRequest, proto::JobStatusResponse>(
         "JobStatus",
-        [this](const auto& request) {
+        [this](const auto& request) -> absl::StatusOr<proto::JobStatusResponse> {
           EXPECT_EQ(request.job_id(), kJobId);
           proto::JobStatusResponse response;
           if (!states_.empty()) {
             state_ = states_.front();
             states_.erase(states_.begin());
+          }
+          if (state_ == proto::JOB_STATE_UNSPECIFIED) {
+            return absl::UnavailableError("the job manager is starting");
           }
           *response.mutable_summary() = Summary();
           *response.mutable_graph() = header_.graph();
@@ -214,6 +217,20 @@ TEST_F(CliTest, SubmitWithWaitShowsProgressAndEndsWithTheJob) {
   result = Run({"submit", "--wait", "--json", Plugin("behaving_job")});
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.out, HasSubstr("\"state\": \"CANCELED\""));
+}
+
+TEST_F(CliTest, SubmitWithWaitOutlastsARestartOfTheJobManager) {
+  states_.assign(10, proto::JOB_STATE_UNSPECIFIED);
+  states_.insert(states_.begin(), proto::RUNNING);
+  states_.push_back(proto::RECONCILING);
+  states_.push_back(proto::FINISHED);
+  const Result result = Run({"submit", "--wait", Plugin("behaving_job")});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("the job manager is starting; waiting for it for up to 5m, "
+                              "the job may run on meanwhile\n"),
+                    HasSubstr("the job manager answers again\n"), HasSubstr("RECONCILING "),
+                    HasSubstr("FINISHED after")));
 }
 
 TEST_F(CliTest, ARefusedPluginIsExitCodeFour) {

@@ -18,6 +18,8 @@ constexpr absl::Duration kCallTimeout = absl::Milliseconds(4500);
 constexpr absl::Duration kShortestPoll = absl::Milliseconds(50);
 constexpr absl::Duration kLongestPoll = absl::Milliseconds(500);
 constexpr absl::Duration kLineInterval = absl::Seconds(5);
+// For a job manager that is being started again.
+constexpr absl::Duration kPatience = absl::Minutes(5);
 
 // The lines of one wait. Refreshed in place on a terminal.
 class ProgressLines {
@@ -25,6 +27,11 @@ class ProgressLines {
   explicit ProgressLines(CliContext& context) : context_(context) {}
   ~ProgressLines() {
     if (shown_) context_.err("\r\x1b[K");
+  }
+  // A line that stays.
+  void Say(const std::string& text) {
+    context_.err(StrCat(shown_ ? "\r\x1b[K" : "", text, "\n"));
+    shown_ = false;
   }
   void Show(const proto::JobStatusResponse& status) {
     const int64_t now = context_.env->clock().MonotonicNanos();
@@ -83,6 +90,8 @@ absl::StatusOr<proto::JobStatusResponse> FetchStatus(Session& session, JobId job
       auto status, session.Call<proto::JobStatusResponse>([&](JobManagerClient& client, auto done) {
         client.JobStatus(job, std::move(done));
       }));
+  // A job that could not be taken up has neither.
+  if (!status.has_graph() && status.tasks_size() == 0) return status;
   if (absl::Status valid = ValidateJobGraph(status.graph()); !valid.ok()) {
     return absl::InternalError(
         StrCat("the job manager's answer makes no sense; is it of another version? ",
@@ -95,13 +104,22 @@ absl::StatusOr<proto::JobStatusResponse> WaitForEnd(CliContext& context, Session
                                                     JobId job) {
   ProgressLines lines(context);
   absl::Duration poll = kShortestPoll;
-  for (int failed = 0;;) {
+  bool silent = false;
+  int64_t silent_since_nanos = 0;
+  while (true) {
     auto status = FetchStatus(session, job);
+    const int64_t now = context.env->clock().MonotonicNanos();
     if (status.ok()) {
-      failed = 0;
+      if (std::exchange(silent, false)) lines.Say("the job manager answers again");
       if (IsTerminalState(status->summary().state())) return status;
       lines.Show(*status);
-    } else if (!absl::IsUnavailable(status.status()) || ++failed == kMaxFailedPolls) {
+    } else if (!absl::IsUnavailable(status.status())) {
+      return status;
+    } else if (!std::exchange(silent, true)) {
+      silent_since_nanos = now;
+      lines.Say(StrCat(ToStd(status.status().message()), "; waiting for it for up to ",
+                       absl::FormatDuration(kPatience), ", the job may run on meanwhile"));
+    } else if (absl::Nanoseconds(now - silent_since_nanos) >= kPatience) {
       return status;
     }
     session.Wait(poll);

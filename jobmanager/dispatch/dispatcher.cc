@@ -147,49 +147,6 @@ void Dispatcher::Accept(JobSpec spec, std::function<void(absl::StatusOr<JobId>)>
       });
 }
 
-void Dispatcher::TakeUp(const StoredJob& stored) {
-  changed_ = true;
-  absl::Status status = stored.status;
-  absl::StatusOr<JobSpec> spec;
-  if (status.ok()) {
-    spec = ToJobSpec(stored.id, *stored.submitted);
-    status = spec.status();
-  }
-  if (status.ok()) {
-    uint32_t slots = 0;
-    for (const auto& worker : stored.record->workers()) slots += worker.slots();
-    if (slots != 0 && slots < ExecutionGraph(spec->graph).slots_needed()) {
-      status = absl::DataLossError("its record has fewer slots than its graph needs");
-    }
-  }
-  if (!status.ok()) {
-    const std::string name = stored.submitted != nullptr ? stored.submitted->name()
-                             : stored.record != nullptr  ? stored.record->name()
-                                                         : "unreadable";
-    Log("error", StrCat("job ", stored.id.ToString(), " '", name,
-                        "' cannot be taken up and is left as it is: ", ToStd(status.message())));
-    unreadable_[stored.id] = {name, status};
-    return;
-  }
-  auto entry = std::make_unique<Entry>();
-  Entry* const added = entry.get();
-  by_id_[stored.id] = added;
-  entries_.push_back(std::move(entry));
-  added->plugin_released = stored.record->clean();
-  added->job = std::make_unique<Job>(*this, *std::move(spec), *stored.record);
-  if (IsTerminal(added->job->state())) TidyLater();
-  Log("info", StrCat("job ", stored.id.ToString(), " '", added->job->spec().name,
-                     "' is known from ", "leader epoch ", stored.record->leader_epoch(), ": ",
-                     Name(added->job->state()), ", attempt ", added->job->attempt()));
-}
-
-void Dispatcher::FillUnreadable(const JobId& id, const Unreadable& job,
-                                proto::JobSummary& summary) const {
-  summary.set_job_id(BytesOf(id));
-  summary.set_name(job.name);
-  summary.set_state(proto::FAILED);
-}
-
 absl::StatusOr<Job*> Dispatcher::FindJob(const std::string& id_bytes) const {
   WEIR_RETURN_IF_ERROR(CheckReady());
   WEIR_ASSIGN_OR_RETURN(const JobId id, IdFromBytes<JobId>(id_bytes, "a job's id"));
@@ -257,10 +214,10 @@ absl::StatusOr<proto::TriggerSavepointResponse> Dispatcher::TriggerSavepoint(
     const proto::TriggerSavepointRequest& request) {
   WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
   const absl::Status begun = job->TriggerSavepoint(request);
-  Log("info", StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name, "' ",
-                     request.then() == proto::GO_ON ? "savepoint" : "stop with savepoint",
-                     " asked for",
-                     begun.ok() ? std::string() : StrCat(", refused: ", ToStd(begun.message()))));
+  Log("info",
+      StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name, "' ",
+             request.then() == proto::GO_ON ? "savepoint" : "stop with savepoint", " asked for",
+             begun.ok() ? std::string() : StrCat(", refused: ", ToStd(begun.message()))));
   if (!begun.ok()) return begun;
   proto::TriggerSavepointResponse response;
   WEIR_RETURN_IF_ERROR(job->FillSavepoint(request.trigger_id(), *response.mutable_progress()));
@@ -494,51 +451,6 @@ void Dispatcher::Tick() {
   if (changed_) Publish();
   next_tick_nanos_ = now + absl::ToInt64Nanoseconds(interval);
   executor_.PostAfter(interval, lifetime_.Guard([this] { Tick(); }));
-}
-
-// ---- Snapshots ----
-
-JobSnapshot::JobSnapshot() : state(proto::CREATED) {}
-JobSnapshot::~JobSnapshot() = default;
-
-std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
-  auto snapshot = std::make_shared<JobSnapshot>();
-  snapshot->id = job.spec().id;
-  snapshot->name = job.spec().name;
-  snapshot->state = job.state();
-  snapshot->attempt = job.attempt();
-  snapshot->submitted_unix_micros = job.spec().submitted_unix_micros;
-  snapshot->ended_unix_micros = job.ended_unix_micros();
-  snapshot->changed_unix_micros = job.changed_unix_micros();
-  snapshot->state_times_unix_micros = job.StateTimesUnixMicros();
-  snapshot->graph = job.spec().graph;
-  job.execution().FillReports(true, snapshot->tasks);
-  snapshot->rates = job.execution().Rates();
-  const std::vector<Job::WorkerPlace> places = job.Workers();
-  for (uint32_t worker : job.execution().Workers()) {
-    snapshot->task_managers.push_back(worker < places.size() ? places[worker].task_manager_name
-                                                             : std::string());
-  }
-  return snapshot;
-}
-
-void Dispatcher::Publish() {
-  changed_ = false;
-  if (!options_.publish) return;
-  auto snapshot = std::make_shared<ClusterSnapshot>();
-  snapshot->leader_epoch = leader_epoch_;
-  snapshot->taken_unix_micros = absl::ToUnixMicros(env_.clock().Now());
-  snapshot->started_unix_micros = started_unix_micros_;
-  for (const TaskManagerRecord* record : task_managers_.All()) {
-    snapshot->task_managers.push_back({record->id, record->name, record->address, record->slots,
-                                       task_managers_.slots().free_on(record->id),
-                                       record->last_heard_unix_micros});
-  }
-  for (const auto& entry : entries_) {
-    if (entry->snapshot == nullptr) entry->snapshot = SnapshotOf(*entry->job);
-    snapshot->jobs.push_back(entry->snapshot);
-  }
-  options_.publish(std::move(snapshot));
 }
 
 }  // namespace weir::jobmanager

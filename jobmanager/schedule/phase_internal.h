@@ -142,9 +142,7 @@ struct JobCore {
   void WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure);
   // The savepoint that stops the job is complete: whatever happens now, it is FINISHED and does not
   // run again.
-  bool Stopped() const {
-    return record.stopped() || checkpoints->coordinator().stop_completed();
-  }
+  bool Stopped() const { return record.stopped() || checkpoints->coordinator().stop_completed(); }
   // kFailedPrecondition for another leader epoch or attempt.
   absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
 

@@ -8,9 +8,9 @@ namespace {
 constexpr absl::Duration kFirstRetry = absl::Seconds(1);
 constexpr absl::Duration kLastRetry = absl::Seconds(30);
 
-// The job manager was started anew and the job had not ended: makes the record this leader's own and
-// reads the job's checkpoints, then goes on where the leader before had come to. Workers may come
-// back meanwhile, and what they tell of is acted on afterwards.
+// The job manager was started anew and the job had not ended: makes the record this leader's own
+// and reads the job's checkpoints, then goes on where the leader before had come to. Workers may
+// come back meanwhile, and what they tell of is acted on afterwards.
 class Recovering final : public Phase {
  public:
   using Phase::Phase;

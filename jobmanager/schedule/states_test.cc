@@ -26,7 +26,13 @@ TEST(JobStateTest, MovesAlongItsTableOnly) {
       // Stopped with a savepoint that was complete before its failure was known.
       {proto::FAILING, proto::FINISHED},
       {proto::RESTARTING, proto::CREATED},
-      {proto::RESTARTING, proto::CANCELLING}};
+      {proto::RESTARTING, proto::CANCELLING},
+      // After a restart of the job manager, by what its record and its workers say.
+      {proto::RECONCILING, proto::CREATED},
+      {proto::RECONCILING, proto::RUNNING},
+      {proto::RECONCILING, proto::RESTARTING},
+      {proto::RECONCILING, proto::CANCELLING},
+      {proto::RECONCILING, proto::FAILING}};
   for (int from = 0; from <= proto::JobState_MAX; ++from) {
     for (int to = 0; to <= proto::JobState_MAX; ++to) {
       EXPECT_EQ(MayFollow(static_cast<proto::JobState>(from), static_cast<proto::JobState>(to)),

@@ -74,7 +74,9 @@ TEST_F(JobManagerProcessTest, RefusesAFolderInWhichAnotherOneWorks) {
   EXPECT_EQ(Run(Settings({StrCat("weir.data.dir=", cluster_.folder(), "/jobmanager"),
                           "jobmanager.rpc.port=0", "rest.port=0"})),
             1);
-  EXPECT_THAT(process_->Errors(), HasSubstr("another job manager works in"));
+  EXPECT_THAT(process_->Errors(),
+              AllOf(HasSubstr("another job manager works in"),
+                    HasSubstr(StrCat("(process ", cluster_.job_manager().pid(), " on host "))));
 }
 
 TEST_F(JobManagerProcessTest, RefusesPortsThatAreInUseAndNamesThem) {

@@ -1,5 +1,5 @@
-// Real processes on loopback: a job with checkpoints goes on after kill -9 of its workers and task
-// managers, and its results are those of a job that nobody has disturbed.
+// Real processes on loopback: a job with checkpoints goes on after kill -9 of its workers, its task
+// managers and its job manager, and its results are those of a job that nobody has disturbed.
 #include <signal.h>
 
 #include <algorithm>
@@ -24,11 +24,10 @@ constexpr std::int64_t kCount = 40'000;
 class RecoveryTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    cluster_.StartJobManager(
-        {"execution.checkpointing.interval=100 ms",
-         StrCat("execution.checkpointing.dir=", cluster_.folder(), "/checkpoints"),
-         "execution.checkpointing.tolerable-failed-checkpoints=100"});
-    for (int i = 0; i < 3; ++i) cluster_.StartTaskManager(1);
+    StartJobManager();
+    for (int i = 0; i < 3; ++i) {
+      cluster_.StartTaskManager(1, {"taskmanager.worker.orphan-timeout=5 s"});
+    }
     ASSERT_TRUE(cluster_.AwaitTaskManagers(3));
     const auto job =
         cluster_.Submit(WEIR_NUMBERS_JOB, 2, {{"count", std::to_string(kCount)}, {"rate", "8000"}});
@@ -37,6 +36,25 @@ class RecoveryTest : public ::testing::Test {
   }
   void TearDown() override {
     if (HasFailure()) cluster_.PrintLogs();
+  }
+
+  void StartJobManager() {
+    cluster_.StartJobManager(
+        {"execution.checkpointing.interval=100 ms",
+         StrCat("execution.checkpointing.dir=", cluster_.folder(), "/checkpoints"),
+         "execution.checkpointing.tolerable-failed-checkpoints=100"});
+  }
+  void KillJobManager() {
+    cluster_.job_manager().Signal(SIGKILL);
+    ASSERT_EQ(cluster_.job_manager().AwaitExit(absl::Seconds(10)), 128 + SIGKILL);
+  }
+  std::vector<int64_t> Pids() {
+    std::vector<int64_t> pids;
+    const auto status = cluster_.Status(job_);
+    EXPECT_TRUE(status.ok()) << status.status();
+    if (!status.ok()) return pids;
+    for (const auto& worker : status->workers()) pids.push_back(worker.pid());
+    return pids;
   }
 
   // The attempt runs and a checkpoint of it is complete.
@@ -128,6 +146,55 @@ TEST_F(RecoveryTest, KilledWorkersAndTaskManagersChangeNoResult) {
     }
   }
   EXPECT_LT(numbers, static_cast<uint64_t>(kCount)) << "it did not begin at the beginning";
+}
+
+TEST_F(RecoveryTest, AKilledJobManagerInterruptsNothingOnceItIsBack) {
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  const std::vector<int64_t> workers = Pids();
+  const auto first = cluster_.Info();
+  for (int kill = 0; kill < 3; ++kill) {
+    KillJobManager();
+    before_ = NewestCheckpoint();
+    StartJobManager();
+    ASSERT_TRUE(AwaitCheckpointOf(1)) << "checkpoints go on, with ids that grow";
+    EXPECT_EQ(Pids(), workers) << "the tasks were never interrupted";
+  }
+  EXPECT_EQ(cluster_.Info()->leader_epoch(), first->leader_epoch() + 3);
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
+  EXPECT_EQ(cluster_.Status(job_)->attempt(), 1u);
+  EXPECT_EQ(Results(), Expected());
+  KillJobManager();
+  StartJobManager();
+  EXPECT_EQ(cluster_.Status(job_)->summary().state(), proto::FINISHED);
+}
+
+TEST_F(RecoveryTest, JobManagerAndWorkerKilledTogetherTheJobGoesOnFromACheckpoint) {
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  const std::vector<int64_t> workers = Pids();
+  ASSERT_FALSE(workers.empty());
+  KillJobManager();
+  before_ = NewestCheckpoint();
+  ASSERT_EQ(kill(static_cast<pid_t>(workers[0]), SIGKILL), 0);
+  StartJobManager();
+  ASSERT_TRUE(AwaitCheckpointOf(2));
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
+  EXPECT_EQ(cluster_.Status(job_)->attempt(), 2u);
+  EXPECT_EQ(Results(), Expected());
+}
+
+TEST_F(RecoveryTest, AwayForTooLongItsWorkersEndAndTheNextOneStartsTheJobFromACheckpoint) {
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  const std::vector<int64_t> workers = Pids();
+  KillJobManager();
+  before_ = NewestCheckpoint();
+  for (const int64_t worker : workers) {
+    EXPECT_TRUE(cluster_.AwaitGone(worker, absl::Seconds(20)));
+  }
+  StartJobManager();
+  ASSERT_TRUE(AwaitCheckpointOf(2));
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
+  EXPECT_EQ(cluster_.Status(job_)->attempt(), 2u);
+  EXPECT_EQ(Results(), Expected());
 }
 
 }  // namespace
