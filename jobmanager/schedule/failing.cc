@@ -22,6 +22,8 @@ class Failing final : public Phase {
       After(core_.surroundings.options().cause_grace, [this] { Stop(); });
     }
     After(core_.surroundings.options().stop_timeout, [this] {
+      // Only the store is waited for, however long it is away: nothing else knows the outcome.
+      if (waits_for_savepoint_) return;
       core_.Log("warning", "has workers that are not known to be gone; their slots stay taken");
       End();
     });

@@ -232,6 +232,38 @@ TEST_F(SavepointSim, ThatCannotStopTheJobLetsItGoOn) {
   EXPECT_EQ(Output(), Expected(4000));
 }
 
+// The tasks have told all that they hold and the workers are gone, but it is not known whether the
+// savepoint is there: until it is, the job is neither stopped nor started again.
+TEST_F(SavepointSim, DecidesWhenItsWriteIsKnownWhetherAJobWhoseWorkersAreGoneWasStopped) {
+  for (const bool written : {true, false}) {
+    SCOPED_TRACE(written);
+    Start(9);
+    const JobId job = Submit();
+    cluster_->world().RunFor(absl::Milliseconds(500));
+    const auto fault = std::make_shared<absl::Status>(absl::UnavailableError("the store is away"));
+    cluster_->shared_disk().set_fault([fault](std::string_view operation, const std::string& path) {
+      const bool writes = operation == "create" && path.find("/saved/") != path.npos &&
+                          path.find("_metadata") != path.npos;
+      return writes ? *fault : absl::OkStatus();
+    });
+    const SavepointRequest request = Request(job, Then::kStop);
+    ASSERT_TRUE(cluster_->TriggerSavepoint(request).ok());
+    cluster_->world().RunFor(absl::Milliseconds(100));
+    ASSERT_EQ(State(job), proto::RUNNING);
+    cluster_->KillWorker(cluster_->Workers().at(0));
+    cluster_->world().RunFor(absl::Seconds(90));  // Longer than workers are waited for.
+    EXPECT_EQ(State(job), proto::FAILING) << Log();
+    *fault = written ? absl::OkStatus() : absl::DataLossError("refused");
+    const auto over = cluster_->TakeSavepoint(request);
+    ASSERT_TRUE(over.ok()) << over.status();
+    EXPECT_EQ(over->state(),
+              written ? proto::SavepointProgress::COMPLETED : proto::SavepointProgress::FAILED);
+    ASSERT_TRUE(cluster_->AwaitState(job, proto::FINISHED, absl::Minutes(1))) << Log();
+    EXPECT_EQ(cluster_->Status(job)->attempt(), written ? 1u : 2u);
+    EXPECT_EQ(Output(), written ? std::set<std::string>() : Expected(4000));
+  }
+}
+
 // Flink 26783, 21132: crash inside stop-with-savepoint. Killed at any moment of it, the job either
 // has been stopped, once, with a savepoint that is there, or goes on as if nobody had asked.
 TEST_F(SavepointSim, InterruptedWhileItStopsTheJobDoesSoOrDoesNot) {
