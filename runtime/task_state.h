@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "weir/operator.h"
 #include "weir/time.h"
 
@@ -37,13 +39,33 @@ struct Barrier {
   friend bool operator==(const Barrier&, const Barrier&) = default;
 };
 
-// The state of one operator of one subtask, as bytes.
+// The state of one operator of one subtask, as bytes or as what writes them.
 struct OperatorState {
   struct Keyed {
     std::string name;
     std::string type;
-    // Those that are not empty, by number.
+    // Those that are not empty, by number. What a task hands over has them to be written yet.
     std::vector<std::pair<uint32_t, std::string>> key_groups;
+    std::shared_ptr<KeyedStateSnapshot> snapshot;
+    KeyGroupRange range;
+
+    // Calls use(key_group, bytes) for each that is not empty until one returns an error, and
+    // returns that. The snapshot can write its own once.
+    template <class Use>
+    absl::Status ForEachKeyGroup(Use&& use) const {
+      for (const auto& [group, bytes] : key_groups) {
+        if (absl::Status status = use(group, bytes); !status.ok()) return status;
+      }
+      if (snapshot == nullptr) return absl::OkStatus();
+      std::string bytes;
+      for (uint32_t group = range.first; group <= range.last; ++group) {
+        bytes.clear();
+        snapshot->WriteKeyGroup(group, bytes);
+        if (bytes.empty()) continue;
+        if (absl::Status status = use(group, bytes); !status.ok()) return status;
+      }
+      return absl::OkStatus();
+    }
   };
   struct List {
     std::string name;
@@ -58,17 +80,6 @@ struct OperatorState {
   Ticks watermark = kMinTicks;
   std::vector<Keyed> keyed;
   std::vector<List> lists;
-
-  size_t bytes() const {
-    size_t total = 0;
-    for (const Keyed& table : keyed) {
-      for (const auto& [group, state] : table.key_groups) total += state.size();
-    }
-    for (const List& list : lists) {
-      for (const std::string& item : list.items) total += item.size();
-    }
-    return total;
-  }
 };
 
 // Of all operators of a task.
@@ -83,7 +94,8 @@ struct TaskCheckpoint {
   // last of which it has seen a barrier (id 0: none), has this of it.
   bool final = false;
   TaskState state;
-  // From the trigger to the snapshot, and of the snapshot itself, while the task did nothing else.
+  // From the trigger to the snapshot, and of the snapshot itself, while the task did nothing else;
+  // what is written later is not in it.
   int64_t start_delay_nanos = 0;
   int64_t sync_nanos = 0;
 };

@@ -45,7 +45,7 @@ class Chain {
 
   absl::Status Open();
   // The state of every node, at a moment when nothing is queued.
-  TaskState Snapshot() const;
+  TaskState Snapshot(SnapshotUse use) const;
   // After Open and before anything else: every node gets the watermark that it had been told and
   // its state. kFailedPrecondition for state that a node does not have, or has with another type.
   absl::Status Restore(const TaskState& state);

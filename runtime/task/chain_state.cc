@@ -35,13 +35,13 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
   for (const OperatorState::Keyed& keyed : state.keyed) {
     WEIR_ASSIGN_OR_RETURN(KeyedStateTable * table,
                           FindState(tables, keyed.name, keyed.type, node.uid()));
-    for (const auto& [group, bytes] : keyed.key_groups) {
+    WEIR_RETURN_IF_ERROR(keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) {
       if (!node.key_groups().Contains(group)) {
         return absl::InternalError(StrCat("operator '", node.uid(), "' is given key group ", group,
                                           ", which is another subtask's"));
       }
-      WEIR_RETURN_IF_ERROR(table->ReadKeyGroup(group, bytes));
-    }
+      return table->ReadKeyGroup(group, bytes);
+    }));
   }
   const std::vector<OperatorListState*> lists = node.op->list_state();
   for (const OperatorState::List& list : state.lists) {
@@ -56,7 +56,7 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
 
 }  // namespace
 
-TaskState Chain::Snapshot() const {
+TaskState Chain::Snapshot(SnapshotUse use) const {
   TaskState state;
   for (const auto& node : nodes) {
     OperatorState& of_node = state.emplace_back();
@@ -64,16 +64,12 @@ TaskState Chain::Snapshot() const {
     of_node.watermark = watermark_;
     if (node->op == nullptr) continue;
     const CrashContext former = node->Enter();
-    const KeyGroupRange range = node->key_groups();
-    for (const KeyedStateTable* table : node->op->keyed_state()) {
+    for (KeyedStateTable* table : node->op->keyed_state()) {
       OperatorState::Keyed& keyed = of_node.keyed.emplace_back();
       keyed.name = table->name();
       keyed.type = table->type();
-      for (uint32_t group = range.first; group <= range.last; ++group) {
-        std::string bytes;
-        table->WriteKeyGroup(group, bytes);
-        if (!bytes.empty()) keyed.key_groups.emplace_back(group, std::move(bytes));
-      }
+      keyed.snapshot = table->TakeSnapshot(use);
+      keyed.range = node->key_groups();
     }
     for (const OperatorListState* list : node->op->list_state()) {
       OperatorState::List& items = of_node.lists.emplace_back();

@@ -157,7 +157,7 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier) {
   checkpoint.start_delay_nanos = std::max<int64_t>(clock_.Now() - barrier.time, 0) * 1000;
   // Sinks hand over what they hold; all that is before the barrier leaves before it.
   WEIR_RETURN_IF_ERROR(chain_.Flush());
-  checkpoint.state = chain_.Snapshot();
+  checkpoint.state = chain_.Snapshot(SnapshotUse::kLive);
   input_->Snapshot(checkpoint.state.front());
   WEIR_RETURN_IF_ERROR(chain_.SendBarrier(barrier));
   checkpoint.sync_nanos = clock_.MonotonicNanos() - start;
@@ -172,7 +172,7 @@ absl::Status Task::TakeFinalSnapshot() {
                             options_.subtask,
                             {input_->last_barrier(), 0},
                             true,
-                            chain_.Snapshot(),
+                            chain_.Snapshot(SnapshotUse::kFinal),
                             0,
                             0};
   input_->Snapshot(checkpoint.state.front());

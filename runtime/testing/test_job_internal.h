@@ -233,12 +233,14 @@ class MapTable final : public KeyedStateTable {
       : map_(map), context_(context) {}
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
-  void WriteKeyGroup(uint32_t key_group, std::string& out) const override {
+  std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse) override {
+    auto taken = std::make_unique<Taken>();
     for (const auto& [key, value] : map_) {
-      if (GroupOf(key) != key_group) continue;
-      EncodeValue(key, out);
-      EncodeValue(value, out);
+      std::string& group = taken->groups[GroupOf(key)];
+      EncodeValue(key, group);
+      EncodeValue(value, group);
     }
+    return taken;
   }
   absl::Status ReadKeyGroup(uint32_t key_group, std::string_view bytes) override {
     Decoder in(bytes);
@@ -257,6 +259,12 @@ class MapTable final : public KeyedStateTable {
   std::size_t memory_bytes() const override { return 0; }
 
  private:
+  struct Taken final : KeyedStateSnapshot {
+    std::map<uint32_t, std::string> groups;
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+      out += groups[key_group];
+    }
+  };
   uint32_t GroupOf(int64_t key) const {
     return KeyGroupOf(KeyHash(key), context_->max_parallelism());
   }

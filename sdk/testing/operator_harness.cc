@@ -187,12 +187,13 @@ HarnessSnapshot OperatorHarness::Snapshot() const {
   HarnessSnapshot snapshot;
   snapshot.watermark = watermark_;
   const KeyGroupRange range = context_->key_groups();
-  for (const KeyedStateTable* table : operator_->keyed_state()) {
+  for (KeyedStateTable* table : operator_->keyed_state()) {
+    const auto taken = table->TakeSnapshot(SnapshotUse::kFinal);
     HarnessSnapshot::Table& written = snapshot.tables[table->name()];
     written.type = table->type();
     for (std::uint32_t key_group = range.first; key_group <= range.last; ++key_group) {
       std::string bytes;
-      table->WriteKeyGroup(key_group, bytes);
+      taken->WriteKeyGroup(key_group, bytes);
       if (!bytes.empty()) written.key_groups[key_group] = std::move(bytes);
     }
   }
@@ -248,7 +249,7 @@ absl::Status OperatorHarness::RestoreTables(const HarnessSnapshot& snapshot) {
                                          table->name(), "': ", status.message()));
       }
       std::string again;
-      table->WriteKeyGroup(key_group, again);
+      table->TakeSnapshot(SnapshotUse::kFinal)->WriteKeyGroup(key_group, again);
       if (again != bytes) {
         return absl::InternalError(absl::StrCat("key group ", key_group, " of state '",
                                                 table->name(),

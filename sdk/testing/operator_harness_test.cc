@@ -52,12 +52,20 @@ class CountingOperator final : public Operator, public KeyedStateTable {
 
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
-  void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-    for (const auto& [value, count] : counts_) {
-      if (static_cast<std::uint32_t>(value) % 128 != key_group) continue;
-      out.append(reinterpret_cast<const char*>(&value), sizeof(value));
-      out.append(reinterpret_cast<const char*>(&count), sizeof(count));
+  struct Taken final : KeyedStateSnapshot {
+    std::map<int, int> counts;
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+      for (const auto& [value, count] : counts) {
+        if (static_cast<std::uint32_t>(value) % 128 != key_group) continue;
+        out.append(reinterpret_cast<const char*>(&value), sizeof(value));
+        out.append(reinterpret_cast<const char*>(&count), sizeof(count));
+      }
     }
+  };
+  std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse) override {
+    auto taken = std::make_unique<Taken>();
+    taken->counts = counts_;
+    return taken;
   }
   absl::Status ReadKeyGroup(std::uint32_t, std::string_view bytes) override {
     for (; bytes.size() >= 8; bytes.remove_prefix(8)) {

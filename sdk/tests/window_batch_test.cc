@@ -52,7 +52,7 @@ void ExpectSumsOfAMap(KeyGroupRange range, std::uint32_t max_parallelism, bool h
     AddBatch(table, batch, &Item<K>::key, sum);
   }
   std::map<K, std::int64_t> got;
-  table.ForEach([&](const K& key, std::int64_t& value) { got[key] = value; });
+  table.ForEach([&](const K& key, const std::int64_t& value) { got[key] = value; });
   EXPECT_EQ(got, model);
   EXPECT_EQ(table.size(), model.size());
 }

@@ -1,13 +1,17 @@
 #include "taskmanager/checkpoint/task_snapshots.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <set>
 #include <vector>
 
+#include "common/base/crash_context.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/job_graph.pb.h"
+#include "sdk/host/user_exception.h"
 #include "state/snapshot/state_file_reader.h"
 #include "state/snapshot/state_file_writer.h"
 #include "state/store/checkpoint_folder.h"
@@ -45,14 +49,30 @@ Redistribution RedistributionOf(StateKind kind) {
   return kind == StateKind::kBroadcastList ? Redistribution::kBroadcast : Redistribution::kSplit;
 }
 
-absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid,
-                           const OperatorState& state) {
-  for (const OperatorState::Keyed& keyed : state.keyed) {
-    WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
-    for (const auto& [group, bytes] : keyed.key_groups) {
+// What encodes the records of a state is the job's code, which may throw.
+absl::Status WriteKeyed(StateFileWriter& writer, const std::string& uid, uint32_t subtask,
+                        const OperatorState::Keyed& keyed) {
+  WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
+  const ScopedCrashContext context(uid.c_str(), subtask);
+  try {
+    return keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) -> absl::Status {
       WEIR_RETURN_IF_ERROR(writer.BeginKeyGroup(group));
-      WEIR_RETURN_IF_ERROR(writer.Append(bytes));
-    }
+      return writer.Append(bytes);
+    });
+  } catch (const abi::__forced_unwind&) {
+    throw;  // The thread is being ended by the system.
+  } catch (...) {
+    return absl::InternalError(StrCat("state '", keyed.name, "' of operator '", uid,
+                                      "': encoding it threw ", DescribeCurrentException()));
+  }
+}
+
+absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid, uint32_t subtask,
+                           bool again, OperatorState& state) {
+  for (OperatorState::Keyed& keyed : state.keyed) {
+    WEIR_RETURN_IF_ERROR(WriteKeyed(writer, uid, subtask, keyed));
+    // Memory is given back as soon as may be.
+    if (!again) keyed.snapshot.reset();
   }
   for (const OperatorState::List& list : state.lists) {
     WEIR_RETURN_IF_ERROR(
@@ -206,7 +226,7 @@ absl::Status GiveUp(FileSystem& files, const std::string& path, const absl::Stat
 
 absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
                                                       const proto::JobGraph& graph,
-                                                      const TaskCheckpoint& checkpoint) {
+                                                      TaskCheckpoint& checkpoint) {
   proto::TaskSnapshot told;
   told.set_vertex(checkpoint.vertex);
   told.set_subtask(checkpoint.subtask);
@@ -223,12 +243,10 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
                                  : place.savepoint;
   const std::string path = StrCat(folder, "/", name);
   std::unique_ptr<StateFileWriter> writer;
-  for (const OperatorState& state : checkpoint.state) {
+  for (OperatorState& state : checkpoint.state) {
     auto& of_operator = *told.add_operators();
     of_operator.set_node(state.node);
     of_operator.set_watermark(state.watermark);
-    of_operator.set_bytes(state.bytes());
-    told.set_full_bytes(told.full_bytes() + state.bytes());
     for (const auto& keyed : state.keyed) {
       auto* descriptor = of_operator.add_states();
       descriptor->set_name(keyed.name);
@@ -245,9 +263,12 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
       if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
       WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name));
     }
-    absl::Status written =
-        WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(), state);
+    const uint64_t before = writer->payload_bytes();
+    absl::Status written = WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(),
+                                         checkpoint.subtask, checkpoint.final, state);
     if (!written.ok()) return GiveUp(files, path, written);
+    of_operator.set_bytes(writer->payload_bytes() - before);
+    told.set_full_bytes(told.full_bytes() + of_operator.bytes());
     of_operator.add_files(0);
   }
   told.set_new_bytes(told.full_bytes());

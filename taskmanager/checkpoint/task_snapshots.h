@@ -32,11 +32,12 @@ struct SnapshotPlace {
 
 // Writes the state of a task to a file of the checkpoint's folder, which must be there (a final one
 // to the shared folder, which is made), and makes it durable. A task without state writes none.
-// Returns what the job manager is told. Blocks. Errors are the file system's; then the file is
-// deleted if that can be done.
+// Returns what the job manager is told. Blocks. Snapshots of keyed state are used up, but those of
+// a final state, which may be written again. Errors are the file system's, or kInternal if the
+// job's code threw; then the file is deleted if that can be done.
 absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const SnapshotPlace& place,
                                                       const proto::JobGraph& graph,
-                                                      const TaskCheckpoint& checkpoint);
+                                                      TaskCheckpoint& checkpoint);
 
 // By vertex and subtask.
 using RestoredTasks = std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>>;

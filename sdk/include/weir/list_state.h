@@ -52,6 +52,7 @@ struct ListLayout {
       for (const V& value : list) EncodeValue(value, encoder);
     }
   }
+  ListLayout Frozen() const { return *this; }
   bool Decode(Decoder& in, Column<V>& list) const {
     std::size_t count = 0;
     if (!in.Count(kMinSize<V>, count) || !in.Enter()) return false;
@@ -140,29 +141,33 @@ struct ExpiringElements {
 
 // A list of the notation list<ttl<V>>.
 template <class V>
+struct FrozenExpiringListLayout {
+  TtlMoment moment;
+  bool Writes(const ExpiringElements<V>& list) const { return CountLive(list) > 0; }
+  void Encode(const ExpiringElements<V>& list, std::string& out) const {
+    Encoder encoder(out);
+    encoder.Varint(CountLive(list));
+    for (std::size_t i = 0; i < list.values.size(); ++i) {
+      if (moment.Expired(list.accesses[i])) continue;
+      EncodeValue(moment.Effective(list.accesses[i]), encoder);
+      EncodeValue(list.values[i], encoder);
+    }
+  }
+  std::size_t CountLive(const ExpiringElements<V>& list) const {
+    return static_cast<std::size_t>(
+        std::count_if(list.accesses.begin(), list.accesses.end(),
+                      [&](Ticks access) { return !moment.Expired(access); }));
+  }
+};
+
+template <class V>
 class ExpiringListLayout {
  public:
   using List = ExpiringElements<V>;
 
   explicit ExpiringListLayout(const TtlClock& clock) : clock_(clock) {}
   static std::string Notation() { return "list<ttl<" + TypeNotation<V>() + ">>"; }
-  bool Writes(const List& list) const {
-    const Ticks now = clock_.Now();
-    return std::any_of(list.accesses.begin(), list.accesses.end(),
-                       [&](Ticks access) { return !clock_.Expired(access, now); });
-  }
-  void Encode(const List& list, std::string& out) const {
-    const Ticks now = clock_.Now();
-    Encoder encoder(out);
-    encoder.Varint(static_cast<std::uint64_t>(
-        std::count_if(list.accesses.begin(), list.accesses.end(),
-                      [&](Ticks access) { return !clock_.Expired(access, now); })));
-    for (std::size_t i = 0; i < list.values.size(); ++i) {
-      if (clock_.Expired(list.accesses[i], now)) continue;
-      EncodeValue(clock_.Effective(list.accesses[i]), encoder);
-      EncodeValue(list.values[i], encoder);
-    }
-  }
+  FrozenExpiringListLayout<V> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, List& list) const {
     std::size_t count = 0;
     if (!in.Count(sizeof(Ticks) + kMinSize<V>, count) || !in.Enter()) return false;

@@ -85,6 +85,7 @@ struct MapLayout {
       EncodeValue(value, encoder);
     });
   }
+  MapLayout Frozen() const { return *this; }
   bool Decode(Decoder& in, Map& map) const {
     return DecodeSorted(in, kMinSize<MV>, map, [&](MV& value) { return DecodeValue(in, value); });
   }
@@ -171,6 +172,31 @@ struct ExpiringEntries {
 
 // The notation map<MK,ttl<MV>>.
 template <class MK, class MV>
+struct FrozenExpiringMapLayout {
+  using Entries = ExpiringEntries<MK, MV>;
+  TtlMoment moment;
+  bool Writes(const Entries& entries) const { return CountLive(entries) > 0; }
+  void Encode(const Entries& entries, std::string& out) const {
+    Encoder encoder(out);
+    encoder.Varint(CountLive(entries));
+    ForEachSorted(entries.map, [&](const MK& key, const Stamped<MV>& entry) {
+      if (moment.Expired(entry.last_access)) return;
+      EncodeValue(key, encoder);
+      EncodeValue(moment.Effective(entry.last_access), encoder);
+      EncodeValue(entry.value, encoder);
+    });
+  }
+  std::size_t CountLive(const Entries& entries) const {
+    std::size_t live = 0;
+    entries.map.ForEach([&](const MK&, const Stamped<MV>& entry) {
+      if (!moment.Expired(entry.last_access)) ++live;
+      return true;
+    });
+    return live;
+  }
+};
+
+template <class MK, class MV>
 class ExpiringMapLayout {
  public:
   using Entries = ExpiringEntries<MK, MV>;
@@ -179,18 +205,7 @@ class ExpiringMapLayout {
   static std::string Notation() {
     return "map<" + TypeNotation<MK>() + ",ttl<" + TypeNotation<MV>() + ">>";
   }
-  bool Writes(const Entries& entries) const { return CountLive(entries) > 0; }
-  void Encode(const Entries& entries, std::string& out) const {
-    const Ticks now = clock_.Now();
-    Encoder encoder(out);
-    encoder.Varint(CountLive(entries));
-    ForEachSorted(entries.map, [&](const MK& key, const Stamped<MV>& entry) {
-      if (clock_.Expired(entry.last_access, now)) return;
-      EncodeValue(key, encoder);
-      EncodeValue(clock_.Effective(entry.last_access), encoder);
-      EncodeValue(entry.value, encoder);
-    });
-  }
+  FrozenExpiringMapLayout<MK, MV> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, Entries& entries) const {
     return DecodeSorted(in, sizeof(Ticks) + kMinSize<MV>, entries.map, [&](Stamped<MV>& entry) {
       if (!DecodeValue(in, entry.last_access) || !DecodeValue(in, entry.value)) return false;
@@ -200,15 +215,6 @@ class ExpiringMapLayout {
   }
 
  private:
-  std::size_t CountLive(const Entries& entries) const {
-    const Ticks now = clock_.Now();
-    std::size_t live = 0;
-    entries.map.ForEach([&](const MK&, const Stamped<MV>& entry) {
-      if (!clock_.Expired(entry.last_access, now)) ++live;
-      return true;
-    });
-    return live;
-  }
   const TtlClock& clock_;
 };
 

@@ -1,23 +1,24 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-
 #include "weir/batch.h"
 #include "weir/metrics.h"
 #include "weir/time.h"
 
-// Returns from the enclosing function with the status of `expr` if it is not OK. For the SDK's own headers.
-#define WEIR_SDK_RETURN_IF_ERROR(expr)                                          \
-  do {                                                                          \
-    ::absl::Status weir_sdk_status = (expr);                                    \
-    if (!weir_sdk_status.ok()) [[unlikely]]                                     \
-      return weir_sdk_status;                                                   \
+// Returns from the enclosing function with the status of `expr` if it is not OK. For the SDK's own
+// headers.
+#define WEIR_SDK_RETURN_IF_ERROR(expr)       \
+  do {                                       \
+    ::absl::Status weir_sdk_status = (expr); \
+    if (!weir_sdk_status.ok()) [[unlikely]]  \
+      return weir_sdk_status;                \
   } while (false)
 
 namespace weir {
@@ -26,11 +27,12 @@ namespace weir {
 class Output {
  public:
   virtual ~Output() = default;
-  // Takes the batch's records and leaves it empty. One virtual call a batch. Accepts the batch even when Blocked, so the
-  // bound that a consumer sets is exceeded by at most what one call into an operator produces.
+  // Takes the batch's records and leaves it empty. One virtual call a batch. Accepts the batch even
+  // when Blocked, so the bound that a consumer sets is exceeded by at most what one call into an
+  // operator produces.
   virtual absl::Status Push(BatchBase& batch) = 0;
-  // True while some consumer downstream takes no more. An operator that can stop (between timers, between windows of a
-  // firing) does so and returns "not done".
+  // True while some consumer downstream takes no more. An operator that can stop (between timers,
+  // between windows of a firing) does so and returns "not done".
   virtual bool Blocked() const = 0;
 };
 
@@ -42,7 +44,8 @@ struct KeyGroupRange {
   std::uint32_t size() const { return last - first + 1; }
 };
 
-// What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the task's thread.
+// What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the
+// task's thread.
 class OperatorContext {
  public:
   virtual ~OperatorContext() = default;
@@ -58,7 +61,8 @@ class OperatorContext {
 
   // The wall clock in ticks; the same value within one call into the operator.
   virtual Ticks ProcessingTime() const = 0;
-  // Has OnProcessingTime called once the clock is past `at`; the earliest of several requests counts, kMaxTicks withdraws.
+  // Has OnProcessingTime called once the clock is past `at`; the earliest of several requests
+  // counts, kMaxTicks withdraws.
   virtual void WakeAt(Ticks at) = 0;
   // Has OnWake called soon. The only call here that any thread may make.
   virtual void WakeNow() = 0;
@@ -70,7 +74,26 @@ class OperatorContext {
   virtual void Log(std::string_view level, std::string_view text) = 0;
 };
 
-// Keyed state of one operator as the runtime and the snapshots see it: by key group, never by record.
+// Whether a table is changed again after a snapshot of it.
+enum class SnapshotUse {
+  kLive,  // each key group is written once, its entries in any order
+  // It is not: a key group may be written again, and its entries are in the order of their bytes,
+  // so that equal state has equal bytes.
+  kFinal,
+};
+
+// What a KeyedStateTable held when the snapshot was taken, to be written while the table goes on.
+class KeyedStateSnapshot {
+ public:
+  virtual ~KeyedStateSnapshot() = default;
+  // Appends everything held for `key_group`; nothing if there is none. Any thread, one at a time;
+  // may call what encodes the job's record types, whose exceptions pass through. Does not outlive
+  // the plugin, but the table.
+  virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) = 0;
+};
+
+// Keyed state of one operator as the runtime and the snapshots see it: by key group, never by
+// record.
 class KeyedStateTable {
  public:
   virtual ~KeyedStateTable() = default;
@@ -78,9 +101,9 @@ class KeyedStateTable {
   virtual const std::string& name() const = 0;
   // Key, value and layout, in the notation of docs/FORMATS.md.
   virtual const std::string& type() const = 0;
-  // Appends everything held for `key_group`; nothing if there is none. Deterministic: sorted by serialized key.
-  virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) const = 0;
-  // Adds what WriteKeyGroup wrote. kDataLoss if malformed.
+  // What the table holds now. Takes little time: what is changed later is copied before.
+  virtual std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) = 0;
+  // Adds what a snapshot wrote. kDataLoss if malformed.
   virtual absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) = 0;
   virtual void DropKeyGroup(std::uint32_t key_group) = 0;
   virtual std::size_t entries() const = 0;
@@ -90,12 +113,14 @@ class KeyedStateTable {
 
 // How the items of an operator's list are dealt out when it is restored (semantics rule 49).
 enum class Redistribution {
-  kSplit,      // dealt out round-robin in the order of the subtasks; with the same parallelism each keeps its own
+  kSplit,      // dealt out round-robin in the order of the subtasks; with the same parallelism each
+               // keeps its own
   kUnion,      // every subtask gets all items of all
   kBroadcast,  // every subtask has the same items: a new one gets those of one old one
 };
 
-// State of one operator that belongs to no key: a list of items, each in the operator's own encoding.
+// State of one operator that belongs to no key: a list of items, each in the operator's own
+// encoding.
 class OperatorListState {
  public:
   virtual ~OperatorListState() = default;
@@ -109,21 +134,22 @@ class OperatorListState {
   virtual absl::Status Read(const std::vector<std::string_view>& items) = 0;
 };
 
-// One subtask of an operator. Every call comes from the task's thread, never two at once. Between two calls it is
-// consistent: that is where a snapshot is taken. Calls that return StatusOr<bool> return false when they stopped because an
-// output is Blocked; they are then called again with the same argument before anything else.
-// Exceptions of user code pass through; the runtime turns them into the failure of the task.
+// One subtask of an operator. Every call comes from the task's thread, never two at once. Between
+// two calls it is consistent: that is where a snapshot is taken. Calls that return StatusOr<bool>
+// return false when they stopped because an output is Blocked; they are then called again with the
+// same argument before anything else. Exceptions of user code pass through; the runtime turns them
+// into the failure of the task.
 class Operator {
  public:
   virtual ~Operator() = default;
 
   // Once, before all others but the state's restore hooks. `context` outlives the operator.
   virtual absl::Status Open(OperatorContext& context) = 0;
-  // Records of one input; may move from the batch, which the caller then clears. No more than kBatchRecords on the regular
-  // path.
+  // Records of one input; may move from the batch, which the caller then clears. No more than
+  // kBatchRecords on the regular path.
   virtual absl::Status ProcessBatch(std::size_t input, BatchBase& batch) = 0;
-  // The combined watermark of all inputs has grown to `watermark`. The watermark goes downstream after this has returned
-  // true (semantics rule 8).
+  // The combined watermark of all inputs has grown to `watermark`. The watermark goes downstream
+  // after this has returned true (semantics rule 8).
   virtual absl::StatusOr<bool> OnWatermark(Ticks watermark) {
     (void)watermark;
     return true;

@@ -449,29 +449,40 @@ class SlicedWindowOperator final : public Operator {
 
   // ---- Snapshots: of a key group, the time up to which its windows have fired, then for each
   // slice with entries its start and the entries.
+  struct FrozenSlices final : KeyedStateSnapshot {
+    std::vector<std::pair<Ticks, TableSnapshot<K, Accumulator>>> slices;
+    std::uint32_t first_group = 0;
+    Ticks watermark = kMinTicks;
+    std::vector<Ticks> fired_through;
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+      bool any = false;
+      for (const auto& [start, table] : slices) {
+        table.WriteKeyGroup(key_group, out, [&, from = start] {
+          if (!std::exchange(any, true)) {
+            const Ticks through =
+                fired_through.empty() ? kMinTicks : fired_through[key_group - first_group];
+            EncodeValue(std::max(through, watermark), out);
+          }
+          EncodeValue(from, out);
+        });
+      }
+    }
+  };
   class Snapshot final : public KeyedStateTable {
    public:
     explicit Snapshot(SlicedWindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
-    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-      bool any = false;
+    std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+      auto snapshot = std::make_unique<FrozenSlices>();
+      snapshot->first_group = owner_.context_->key_groups().first;
+      snapshot->watermark = owner_.watermark_;
+      snapshot->fired_through = owner_.fired_through_;
       for (const auto& [start, slice] : owner_.slices_) {
-        EntryWriter<K, Accumulator> writer;
-        slice.table->ForEachInKeyGroup(
-            key_group, [&](const K& key, const Accumulator& acc) { writer.Add(key, acc); });
-        if (writer.empty()) continue;
-        if (!any) {
-          const Ticks through =
-              owner_.fired_through_.empty()
-                  ? kMinTicks
-                  : owner_.fired_through_[key_group - owner_.context_->key_groups().first];
-          EncodeValue(std::max(through, owner_.watermark_), out);
-          any = true;
-        }
-        EncodeValue(start, out);
-        writer.WriteTo(out);
+        if (slice.table->size() == 0) continue;
+        snapshot->slices.emplace_back(start, slice.table->Freeze(use, RecordLayout<Accumulator>()));
       }
+      return snapshot;
     }
     absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
       return bytes.empty() ? absl::OkStatus() : owner_.ReadKeyGroup(key_group, bytes);

@@ -73,7 +73,8 @@ class CurrentEntry {
 
   // Null if there is none. Valid until the next call of another member than Find.
   V* Find() {
-    if (generation_ != current_.generation) {
+    // What is being written is looked up anew, which preserves it.
+    if (generation_ != current_.generation || table_->table.IsShared()) {
       cached_ = table_->table.Find(*current_.key, current_.hash);
       generation_ = current_.generation;
     }
@@ -178,17 +179,21 @@ class KeyedValue final : public ValueAccess<V> {
 
 // A value that has not expired, with its time in front.
 template <class V>
+struct FrozenStampedLayout {
+  TtlMoment moment;
+  bool Writes(const Stamped<V>& entry) const { return !moment.Expired(entry.last_access); }
+  void Encode(const Stamped<V>& entry, std::string& out) const {
+    EncodeValue(moment.Effective(entry.last_access), out);
+    EncodeValue(entry.value, out);
+  }
+};
+
+template <class V>
 class StampedLayout {
  public:
   explicit StampedLayout(const TtlClock& clock) : clock_(clock) {}
   static std::string Notation() { return "ttl<" + TypeNotation<V>() + ">"; }
-  bool Writes(const Stamped<V>& entry) const {
-    return !clock_.Expired(entry.last_access, clock_.Now());
-  }
-  void Encode(const Stamped<V>& entry, std::string& out) const {
-    EncodeValue(clock_.Effective(entry.last_access), out);
-    EncodeValue(entry.value, out);
-  }
+  FrozenStampedLayout<V> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, Stamped<V>& entry) const {
     return DecodeValue(in, entry.last_access) && DecodeValue(in, entry.value);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,7 +23,8 @@ std::string TypeNotation() {
   return text;
 }
 
-// How the value of an entry is written. A layout of another kind of state has these members too.
+// How the value of an entry is written and read. A layout of another kind of state has these
+// members too, but Writes and Encode only in what Frozen returns.
 template <class V>
 struct RecordLayout {
   // Of the value, in the notation of docs/FORMATS.md.
@@ -30,43 +32,12 @@ struct RecordLayout {
   // Whether there is anything to write.
   bool Writes(const V&) const { return true; }
   void Encode(const V& value, std::string& out) const { EncodeValue(value, out); }
+  // What writes values as they are now, whatever changes later.
+  RecordLayout Frozen() const { return *this; }
   bool Decode(Decoder& in, V& value) const { return DecodeValue(in, value); }
 };
 
-// Gathers entries of one key group and writes them in the order of the serialized keys, so that
-// equal state has equal bytes: a varint count, then of each entry the encoded key and the encoded
-// value.
-template <class K, class V, class Layout = RecordLayout<V>>
-class EntryWriter {
- public:
-  explicit EntryWriter(const Layout& layout = Layout()) : layout_(layout) {}
-
-  void Add(const K& key, const V& value) {
-    if (!layout_.Writes(value)) return;
-    Entry& entry = entries_.emplace_back();
-    SerializeKey(key, entry.order);
-    EncodeValue(key, entry.bytes);
-    layout_.Encode(value, entry.bytes);
-  }
-  bool empty() const { return entries_.empty(); }
-  void WriteTo(std::string& out) {
-    std::sort(entries_.begin(), entries_.end(),
-              [](const Entry& a, const Entry& b) { return a.order < b.order; });
-    Encoder encoder(out);
-    encoder.Varint(entries_.size());
-    for (const Entry& entry : entries_) encoder.Bytes(entry.bytes.data(), entry.bytes.size());
-  }
-
- private:
-  struct Entry {
-    std::string order;
-    std::string bytes;
-  };
-  const Layout layout_;
-  std::vector<Entry> entries_;
-};
-
-// Reads what an EntryWriter wrote and calls use(key, value, hash) for each entry; refuses a key
+// Reads what a TableSnapshot wrote and calls use(key, value, hash) for each entry; refuses a key
 // that is not of `key_group`.
 template <class K, class V, class Use, class Layout = RecordLayout<V>>
 absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
@@ -91,7 +62,19 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
   return absl::OkStatus();
 }
 
-// A KeyedTable with a name, as snapshots see it: the entries of EntryWriter.
+template <class K, class V>
+class NamedSnapshot final : public KeyedStateSnapshot {
+ public:
+  explicit NamedSnapshot(TableSnapshot<K, V> table) : table_(std::move(table)) {}
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+    table_.WriteKeyGroup(key_group, out);
+  }
+
+ private:
+  const TableSnapshot<K, V> table_;
+};
+
+// A KeyedTable with a name, as snapshots see it.
 template <class K, class V, class Layout = RecordLayout<V>>
 class NamedTable final : public KeyedStateTable {
  public:
@@ -110,11 +93,8 @@ class NamedTable final : public KeyedStateTable {
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
 
-  void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-    EntryWriter<K, V, Layout> writer(layout_);
-    table.ForEachInKeyGroup(key_group,
-                            [&](const K& key, const V& value) { writer.Add(key, value); });
-    if (!writer.empty()) writer.WriteTo(out);
+  std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+    return std::make_unique<NamedSnapshot<K, V>>(table.Freeze(use, layout_.Frozen()));
   }
 
   absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {

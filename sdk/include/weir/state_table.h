@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/frozen_table.h"
 #include "weir/hash.h"
 #include "weir/keyed_slot.h"
 #include "weir/operator.h"
@@ -28,7 +29,7 @@ struct TableCursor {
 //
 // `hash` is always KeyHash(key), computed once by the caller: its upper half chooses the key group,
 // its lower half the slot. Pointers to values stay valid until the next insert or erase. Not thread
-// safe.
+// safe, but for what was frozen.
 template <class K, class V>
 class KeyedTable {
  public:
@@ -53,7 +54,7 @@ class KeyedTable {
   KeyedTable(const KeyedTable&) = delete;
   KeyedTable& operator=(const KeyedTable&) = delete;
   ~KeyedTable() {
-    for (Group& group : groups_) Release(group);
+    for (std::size_t i = 0; i < groups_.size(); ++i) Release(i);
   }
 
   std::size_t size() const { return size_; }
@@ -112,8 +113,13 @@ class KeyedTable {
         return reserved_.get();
       }
     }
-    Slot* const slot = Probe(groups_[GroupOf(hash)], key, TagOf(hash));
-    return slot->Empty() ? nullptr : &slot->value;
+    Group& group = groups_[GroupOf(hash)];
+    Slot* const slot = Probe(group, key, TagOf(hash));
+    if (slot->Empty()) return nullptr;
+    if (shared_) [[unlikely]] {
+      Preserve(group, slot);
+    }
+    return &slot->value;
   }
 
   // The value of the key and whether it was inserted now, as V{}.
@@ -122,6 +128,9 @@ class KeyedTable {
     const std::uint32_t tag = TagOf(hash);
     Slot* const slot = Probe(group, key, tag);
     if (!slot->Empty()) [[likely]] {
+      if (shared_) [[unlikely]] {
+        Preserve(group, slot);
+      }
       return {&slot->value, false};
     }
     const std::size_t before = size_;
@@ -163,7 +172,8 @@ class KeyedTable {
       if (IsNothing(group) || cursor.slot > group.mask) {
         ++cursor.group;
         cursor.slot = 0;
-      } else if (Slot& slot = group.slots[cursor.slot]; !slot.Empty() && dead(slot.value)) {
+      } else if (Slot& slot = group.slots[cursor.slot];
+                 !slot.Empty() && (Preserve(group, &slot), dead(slot.value))) {
         EraseAt(group, cursor.slot);  // another entry may stand here now
       } else {
         ++cursor.slot;
@@ -171,9 +181,9 @@ class KeyedTable {
     }
   }
 
-  // Calls f(const K&, V&) for each entry from the cursor on while it returns true; returns whether
-  // it reached the end. The entry for which f returned false counts as visited. Order: by key
-  // group, then by slot.
+  // Calls f(const K&, const V&) for each entry from the cursor on while it returns true; returns
+  // whether it reached the end. The entry for which f returned false counts as visited. Order: by
+  // key group, then by slot.
   template <class F>
   bool ForEachFrom(Cursor& cursor, F&& f) {
     for (; cursor.group < groups_.size(); ++cursor.group, cursor.slot = 0) {
@@ -182,7 +192,7 @@ class KeyedTable {
         if (cursor.slot == 0 && reserved_ != nullptr && reserved_group_ == cursor.group)
             [[unlikely]] {
           cursor.slot = 1;
-          if (!f(Slot::kReservedKey, *reserved_)) return false;
+          if (!f(Slot::kReservedKey, std::as_const(*reserved_))) return false;
         }
       }
       if (cursor.slot == 0) cursor.slot = 1;
@@ -191,7 +201,7 @@ class KeyedTable {
       while (cursor.slot <= group.mask + 1) {
         Slot& slot = group.slots[cursor.slot - 1];
         ++cursor.slot;
-        if (!slot.Empty() && !f(std::as_const(slot.key), slot.value)) return false;
+        if (!slot.Empty() && !f(std::as_const(slot.key), std::as_const(slot.value))) return false;
       }
     }
     return true;
@@ -199,7 +209,7 @@ class KeyedTable {
   template <class F>
   void ForEach(F&& f) {
     Cursor cursor;
-    ForEachFrom(cursor, [&](const K& key, V& value) {
+    ForEachFrom(cursor, [&](const K& key, const V& value) {
       f(key, value);
       return true;
     });
@@ -207,29 +217,47 @@ class KeyedTable {
   // Calls f(const K&, const V&, hash) for each entry, for what looks the keys up in another table.
   template <class F>
   void ForEachHashed(F&& f) {
-    ForEach([&](const K& key, V& value) { f(key, std::as_const(value), KeyHash(key)); });
+    ForEach([&](const K& key, const V& value) { f(key, value, KeyHash(key)); });
   }
-  // Calls f(const K&, const V&) for the entries of one key group, given by its absolute number.
-  template <class F>
-  void ForEachInKeyGroup(std::uint32_t key_group, F&& f) const {
-    if (key_group < first_ || key_group - first_ >= groups_.size()) return;
-    const Group& group = groups_[key_group - first_];
+
+  // What the table holds now, to be written by another thread (TableSnapshot) while this one goes
+  // on: copy on write. `layout` writes a value; see FrozenTableOf. Takes time by the KiB, not by
+  // the entry.
+  template <class Layout>
+  TableSnapshot<K, V> Freeze(SnapshotUse use, const Layout& layout) {
+    Forget();
+    std::vector<SlotArray<Slot>> arrays(groups_.size());
+    for (std::size_t i = 0; i < groups_.size(); ++i) {
+      if (!IsNothing(groups_[i])) arrays[i] = {groups_[i].slots, groups_[i].mask + 1};
+    }
+    auto frozen = std::make_shared<FrozenTableOf<K, V, Layout>>(arrays, use, layout);
+    TableSnapshot<K, V> snapshot{frozen, first_, 0, {}};
     if constexpr (Slot::kHasReservedKey) {
-      if (reserved_ != nullptr && reserved_group_ == key_group - first_)
-        f(Slot::kReservedKey, std::as_const(*reserved_));
+      if (reserved_ != nullptr && layout.Writes(*reserved_)) {
+        EncodeValue(Slot::kReservedKey, snapshot.reserved);
+        layout.Encode(*reserved_, snapshot.reserved);
+        snapshot.reserved_group = reserved_group_;
+      }
     }
-    if (IsNothing(group)) return;
-    for (std::uint32_t i = 0; i <= group.mask; ++i) {
-      const Slot& slot = group.slots[i];
-      if (!slot.Empty()) f(slot.key, slot.value);
-    }
+    frozen_.push_back(std::move(frozen));
+    shared_ = true;
+    return snapshot;
   }
+  // Whether entries are looked up one by one, because somebody may be writing what they were. For
+  // loops that do not go through Find and FindOrInsert.
+  bool IsShared() {
+    if (shared_) [[unlikely]] {
+      Forget();
+    }
+    return shared_;
+  }
+
   void DropKeyGroup(std::uint32_t key_group) {
     if (key_group < first_ || key_group - first_ >= groups_.size()) return;
     Group& group = groups_[key_group - first_];
     size_ -= group.size;
     if (!IsNothing(group)) slots_ -= std::size_t{group.mask} + 1;
-    Release(group);
+    Release(key_group - first_);
     group = Group{Nothing(), 0, 0};
     if (reserved_ != nullptr && reserved_group_ == key_group - first_) {
       reserved_.reset();
@@ -240,8 +268,14 @@ class KeyedTable {
   // Removes all entries and keeps the memory, for a table that is about to be filled to about the
   // same size.
   void Clear() {
-    for (Group& group : groups_) {
+    for (std::size_t index = 0; index < groups_.size(); ++index) {
+      Group& group = groups_[index];
       if (group.size == 0) continue;
+      if (shared_ && TakenOver(index)) {
+        slots_ -= std::size_t{group.mask} + 1;
+        group = Group{Nothing(), 0, 0};
+        continue;
+      }
       for (std::uint32_t i = 0; i <= group.mask; ++i) {
         if constexpr (kTrivial) {
           group.slots[i].MarkEmpty();
@@ -272,6 +306,9 @@ class KeyedTable {
   static constexpr std::uint32_t kSmallSlots = 256;
   static constexpr bool kTrivial =
       std::is_trivially_destructible_v<K> && std::is_trivially_destructible_v<V>;
+  // Slots are copied when the sub-table grows.
+  static constexpr bool kCopies =
+      std::is_trivially_copyable_v<K> && std::is_trivially_copyable_v<V>;
 
   static std::uint32_t TagOf(std::uint64_t hash) {
     const std::uint32_t low = static_cast<std::uint32_t>(hash);
@@ -296,11 +333,8 @@ class KeyedTable {
     for (std::uint32_t i = 0; i < count; ++i) slots[i].MarkEmpty();
     return slots;
   }
-  static void FreeSlots(Slot* slots) {
-    ::operator delete(static_cast<void*>(slots), std::align_val_t(kAlignment));
-  }
   // A cache line, so that slots of 16 or 32 bytes never cross one.
-  static constexpr std::size_t kAlignment = alignof(Slot) > 64 ? alignof(Slot) : 64;
+  static constexpr std::size_t kAlignment = kSlotAlignment<Slot>;
 
   static void Destroy(Slot& slot) {
     slot.key.~K();
@@ -311,14 +345,33 @@ class KeyedTable {
   bool IsNothing(const Group& group) const {
     return static_cast<const void*>(group.slots) == static_cast<const void*>(nothing_);
   }
-  void Release(Group& group) {
-    if (IsNothing(group)) return;
-    if constexpr (!kTrivial) {
-      for (std::uint32_t i = 0; i <= group.mask; ++i) {
-        if (!group.slots[i].Empty()) Destroy(group.slots[i]);
-      }
-    }
+  void Release(std::size_t index) {
+    const Group& group = groups_[index];
+    if (IsNothing(group) || (shared_ && TakenOver(index))) return;
+    DestroySlots(SlotArray<Slot>{group.slots, group.mask + 1});
     FreeSlots(group.slots);
+  }
+
+  // --- What was frozen, and is still being written.
+
+  void Preserve(const Group& group, const Slot* slot) {
+    if (!shared_) return;
+    const std::size_t index = static_cast<std::size_t>(&group - groups_.data());
+    for (const auto& frozen : frozen_) {
+      frozen->Preserve(index, group.slots, static_cast<std::uint32_t>(slot - group.slots));
+    }
+  }
+  // Whether the slots are somebody else's from now on, unchanged.
+  bool TakenOver(std::size_t index) {
+    // One of them at most can own the slots.
+    for (std::size_t i = 0; i + 1 < frozen_.size(); ++i)
+      frozen_[i]->PreserveGroup(index, groups_[index].slots);
+    return frozen_.back()->TakeOver(index, groups_[index].slots);
+  }
+  // Lets go of what nobody writes any more.
+  void Forget() {
+    std::erase_if(frozen_, [](const auto& frozen) { return frozen.use_count() == 1; });
+    shared_ = !frozen_.empty();
   }
 
   // Probing starts at a multiple of the bucket.
@@ -368,6 +421,7 @@ class KeyedTable {
         slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
     if (IsNothing(group) || group.size + 1 > limit) Grow(group);
     Slot& slot = FirstEmpty(group.slots, group.mask, tag);
+    Preserve(group, &slot);
     ::new (static_cast<void*>(&slot.key)) K(key);
     ::new (static_cast<void*>(&slot.value)) V{};
     slot.MarkUsed(tag);
@@ -395,11 +449,18 @@ class KeyedTable {
     const std::uint32_t count = first ? kMinSlots : (group.mask + 1) * 2;
     Slot* slots = AllocateSlots(count);
     if (!first) {
+      const bool keep = shared_ && LeavesSlots(group);
       for (std::uint32_t j = 0; j <= group.mask; ++j) {
         Slot& from = group.slots[j];
-        if (!from.Empty()) MoveTo(FirstEmpty(slots, count - 1, from.Tag()), from);
+        if (from.Empty()) continue;
+        Slot& to = FirstEmpty(slots, count - 1, from.Tag());
+        if constexpr (kCopies) {
+          ::new (static_cast<void*>(&to)) Slot(from);
+        } else {
+          MoveTo(to, from);
+        }
       }
-      FreeSlots(group.slots);
+      if (!keep) FreeSlots(group.slots);
     }
     ++moves_;
     slots_ += first ? count : count / 2;
@@ -407,7 +468,19 @@ class KeyedTable {
     group.mask = count - 1;
   }
 
+  // Whether the slots of a sub-table that grows must stay as they are.
+  bool LeavesSlots(const Group& group) {
+    const std::size_t index = static_cast<std::size_t>(&group - groups_.data());
+    if constexpr (kCopies) {
+      return TakenOver(index);
+    } else {
+      for (const auto& frozen : frozen_) frozen->PreserveGroup(index, group.slots);
+      return false;
+    }
+  }
+
   void EraseAt(Group& group, std::uint32_t hole) {
+    Preserve(group, &group.slots[hole]);
     Destroy(group.slots[hole]);
     --group.size;
     --size_;
@@ -416,6 +489,7 @@ class KeyedTable {
          i = (i + 1) & group.mask) {
       const std::uint32_t home = HomeIndex(group.slots[i].Tag(), group.mask);
       if (((i - home) & group.mask) < ((i - hole) & group.mask)) continue;
+      Preserve(group, &group.slots[i]);
       MoveTo(group.slots[hole], group.slots[i]);
       hole = i;
     }
@@ -427,11 +501,14 @@ class KeyedTable {
   // Of all sub-tables, used or not.
   std::size_t slots_ = 0;
   std::uint64_t moves_ = 0;
+  // Whether `frozen_` has any.
+  bool shared_ = false;
   alignas(Slot) unsigned char nothing_[sizeof(Slot) * kBucket];
   std::vector<Group> groups_;
   // The entry of the key that a slot cannot hold.
   std::unique_ptr<V> reserved_;
   std::uint32_t reserved_group_ = 0;
+  std::vector<std::shared_ptr<FrozenTable<K, V>>> frozen_;
 };
 
 }  // namespace weir::internal

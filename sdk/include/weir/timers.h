@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -73,6 +74,11 @@ struct TimerCell {
   Ticks queued = 0;
 };
 
+struct TimerLayout {
+  bool Writes(const TimerCell&) const { return true; }
+  void Encode(const TimerCell& cell, std::string& out) const { EncodeValue(cell.due, out); }
+};
+
 template <class K>
 class KeyedTimer final : public TimerAccess {
  public:
@@ -136,11 +142,8 @@ class KeyedTimer final : public TimerAccess {
           type_("timer<" + TypeNotation<K>() + ">") {}
     const std::string& name() const override { return timer_.name_; }
     const std::string& type() const override { return type_; }
-    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-      EntryWriter<K, Ticks> writer;
-      cells.ForEachInKeyGroup(
-          key_group, [&](const K& key, const TimerCell& cell) { writer.Add(key, cell.due); });
-      if (!writer.empty()) writer.WriteTo(out);
+    std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+      return std::make_unique<NamedSnapshot<K, TimerCell>>(cells.Freeze(use, TimerLayout()));
     }
     absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
       if (bytes.empty()) return absl::OkStatus();

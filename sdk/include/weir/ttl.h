@@ -47,6 +47,22 @@ struct EventClock {
   }
 };
 
+// A TTL at one moment.
+struct TtlMoment {
+  Ttl ttl;
+  Ticks now = kMinTicks;
+  // The first watermark.
+  Ticks first = kMinTicks;
+
+  // What a time of last access stands for: one from before the first watermark is that watermark.
+  Ticks Effective(Ticks last_access) const {
+    return last_access == kMinTicks && ttl.time == TtlTime::kEvent ? first : last_access;
+  }
+  bool Expired(Ticks last_access) const {
+    return EventTime::FromTicks(Effective(last_access)) + ttl.after <= EventTime::FromTicks(now);
+  }
+};
+
 // Says for one state with a TTL what has expired. `context` and `events` outlive it.
 class TtlClock {
  public:
@@ -56,13 +72,9 @@ class TtlClock {
   Ticks Now() const {
     return ttl_.time == TtlTime::kEvent ? events_.now : context_.ProcessingTime();
   }
-  // What a time of last access stands for: one from before the first watermark is that watermark.
-  Ticks Effective(Ticks last_access) const {
-    return last_access == kMinTicks && ttl_.time == TtlTime::kEvent ? events_.first : last_access;
-  }
-  bool Expired(Ticks last_access, Ticks now) const {
-    return EventTime::FromTicks(Effective(last_access)) + ttl_.after <= EventTime::FromTicks(now);
-  }
+  TtlMoment At(Ticks now) const { return {ttl_, now, events_.first}; }
+  TtlMoment Moment() const { return At(Now()); }
+  bool Expired(Ticks last_access, Ticks now) const { return At(now).Expired(last_access); }
   bool renews_on_read() const { return ttl_.renew == TtlRenew::kOnReadAndWrite; }
 
  private:

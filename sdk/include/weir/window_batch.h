@@ -93,9 +93,27 @@ template <bool kWhole, class K, class Acc, class T, class Key, class Aggregator,
   for (; i < n; ++i) add(i, homes[i % kAhead]);
 }
 
+// While a snapshot of the table is written.
+template <class K, class Acc, class T, class Key, class Aggregator>
+[[gnu::noinline]] void AddBatchShared(KeyedTable<K, Acc>& table, Batch<T>& batch, const Key& key,
+                                      const Aggregator& aggregator) {
+  constexpr std::size_t kAhead = 16;
+  if (batch.hashes.empty()) HashBatch(batch, key);
+  const std::size_t n = batch.records.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    if (i + kAhead < n) table.Prefetch(batch.hashes[i + kAhead]);
+    const T& record = batch.records[i];
+    aggregator.Add(*table.FindOrInsert(std::invoke(key, record), batch.hashes[i]).first, record);
+  }
+}
+
 template <class K, class Acc, class T, class Key, class Aggregator>
 void AddBatch(KeyedTable<K, Acc>& table, Batch<T>& batch, const Key& key,
               const Aggregator& aggregator) {
+  if (table.IsShared()) [[unlikely]] {
+    AddBatchShared(table, batch, key, aggregator);
+    return;
+  }
   const auto add = [&](auto hash_of) {
     table.IsWhole()
         ? AddBatchAhead<true, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator, hash_of)

@@ -216,8 +216,8 @@ class WindowOperator final : public Operator {
       if (pane.all_fired) continue;
       if (results_.Blocked()) return false;
       std::uint32_t since_check = 0;
-      const bool done =
-          pane.table->ForEachFrom(cursor_, [&, &fired_pane = pane](const K& key, Accumulator& acc) {
+      const bool done = pane.table->ForEachFrom(
+          cursor_, [&, &fired_pane = pane](const K& key, const Accumulator& acc) {
             if (!fired_pane.any_fired || !fired_pane.fired[cursor_.group])
               EmitResult(fired_pane, key, acc);
             return ++since_check % kBatchRecords != 0 || !results_.Blocked();
@@ -255,23 +255,42 @@ class WindowOperator final : public Operator {
   }
 
   // ---- Snapshots: of a key group, for each window with entries: start, whether it has fired,
-  // count, then key and accumulator sorted by serialized key.
+  // count, then of each entry key and accumulator.
+  struct FrozenPane {
+    Ticks start;
+    // By key group; empty: all as `all_fired` says.
+    std::vector<bool> fired;
+    bool all_fired;
+    TableSnapshot<K, Accumulator> table;
+  };
+  struct FrozenPanes final : KeyedStateSnapshot {
+    std::vector<FrozenPane> panes;
+    std::uint32_t first_group = 0;
+    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+      for (const FrozenPane& pane : panes) {
+        pane.table.WriteKeyGroup(key_group, out, [&] {
+          EncodeValue(pane.start, out);
+          EncodeValue(pane.fired.empty() ? pane.all_fired : pane.fired[key_group - first_group],
+                      out);
+        });
+      }
+    }
+  };
   class Snapshot final : public KeyedStateTable {
    public:
     explicit Snapshot(WindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
-    void WriteKeyGroup(std::uint32_t key_group, std::string& out) const override {
-      const std::size_t index = key_group - owner_.context_->key_groups().first;
+    std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+      auto snapshot = std::make_unique<FrozenPanes>();
+      snapshot->first_group = owner_.context_->key_groups().first;
       for (const auto& [start, pane] : owner_.panes_) {
-        EntryWriter<K, Accumulator> writer;
-        pane.table->ForEachInKeyGroup(
-            key_group, [&](const K& key, const Accumulator& acc) { writer.Add(key, acc); });
-        if (writer.empty()) continue;
-        EncodeValue(start, out);
-        EncodeValue(pane.all_fired || (pane.any_fired && pane.fired[index]), out);
-        writer.WriteTo(out);
+        if (pane.table->size() == 0) continue;
+        snapshot->panes.push_back(
+            {start, pane.any_fired && !pane.all_fired ? pane.fired : std::vector<bool>(),
+             pane.all_fired, pane.table->Freeze(use, RecordLayout<Accumulator>())});
       }
+      return snapshot;
     }
     absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
       Decoder in(bytes);
