@@ -3,24 +3,39 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "runtime/task/chain.h"
+#include "state/schema/state_converter.h"
 
 namespace weir {
 namespace {
 
-// The table or list of that name; kFailedPrecondition if the operator has none, or one of another
-// type.
+// The table or list of that name, and what turns the checkpoint's bytes into its own.
 template <class State>
-absl::StatusOr<State*> FindState(const std::vector<State*>& states, const std::string& name,
-                                 const std::string& type, const std::string& uid) {
+struct FoundState {
+  State* state;
+  StateConverter converter;
+};
+
+// kFailedPrecondition if the operator has none of that name, or one of a type that the
+// checkpoint's cannot become.
+template <class State>
+absl::StatusOr<FoundState<State>> FindState(const std::vector<State*>& states,
+                                            const std::string& name, const std::string& type,
+                                            const std::string& uid) {
   for (State* state : states) {
     if (state->name() != name) continue;
-    if (state->type() == type) return state;
-    return absl::FailedPreconditionError(StrCat("state '", name, "' of operator '", uid,
-                                                "' has the type ", type, " in the checkpoint and ",
-                                                state->type(), " in the job"));
+    auto converter = StateConverter::Make(type, state->evolution());
+    if (converter.ok()) return FoundState<State>{state, *std::move(converter)};
+    return absl::FailedPreconditionError(StrCat(
+        "state '", name, "' of operator '", uid, "' has the type ", type, " in the checkpoint and ",
+        state->type(), " in the job: ", ToStd(converter.status().message())));
   }
   return absl::FailedPreconditionError(StrCat(
       "the checkpoint has a state '", name, "' of operator '", uid, "', which has no such state"));
+}
+
+absl::Status Unfit(const absl::Status& status, const std::string& state, const std::string& uid) {
+  return absl::Status(status.code(), StrCat("state '", state, "' of operator '", uid,
+                                            "': ", ToStd(status.message())));
 }
 
 absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
@@ -33,21 +48,32 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
   }
   const std::vector<KeyedStateTable*> tables = node.op->keyed_state();
   for (const OperatorState::Keyed& keyed : state.keyed) {
-    WEIR_ASSIGN_OR_RETURN(KeyedStateTable * table,
+    WEIR_ASSIGN_OR_RETURN(const FoundState<KeyedStateTable> found,
                           FindState(tables, keyed.name, keyed.type, node.uid()));
     WEIR_RETURN_IF_ERROR(keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) {
       if (!node.key_groups().Contains(group)) {
         return absl::InternalError(StrCat("operator '", node.uid(), "' is given key group ", group,
                                           ", which is another subtask's"));
       }
-      return table->ReadKeyGroup(group, bytes);
+      if (found.converter.same()) return found.state->ReadKeyGroup(group, bytes);
+      const absl::StatusOr<std::string> converted = found.converter.ConvertKeyGroup(bytes);
+      if (!converted.ok()) return Unfit(converted.status(), keyed.name, node.uid());
+      return found.state->ReadKeyGroup(group, *converted);
     }));
   }
   const std::vector<OperatorListState*> lists = node.op->list_state();
   for (const OperatorState::List& list : state.lists) {
-    WEIR_ASSIGN_OR_RETURN(OperatorListState * to,
+    WEIR_ASSIGN_OR_RETURN(const FoundState<OperatorListState> found,
                           FindState(lists, list.name, list.type, node.uid()));
-    WEIR_RETURN_IF_ERROR(to->Read({list.items.begin(), list.items.end()}));
+    std::vector<std::string> converted;
+    for (const std::string& item : list.items) {
+      if (found.converter.same()) break;
+      absl::StatusOr<std::string> bytes = found.converter.ConvertValue(item);
+      if (!bytes.ok()) return Unfit(bytes.status(), list.name, node.uid());
+      converted.push_back(*std::move(bytes));
+    }
+    const std::vector<std::string>& items = found.converter.same() ? list.items : converted;
+    WEIR_RETURN_IF_ERROR(found.state->Read({items.begin(), items.end()}));
   }
   // What was to be done at a time that has passed is done now.
   node.wake_at = kMinTicks;

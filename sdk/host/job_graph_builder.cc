@@ -385,6 +385,7 @@ class JobGraphBuilder {
         proto::StateDescriptor& descriptor = *out.add_states();
         descriptor.set_name(Printable(state.name));
         descriptor.set_type(Printable(state.type));
+        if (state.evolution != state.type) descriptor.set_evolution(Printable(state.evolution));
       }
       out.set_location(Printable(node.location));
       if (node.kind != NodeKind::kOperator) {

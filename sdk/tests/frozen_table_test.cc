@@ -48,8 +48,9 @@ class FrozenTableTest : public ::testing::Test {
   static void Read(const std::string& bytes, std::uint32_t group, Content& content) {
     if (bytes.empty()) return;
     Decoder in(bytes);
-    const absl::Status status =
-        ReadEntries<K, V>(in, group, kGroups, "test", [&](const K& key, V value, std::uint64_t) {
+    const absl::Status status = ReadEntries<K, V>(
+        in, group, kGroups, "test", [](std::size_t) {},
+        [&](const K& key, V value, std::uint64_t) {
           EXPECT_TRUE(content.emplace(key, std::move(value)).second) << "an entry is there twice";
         });
     EXPECT_TRUE(status.ok()) << status;
@@ -231,7 +232,7 @@ TEST(FrozenTableReserved, TheKeyThatMarksAnEmptySlotIsWrittenAsItWas) {
   Decoder in(bytes);
   std::map<std::int64_t, int> content;
   ASSERT_TRUE((ReadEntries<std::int64_t, int>(
-                   in, group, kGroups, "test",
+                   in, group, kGroups, "test", [](std::size_t) {},
                    [&](std::int64_t key, int value, std::uint64_t) { content[key] = value; }))
                   .ok());
   EXPECT_EQ(content, (std::map<std::int64_t, int>{{reserved, 7}}));

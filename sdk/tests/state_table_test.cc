@@ -164,6 +164,21 @@ TEST(KeyedTableDeathTest, AKeyOutsideTheOwnedKeyGroupsEndsTheProcess) {
   EXPECT_DEATH(table.FindOrInsert(key, KeyHash(key)), "");
 }
 
+TEST(KeyedTableTest, RoomThatWasReservedIsUsed) {
+  KeyedTable<std::int64_t, std::int64_t> table({0, 0}, 1);
+  table.Reserve(0, 10'000);
+  const std::size_t memory = table.memory_bytes();
+  const std::uint64_t moves = table.moves();
+  for (std::int64_t key = 0; key < 10'000; ++key)
+    *table.FindOrInsert(key, KeyHash(key)).first = key;
+  EXPECT_EQ(table.moves(), moves);
+  EXPECT_EQ(table.memory_bytes(), memory);
+  for (std::int64_t key = 0; key < 10'000; ++key) ASSERT_EQ(*table.Find(key, KeyHash(key)), key);
+  // Of a group that has entries, and of nothing, it changes nothing.
+  table.Reserve(0, 100'000);
+  EXPECT_EQ(table.memory_bytes(), memory);
+}
+
 TEST(NamedTableTest, AKeyGroupIsWrittenAndReadAlone) {
   NamedTable<std::string, std::int64_t> table("t", {0, 127}, 128);
   for (int i = 0; i < 500; ++i) {

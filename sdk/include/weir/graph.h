@@ -20,7 +20,8 @@ enum class Partitioning {
   kBroadcast,  // each record to every subtask
 };
 
-// Fills the `hashes` column of a batch with KeyHash of each record's key. Instantiated in the plugin.
+// Fills the `hashes` column of a batch with KeyHash of each record's key. Instantiated in the
+// plugin.
 class KeyHasher {
  public:
   virtual ~KeyHasher() = default;
@@ -49,6 +50,8 @@ struct EdgeDefinition {
 struct StateDefinition {
   std::string name;
   std::string type;
+  // The type with former names and defaults of the fields of its records; empty: as the type.
+  std::string evolution{};
 };
 
 // One logical operator, source or sink.
@@ -87,7 +90,8 @@ struct ArgumentDefinition {
   std::string value_text;  // what it is in this run
 };
 
-// What `define` makes: the logical graph. Errors found while defining are collected here, not thrown.
+// What `define` makes: the logical graph. Errors found while defining are collected here, not
+// thrown.
 struct JobDefinition {
   std::string name;
   std::vector<NodeDefinition> nodes;

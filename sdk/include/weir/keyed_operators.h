@@ -50,7 +50,9 @@ class RunningOperator final : public Operator {
         make_result_(std::move(make_result)),
         ports_(std::move(ports)) {}
 
-  static std::string StateTypeText() { return NamedTable<K, Accumulator>::TypeText(); }
+  static StateDefinition DescribeState() {
+    return NamedTable<K, Accumulator>::Describe("accumulators");
+  }
 
   absl::Status Open(OperatorContext& context) override {
     results_.Open(context, ports_);

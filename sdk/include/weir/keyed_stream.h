@@ -212,7 +212,7 @@ class WindowedStream {
   template <class Out, class Op, class Plan>
   Stream<Out> AddOperator(NodeDefinition node, std::shared_ptr<const Plan> plan,
                           const std::source_location& where) const {
-    node.states.push_back({"windows", Op::StateTypeText()});
+    node.states.push_back(Op::DescribeState());
     return keyed_.template Add<Out>(std::move(node), where,
                                     [plan](std::shared_ptr<const internal::SidePorts> sides) {
                                       return std::make_unique<Op>(plan, std::move(sides));
@@ -381,7 +381,7 @@ class KeyedStream {
       NodeDefinition node;
       node.uid = std::move(uid);
       node.description = description;
-      node.states.push_back({"accumulators", Op::StateTypeText()});
+      node.states.push_back(Op::DescribeState());
       return keyed_.template Add<Out>(
           std::move(node), where,
           [key = keyed_.key, aggregator, finish](std::shared_ptr<const internal::SidePorts> sides) {

@@ -41,7 +41,10 @@ void ReserveMore(Column<V>& column, std::size_t more) {
 // A list of the notation list<V>.
 template <class V>
 struct ListLayout {
-  static std::string Notation() { return "list<" + TypeNotation<V>() + ">"; }
+  template <class Fields>
+  static std::string Notation() {
+    return "list<" + TypeNotation<V, Fields>() + ">";
+  }
   bool Writes(const Column<V>&) const { return true; }
   void Encode(const Column<V>& list, std::string& out) const {
     Encoder encoder(out);
@@ -166,7 +169,10 @@ class ExpiringListLayout {
   using List = ExpiringElements<V>;
 
   explicit ExpiringListLayout(const TtlClock& clock) : clock_(clock) {}
-  static std::string Notation() { return "list<ttl<" + TypeNotation<V>() + ">>"; }
+  template <class Fields>
+  static std::string Notation() {
+    return "list<ttl<" + TypeNotation<V, Fields>() + ">>";
+  }
   FrozenExpiringListLayout<V> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, List& list) const {
     std::size_t count = 0;

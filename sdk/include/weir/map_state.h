@@ -73,8 +73,9 @@ bool DecodeSorted(Decoder& in, std::size_t min_value_size, EntryMap<MK, V>& map,
 template <class MK, class MV>
 struct MapLayout {
   using Map = EntryMap<MK, MV>;
+  template <class Fields>
   static std::string Notation() {
-    return "map<" + TypeNotation<MK>() + "," + TypeNotation<MV>() + ">";
+    return "map<" + TypeNotation<MK, Fields>() + "," + TypeNotation<MV, Fields>() + ">";
   }
   bool Writes(const Map&) const { return true; }
   void Encode(const Map& map, std::string& out) const {
@@ -202,8 +203,9 @@ class ExpiringMapLayout {
   using Entries = ExpiringEntries<MK, MV>;
 
   explicit ExpiringMapLayout(const TtlClock& clock) : clock_(clock) {}
+  template <class Fields>
   static std::string Notation() {
-    return "map<" + TypeNotation<MK>() + ",ttl<" + TypeNotation<MV>() + ">>";
+    return "map<" + TypeNotation<MK, Fields>() + ",ttl<" + TypeNotation<MV, Fields>() + ">>";
   }
   FrozenExpiringMapLayout<MK, MV> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, Entries& entries) const {

@@ -101,6 +101,8 @@ class KeyedStateTable {
   virtual const std::string& name() const = 0;
   // Key, value and layout, in the notation of docs/FORMATS.md.
   virtual const std::string& type() const = 0;
+  // The type with what it can be read from: former names and defaults of fields.
+  virtual std::string evolution() const { return type(); }
   // What the table holds now. Takes little time: what is changed later is copied before.
   virtual std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) = 0;
   // Adds what a snapshot wrote. kDataLoss if malformed.
@@ -128,6 +130,8 @@ class OperatorListState {
   virtual const std::string& name() const = 0;
   // Of an item, in the notation of docs/FORMATS.md.
   virtual const std::string& type() const = 0;
+  // The type with what it can be read from: former names and defaults of fields.
+  virtual std::string evolution() const { return type(); }
   virtual Redistribution redistribution() const = 0;
   virtual void Write(std::vector<std::string>& items) const = 0;
   // Adds what Write wrote. kDataLoss if malformed.

@@ -19,13 +19,13 @@ namespace internal {
 // A list state member: what the operator shows to snapshots.
 class OperatorListMember : public OperatorListState {
  public:
-  StateDefinition Describe() const { return {name(), Notation()}; }
+  StateDefinition Describe() const { return {name(), Notation(type()), Notation(evolution())}; }
   std::string Mistake() const { return {}; }
 
  private:
   // Of the whole, with how it is dealt out.
-  std::string Notation() const {
-    return (redistribution() == Redistribution::kUnion ? "union<" : "split<") + type() + ">";
+  std::string Notation(const std::string& of_item) const {
+    return (redistribution() == Redistribution::kUnion ? "union<" : "split<") + of_item + ">";
   }
 };
 
@@ -36,6 +36,7 @@ class VectorListState final : public OperatorListMember {
 
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
+  std::string evolution() const override { return TypeNotation<V, EvolvingFields>(); }
   Redistribution redistribution() const override { return kRedistribution; }
   void Write(std::vector<std::string>& items) const override {
     for (const V& item : list) EncodeValue(item, items.emplace_back());

@@ -28,6 +28,7 @@ enum class RecordProblem {
   kBaseClass,
   kNotDefault,
   kNotCopyable,
+  kFormerName,
   kDeep,  // a part of it has the problem
 };
 
@@ -72,6 +73,8 @@ consteval RecordProblem OwnProblem() {
       return RecordProblem::kTooManyFields;
     } else if constexpr (!std::is_copy_constructible_v<T> || !std::is_move_assignable_v<T>) {
       return RecordProblem::kNotCopyable;
+    } else if constexpr (HasFormerNames<T>) {
+      return FormerNamesAreOfFields<T>() ? RecordProblem::kNone : RecordProblem::kFormerName;
     } else {
       return RecordProblem::kNone;
     }
@@ -174,6 +177,9 @@ consteval bool CannotBeInARecord(std::type_identity<Culprit<Struct, field, Type>
                 "a Weir record cannot have a base class: make the base a field");
   static_assert(problem != kNotDefault,
                 "a Weir record must be default constructible: so must be each of its fields");
+  static_assert(problem != kFormerName,
+                "kFormerNames of a Weir record names a field that it does not have, or a former "
+                "name that cannot be one");
   static_assert(problem != kNotCopyable,
                 "a Weir record must be copyable and assignable: no const or move-only field");
   return false;

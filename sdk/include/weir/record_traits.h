@@ -225,10 +225,16 @@ inline constexpr std::size_t kMinSize = MinSize<T>();
 template <class T>
 struct TypeTag {};
 
+// What stands after the name of a field in the notation of types: nothing.
+struct PlainFields {
+  template <class T, std::size_t I>
+  static void Append(std::string&) {}
+};
+
 // Appends the notation of T (docs/FORMATS.md). Inside itself a record is "^n": the n-th enclosing
 // one.
-template <class T, class... Enclosing>
-void AppendTypeNotation(std::string& out) {
+template <class Fields, class T, class... Enclosing>
+void AppendNotation(std::string& out) {
   constexpr Kind kind = kKind<T>;
   if constexpr (kind == Kind::kCustom) {
     out += Codec<T>::kTypeName;
@@ -241,7 +247,7 @@ void AppendTypeNotation(std::string& out) {
     out += sizeof(T) == 4 ? "float" : "double";
   } else if constexpr (kind == Kind::kEnum) {
     out += "enum<";
-    AppendTypeNotation<std::underlying_type_t<T>>(out);
+    AppendNotation<Fields, std::underlying_type_t<T>>(out);
     out += '>';
   } else if constexpr (kind == Kind::kString) {
     out += "string";
@@ -261,8 +267,8 @@ void AppendTypeNotation(std::string& out) {
       out += '{';
       const auto& names = FieldNames<T>();
       [&]<std::size_t... I>(std::index_sequence<I...>) {
-        ((out += I == 0 ? "" : ",", out += names[I], out += ':',
-          AppendTypeNotation<Part<I, T>, T, Enclosing...>(out)),
+        ((out += I == 0 ? "" : ",", out += names[I], Fields::template Append<T, I>(out), out += ':',
+          AppendNotation<Fields, Part<I, T>, T, Enclosing...>(out)),
          ...);
       }(std::make_index_sequence<kFieldCount<T>>());
       out += '}';
@@ -276,7 +282,7 @@ void AppendTypeNotation(std::string& out) {
                                    : "map";
     out += '<';
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((out += I == 0 ? "" : ",", AppendTypeNotation<Part<I, T>, Enclosing...>(out)), ...);
+      ((out += I == 0 ? "" : ",", AppendNotation<Fields, Part<I, T>, Enclosing...>(out)), ...);
     }(std::make_index_sequence<std::tuple_size_v<Parts<T>>>());
     if constexpr (kind == Kind::kArray) {
       out += ',';
@@ -284,6 +290,10 @@ void AppendTypeNotation(std::string& out) {
     }
     out += '>';
   }
+}
+template <class T, class... Enclosing>
+void AppendTypeNotation(std::string& out) {
+  AppendNotation<PlainFields, T, Enclosing...>(out);
 }
 
 }  // namespace weir::internal

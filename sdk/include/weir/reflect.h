@@ -157,6 +157,35 @@ constexpr const auto& FieldNames() {
   }
 }
 
+// What a field was called in state that was written before it was renamed. A record declares all of
+// them:
+//   struct Click {
+//     std::string user, page;
+//     static constexpr weir::FormerName kFormerNames[] = {{.field = "page", .before = "url"}};
+//   };
+struct FormerName {
+  std::string_view field;
+  std::string_view before;
+};
+
+namespace internal {
+template <class T>
+concept HasFormerNames = requires { std::string_view(T::kFormerNames[0].field); };
+
+template <class T>
+consteval bool FormerNamesAreOfFields() {
+  for (const FormerName& former : T::kFormerNames) {
+    bool found = false;
+    for (const std::string_view name : FieldNames<T>()) found = found || name == former.field;
+    if (!found || former.before.empty()) return false;
+    // It is in the notation of types.
+    if (former.before.find_first_of("/=:,<>{}") != std::string_view::npos) return false;
+  }
+  return true;
+}
+
+}  // namespace internal
+
 // The unqualified name of T, for people: two types may share it, and compilers spell template
 // arguments differently.
 template <class T>

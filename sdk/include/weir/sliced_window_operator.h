@@ -38,8 +38,12 @@ class SlicedWindowOperator final : public Operator {
   SlicedWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
       : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
 
+  static StateDefinition DescribeState() {
+    return {"windows", StateTypeText<PlainFields>(), StateTypeText<EvolvingFields>()};
+  }
+  template <class Fields>
   static std::string StateTypeText() {
-    return "slices<" + TypeNotation<K>() + "," + TypeNotation<Accumulator>() + ">";
+    return "slices<" + TypeNotation<K, Fields>() + "," + TypeNotation<Accumulator, Fields>() + ">";
   }
 
   absl::Status Open(OperatorContext& context) override {
@@ -473,6 +477,7 @@ class SlicedWindowOperator final : public Operator {
     explicit Snapshot(SlicedWindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
+    std::string evolution() const override { return StateTypeText<EvolvingFields>(); }
     std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
       auto snapshot = std::make_unique<FrozenSlices>();
       snapshot->first_group = owner_.context_->key_groups().first;
@@ -511,7 +516,7 @@ class SlicedWindowOperator final : public Operator {
    private:
     SlicedWindowOperator& owner_;
     std::string name_ = "windows";
-    std::string type_ = StateTypeText();
+    std::string type_ = StateTypeText<PlainFields>();
   };
 
   absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) {
@@ -537,6 +542,9 @@ class SlicedWindowOperator final : public Operator {
       // Null: all its windows have been cleaned, here as where it comes from.
       WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, Accumulator>(
           in, key_group, context_->max_parallelism(), "windows",
+          [&](std::size_t entries) {
+            if (slice != nullptr) slice->table->Reserve(key_group, entries);
+          },
           [&](const K& key, Accumulator acc, std::uint64_t hash) {
             if (slice != nullptr) *slice->table->FindOrInsert(key, hash).first = std::move(acc);
           })));

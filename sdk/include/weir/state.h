@@ -60,7 +60,7 @@ class CurrentEntry {
   CurrentEntry(const CurrentKey<K>& current, std::string name)
       : current_(current), name_(std::move(name)) {}
 
-  StateDefinition Describe() const { return {name_, Table::TypeText()}; }
+  StateDefinition Describe() const { return Table::Describe(name_); }
   const std::string& name() const { return name_; }
   void Open(OperatorContext& context, const Layout& layout = Layout()) {
     table_ =
@@ -192,7 +192,10 @@ template <class V>
 class StampedLayout {
  public:
   explicit StampedLayout(const TtlClock& clock) : clock_(clock) {}
-  static std::string Notation() { return "ttl<" + TypeNotation<V>() + ">"; }
+  template <class Fields>
+  static std::string Notation() {
+    return "ttl<" + TypeNotation<V, Fields>() + ">";
+  }
   FrozenStampedLayout<V> Frozen() const { return {clock_.Moment()}; }
   bool Decode(Decoder& in, Stamped<V>& entry) const {
     return DecodeValue(in, entry.last_access) && DecodeValue(in, entry.value);

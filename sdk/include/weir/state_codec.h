@@ -9,17 +9,19 @@
 #include <vector>
 
 #include "weir/binary_codec.h"
+#include "weir/evolution.h"
+#include "weir/graph.h"
 #include "weir/operator.h"
 #include "weir/record_traits.h"
 #include "weir/state_table.h"
 
 namespace weir::internal {
 
-// A type in the notation of docs/FORMATS.md.
-template <class T>
+// A type in the notation of docs/FORMATS.md; with EvolvingFields what it can be read from as well.
+template <class T, class Fields = PlainFields>
 std::string TypeNotation() {
   std::string text;
-  AppendTypeNotation<T>(text);
+  AppendNotation<Fields, T>(text);
   return text;
 }
 
@@ -28,7 +30,10 @@ std::string TypeNotation() {
 template <class V>
 struct RecordLayout {
   // Of the value, in the notation of docs/FORMATS.md.
-  static std::string Notation() { return TypeNotation<V>(); }
+  template <class Fields>
+  static std::string Notation() {
+    return TypeNotation<V, Fields>();
+  }
   // Whether there is anything to write.
   bool Writes(const V&) const { return true; }
   void Encode(const V& value, std::string& out) const { EncodeValue(value, out); }
@@ -37,17 +42,20 @@ struct RecordLayout {
   bool Decode(Decoder& in, V& value) const { return DecodeValue(in, value); }
 };
 
-// Reads what a TableSnapshot wrote and calls use(key, value, hash) for each entry; refuses a key
-// that is not of `key_group`.
-template <class K, class V, class Use, class Layout = RecordLayout<V>>
+// Reads what a TableSnapshot wrote and calls expect(entries), a number that memory may be taken
+// for, then use(key, value, hash) for each entry; refuses a key that is not of `key_group`.
+template <class K, class V, class Expect, class Use, class Layout = RecordLayout<V>>
 absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
-                         std::string_view state, Use&& use, const Layout& layout = Layout()) {
+                         std::string_view state, Expect&& expect, Use&& use,
+                         const Layout& layout = Layout()) {
   const auto damaged = [&](std::string_view why) {
     return absl::DataLossError("state '" + std::string(state) + "', key group " +
                                std::to_string(key_group) + ": " + std::string(why));
   };
   std::uint64_t count = 0;
   if (!in.Varint(count)) return damaged("no count of entries");
+  // As far as there are bytes for them.
+  expect(static_cast<std::size_t>(std::min<std::uint64_t>(count, in.remaining() / kMinSize<K>)));
   for (std::uint64_t i = 0; i < count; ++i) {
     K key{};
     V value{};
@@ -86,12 +94,17 @@ class NamedTable final : public KeyedStateTable {
         type_(TypeText()),
         layout_(layout) {}
 
+  template <class Fields = PlainFields>
   static std::string TypeText() {
-    return "map<" + TypeNotation<K>() + "," + Layout::Notation() + ">";
+    return "map<" + TypeNotation<K, Fields>() + "," + Layout::template Notation<Fields>() + ">";
+  }
+  static StateDefinition Describe(std::string name) {
+    return {std::move(name), TypeText(), TypeText<EvolvingFields>()};
   }
 
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
+  std::string evolution() const override { return TypeText<EvolvingFields>(); }
 
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
     return std::make_unique<NamedSnapshot<K, V>>(table.Freeze(use, layout_.Frozen()));
@@ -102,6 +115,7 @@ class NamedTable final : public KeyedStateTable {
     Decoder in(bytes);
     WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
         in, key_group, max_parallelism_, name_,
+        [&](std::size_t entries) { table.Reserve(key_group, entries); },
         [&](const K& key, V value, std::uint64_t hash) {
           *table.FindOrInsert(key, hash).first = std::move(value);
         },

@@ -138,6 +138,15 @@ class KeyedTable {
     return {value, size_ != before};
   }
 
+  // Makes room for `entries` in a key group that has none, as they are about to be inserted.
+  void Reserve(std::uint32_t key_group, std::size_t entries) {
+    Group& group = groups_[key_group - first_];
+    if (!IsNothing(group) || entries == 0 || entries > (std::size_t{1} << 30)) return;
+    std::uint32_t count = kMinSlots;
+    while (entries > MostEntries(count)) count *= 2;
+    GrowTo(group, count);
+  }
+
   bool Erase(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
     if constexpr (Slot::kHasReservedKey) {
@@ -415,11 +424,11 @@ class KeyedTable {
         return reserved_.get();
       }
     }
-    // Small sub-tables, where memory does not matter, stay half empty.
-    const std::uint64_t slots = group.mask + 1ULL;
-    const std::uint64_t limit =
-        slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
-    if (IsNothing(group) || group.size + 1 > limit) Grow(group);
+    if (IsNothing(group)) {
+      GrowTo(group, kMinSlots);
+    } else if (group.size + 1 > MostEntries(group.mask + 1)) {
+      GrowTo(group, (group.mask + 1) * 2);
+    }
     Slot& slot = FirstEmpty(group.slots, group.mask, tag);
     Preserve(group, &slot);
     ::new (static_cast<void*>(&slot.key)) K(key);
@@ -428,6 +437,11 @@ class KeyedTable {
     ++group.size;
     ++size_;
     return &slot.value;
+  }
+
+  // Small sub-tables, where memory does not matter, stay half empty.
+  static std::uint64_t MostEntries(std::uint64_t slots) {
+    return slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
   }
 
   static Slot& FirstEmpty(Slot* slots, std::uint32_t mask, std::uint32_t tag) {
@@ -444,9 +458,8 @@ class KeyedTable {
     Destroy(from);
   }
 
-  void Grow(Group& group) {
+  void GrowTo(Group& group, std::uint32_t count) {
     const bool first = IsNothing(group);
-    const std::uint32_t count = first ? kMinSlots : (group.mask + 1) * 2;
     Slot* slots = AllocateSlots(count);
     if (!first) {
       const bool keep = shared_ && LeavesSlots(group);
@@ -463,7 +476,7 @@ class KeyedTable {
       if (!keep) FreeSlots(group.slots);
     }
     ++moves_;
-    slots_ += first ? count : count / 2;
+    slots_ += first ? count : count - (group.mask + 1);
     group.slots = slots;
     group.mask = count - 1;
   }

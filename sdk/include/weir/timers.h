@@ -91,7 +91,10 @@ class KeyedTimer final : public TimerAccess {
         closed_(closed),
         dropped_(dropped) {}
 
-  StateDefinition Describe() const override { return {name_, "timer<" + TypeNotation<K>() + ">"}; }
+  StateDefinition Describe() const override {
+    const std::string type = "timer<" + TypeNotation<K>() + ">";
+    return {name_, type, type};
+  }
   void Open(OperatorContext& context) override {
     table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
   }
@@ -150,6 +153,7 @@ class KeyedTimer final : public TimerAccess {
       Decoder in(bytes);
       WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, Ticks>(
           in, key_group, max_parallelism_, timer_.name_,
+          [&](std::size_t entries) { cells.Reserve(key_group, entries); },
           [&](const K& key, Ticks due, std::uint64_t hash) { timer_.SetFor(key, hash, due); })));
       if (in.remaining() > 0)
         return absl::DataLossError("timer '" + timer_.name_ + "': bytes are left over");

@@ -281,6 +281,7 @@ class WindowOperator final : public Operator {
     explicit Snapshot(WindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
+    std::string evolution() const override { return StateTypeText<EvolvingFields>(); }
     std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
       auto snapshot = std::make_unique<FrozenPanes>();
       snapshot->first_group = owner_.context_->key_groups().first;
@@ -315,7 +316,7 @@ class WindowOperator final : public Operator {
    private:
     WindowOperator& owner_;
     std::string name_ = "windows";
-    std::string type_ = StateTypeText();
+    std::string type_ = StateTypeText<PlainFields>();
   };
 
   absl::Status ReadPane(std::uint32_t key_group, Decoder& in) {
@@ -338,16 +339,21 @@ class WindowOperator final : public Operator {
     pane.any_fired =
         pane.any_fired || std::find(pane.fired.begin(), pane.fired.end(), true) != pane.fired.end();
     pane.all_fired = false;
-    return ReadEntries<K, Accumulator>(in, key_group, context_->max_parallelism(), "windows",
-                                       [&](const K& key, Accumulator acc, std::uint64_t hash) {
-                                         *pane.table->FindOrInsert(key, hash).first =
-                                             std::move(acc);
-                                       });
+    return ReadEntries<K, Accumulator>(
+        in, key_group, context_->max_parallelism(), "windows",
+        [&](std::size_t entries) { pane.table->Reserve(key_group, entries); },
+        [&](const K& key, Accumulator acc, std::uint64_t hash) {
+          *pane.table->FindOrInsert(key, hash).first = std::move(acc);
+        });
   }
 
  public:
+  static StateDefinition DescribeState() {
+    return {"windows", StateTypeText<PlainFields>(), StateTypeText<EvolvingFields>()};
+  }
+  template <class Fields>
   static std::string StateTypeText() {
-    return "windows<" + TypeNotation<K>() + "," + TypeNotation<Accumulator>() + ">";
+    return "windows<" + TypeNotation<K, Fields>() + "," + TypeNotation<Accumulator, Fields>() + ">";
   }
 
  private:

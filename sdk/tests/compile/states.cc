@@ -84,6 +84,21 @@ struct Keyed : weir::KeyedProcess<std::string, Order, Order> {
 #endif
 };
 
+struct Renamed {
+  std::string customer;
+#ifdef FORMER_NAME
+  static constexpr weir::FormerName kFormerNames[] = {{.field = "costumer", .before = "client"}};
+#else
+  static constexpr weir::FormerName kFormerNames[] = {{.field = "customer", .before = "client"}};
+#endif
+};
+struct WithRenamed : weir::KeyedProcess<std::string, Order, Order> {
+  weir::ValueState<Renamed> renamed{this, "renamed"};  // wrong: FORMER_NAME
+  void Process(const Order& order, Context& context) override {
+    if (renamed.Exists()) context.Emit(order);
+  }
+};
+
 struct Unkeyed : weir::ProcessFunction<Order, Order> {
   weir::OperatorList<Order> orders{this, "orders"};
   weir::OperatorUnionList<std::int64_t> all{this, "all"};
@@ -107,5 +122,6 @@ struct Unkeyed : weir::ProcessFunction<Order, Order> {
 WEIR_JOB(job) {
   const auto orders = job.From<Order>("orders", weir::Files{.path = "in"});
   orders.KeyBy(&Order::customer).Process<Keyed>("keyed").To("keyed-out", weir::Print{});
+  orders.KeyBy(&Order::customer).Process<WithRenamed>("renamed").To("renamed-out", weir::Print{});
   orders.Process<Unkeyed>("unkeyed").To("unkeyed-out", weir::Print{});
 }

@@ -1,0 +1,439 @@
+// A job with a GB of keyed state on the heap: what a checkpoint costs it while it runs, how fast
+// one is written and read beside plain writing and reading of as many bytes on the same disk.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "benchmarks/lib/comparison.h"
+#include "benchmarks/lib/embedded.h"
+#include "benchmarks/lib/no_connectors.h"
+#include "common/base/status_macros.h"
+#include "common/env/system/system_env.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/control.pb.h"
+#include "proto/job_graph.pb.h"
+#include "runtime/job_runtime.h"
+#include "sdk/host/plugin_host.h"
+#include "taskmanager/checkpoint/task_snapshots.h"
+#include "weir/sdk.h"
+
+namespace weir::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Update {
+  std::int64_t key;
+  std::int64_t add;
+};
+// With the key a slot of 64 bytes.
+struct Account {
+  std::int64_t sum = 0;
+  std::int64_t updates = 0;
+  std::array<std::int64_t, 5> more{};
+};
+
+struct Accounts : KeyedProcess<std::int64_t, Update, std::int64_t> {
+  ValueState<Account> account{this, "account"};
+  void Process(const Update& update, Context&) override {
+    Account& value = account.Mutable();
+    value.sum += update.add;
+    ++value.updates;
+  }
+};
+
+// What the source and the program that drives it know of each other.
+struct Control {
+  std::uint64_t keys = 0;
+  // Every key once, then one in `one_in` of them, at random.
+  std::uint64_t one_in = 1;
+  std::atomic<bool> filled{false};
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> records{0};
+  // The longest time between two polls since it was last set to 0.
+  std::atomic<std::int64_t> longest_gap_nanos{0};
+};
+
+class Updates {
+ public:
+  using Record = Update;
+  explicit Updates(Control& control) : control_(control) {}
+  auto MakeFactory() const {
+    return [&control = control_]() -> std::unique_ptr<SourceReader> {
+      return std::make_unique<Reader>(control);
+    };
+  }
+
+ private:
+  class Reader final : public SourceReader {
+   public:
+    explicit Reader(Control& control) : control_(control) {}
+    absl::Status Open(SourceContext&) override { return absl::OkStatus(); }
+    std::uint32_t splits() const override { return 1; }
+    absl::StatusOr<PollResult> Poll(BatchBase& base, std::size_t) override {
+      const Clock::time_point now = Clock::now();
+      const std::int64_t gap =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count();
+      if (next_ > 0 && gap > control_.longest_gap_nanos.load(std::memory_order_relaxed))
+        control_.longest_gap_nanos = gap;
+      last_ = now;
+      PollResult result;
+      if (control_.stop.load(std::memory_order_relaxed)) {
+        result.state = PollState::kEnd;
+        result.split_ended = true;
+        return result;
+      }
+      auto& records = static_cast<Batch<Update>&>(base).records;
+      records.reserve(kBatchRecords);
+      for (std::size_t i = 0; i < kBatchRecords; ++i, ++next_) {
+        std::uint64_t key = next_;
+        if (next_ >= control_.keys) {
+          random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
+          key = ((random_ >> 20) % (control_.keys / control_.one_in)) * control_.one_in;
+        }
+        records.emplace_unchecked(Update{static_cast<std::int64_t>(key), 1});
+      }
+      if (next_ >= control_.keys) control_.filled = true;
+      control_.records.fetch_add(kBatchRecords, std::memory_order_relaxed);
+      return result;
+    }
+    std::string SnapshotPosition() const override { return std::to_string(next_); }
+    absl::Status RestorePosition(std::string_view text) override {
+      next_ = std::stoull(std::string(text));
+      return absl::OkStatus();
+    }
+
+   private:
+    Control& control_;
+    std::uint64_t next_ = 0;
+    std::uint64_t random_ = 1;
+    Clock::time_point last_ = Clock::now();
+  };
+  Control& control_;
+};
+
+[[noreturn]] void Fail(std::string_view what) {
+  std::fprintf(stderr, "bench_checkpoint: %.*s\n", static_cast<int>(what.size()), what.data());
+  std::exit(1);
+}
+template <class T>
+T OrFail(absl::StatusOr<T> value) {
+  if (!value.ok()) Fail(value.status().ToString());
+  return *std::move(value);
+}
+void OrFail(const absl::Status& status) {
+  if (!status.ok()) Fail(status.ToString());
+}
+
+struct Written {
+  double seconds = 0;
+  double pause_ms = 0;
+  std::uint64_t bytes = 0;
+  proto::TaskSnapshot snapshot;
+};
+
+// The job in this process, on the production runtime; one task, checkpoints on request.
+class RunningJob {
+ public:
+  RunningJob(Control& control, const std::string& folder,
+             std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>> restore)
+      : folder_(folder) {
+    definition_ = Describe([&](Job& job) {
+      job.From<Update>("updates", Updates(control))
+          .KeyBy(&Update::key)
+          .Process<Accounts>("accounts")
+          .To("out", weir::ForEach{[](const std::int64_t&) {}});
+    });
+    if (!definition_.errors.empty()) Fail(definition_.errors.front());
+    graph_ = std::make_shared<const proto::JobGraph>(OrFail(BuildJobGraph(
+        definition_, {.job_name = "bench", .parallelism = 1, .max_parallelism = 128})));
+    proto::DeploymentPlan plan;
+    plan.add_workers()->set_index(0);
+    for (const proto::Vertex& vertex : graph_->vertices()) {
+      auto* placement = plan.add_vertices();
+      placement->set_vertex(vertex.id());
+      placement->add_workers(0);
+    }
+    RuntimeOptions options;
+    options.restore = std::move(restore);
+    options.on_checkpoint = [this](TaskCheckpoint checkpoint) { OnCheckpoint(checkpoint); };
+    OnControl([&] {
+      runtime_ = OrFail(JobRuntime::Make(*env_, *control_, definition_, *graph_, plan, connectors_,
+                                         nullptr, options, [] {}));
+      runtime_->Start();
+    });
+  }
+  ~RunningJob() {
+    OnControl([&] { runtime_.reset(); });
+    control_->Shutdown();
+  }
+
+  const proto::JobGraph& graph() const { return *graph_; }
+  Env& env() { return *env_; }
+
+  void Trigger(std::uint64_t id) {
+    OrFail(env_->files().CreateDirectories(folder_ + "/chk-" + std::to_string(id)));
+    triggered_ = Clock::now();
+    runtime_->TriggerCheckpoint({id, 0});
+  }
+  // The last one, once it is durable.
+  std::optional<std::vector<Written>> TakeWritten() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (written_.size() < static_cast<std::size_t>(graph_->vertices_size())) return std::nullopt;
+    return std::exchange(written_, {});
+  }
+  std::vector<Written> Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(
+        lock, [&] { return written_.size() == static_cast<std::size_t>(graph_->vertices_size()); });
+    return std::exchange(written_, {});
+  }
+
+ private:
+  template <class F>
+  void OnControl(F f) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    bool done = false;
+    control_->Post([&] {
+      f();
+      const std::lock_guard<std::mutex> done_lock(mutex_);
+      done = true;
+      changed_.notify_all();
+    });
+    changed_.wait(lock, [&] { return done; });
+  }
+  void OnCheckpoint(TaskCheckpoint& checkpoint) {
+    if (checkpoint.final) return;
+    env_->RunBlocking([this, checkpoint = std::make_shared<TaskCheckpoint>(std::move(checkpoint))] {
+      Written written;
+      written.snapshot =
+          OrFail(WriteTaskSnapshot(env_->files(), {folder_, 1}, *graph_, *checkpoint));
+      written.seconds = SecondsSince(triggered_);
+      written.pause_ms = static_cast<double>(checkpoint->sync_nanos) * 1e-6;
+      written.bytes = written.snapshot.full_bytes();
+      const std::lock_guard<std::mutex> lock(mutex_);
+      written_.push_back(std::move(written));
+      changed_.notify_all();
+    });
+  }
+
+  const std::string folder_;
+  JobDefinition definition_;
+  std::shared_ptr<const proto::JobGraph> graph_;
+  const NoConnectors connectors_;
+  const std::unique_ptr<Env> env_ = MakeSystemEnv();
+  const std::unique_ptr<Executor> control_ = env_->NewExecutor("control");
+  std::unique_ptr<JobRuntime> runtime_;
+  Clock::time_point triggered_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Written> written_;
+};
+
+// Writes as many bytes from memory in pieces of a MiB, and makes them durable.
+double PlainWrite(const std::string& path, std::uint64_t bytes) {
+  const std::vector<char> piece(1 << 20, 'x');
+  const Clock::time_point start = Clock::now();
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) Fail("cannot write " + path);
+  for (std::uint64_t left = bytes; left > 0;) {
+    const ssize_t wrote = write(fd, piece.data(), std::min<std::uint64_t>(left, piece.size()));
+    if (wrote <= 0) Fail("cannot write " + path);
+    left -= static_cast<std::uint64_t>(wrote);
+  }
+  if (fsync(fd) != 0) Fail("cannot write " + path);
+  close(fd);
+  const double seconds = SecondsSince(start);
+  unlink(path.c_str());
+  return seconds;
+}
+
+void DropFromMemory(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) Fail("cannot read " + path);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  close(fd);
+}
+double PlainRead(const std::string& path) {
+  std::vector<char> piece(1 << 20);
+  const Clock::time_point start = Clock::now();
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) Fail("cannot read " + path);
+  while (read(fd, piece.data(), piece.size()) > 0) {
+  }
+  close(fd);
+  return SecondsSince(start);
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+
+class Report {
+ public:
+  explicit Report(bool json) : json_(json) {}
+  void Line(const char* name, double value, const char* unit, const char* goal, bool met) {
+    if (json_) {
+      std::printf(
+          "{\"name\":\"checkpoint/"
+          "%s\",\"value\":%.4g,\"unit\":\"%s\",\"goal\":\"%s\",\"met\":%s}\n",
+          name, value, unit, goal, met ? "true" : "false");
+    } else {
+      std::printf("%-44s %9.3f %-6s (goal %s: %s)\n", name, value, unit, goal,
+                  met ? "met" : "not met");
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  const bool json_;
+};
+
+void Run(const BenchOptions& options) {
+  Report report(options.json);
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / ("weir-checkpoint-" + std::to_string(getpid())))
+          .string();
+  std::filesystem::create_directories(folder);
+  Control control;
+  control.keys = options.Scaled((std::uint64_t{1} << 30) / 64);
+  control.one_in = 100;
+  proto::TaskSnapshot last;
+  proto::JobGraph graph;
+  std::uint64_t id = 0;
+  {
+    RunningJob job(control, folder, {});
+    graph = job.graph();
+    while (!control.filled) Sleep(0.05);
+
+    // One checkpoint after another, each beside a plain write of as many bytes.
+    std::vector<double> ratios;
+    std::vector<double> pauses;
+    std::vector<double> seconds;
+    for (int round = 0; round < options.rounds; ++round) {
+      job.Trigger(++id);
+      double slowest = 0;
+      std::uint64_t bytes = 0;
+      for (Written& written : job.Wait()) {
+        slowest = std::max(slowest, written.seconds);
+        pauses.push_back(written.pause_ms);
+        bytes += written.bytes;
+        if (written.bytes > 1'000'000) last = std::move(written.snapshot);
+      }
+      const double plain = PlainWrite(folder + "/plain", bytes);
+      ratios.push_back(plain / slowest);
+      seconds.push_back(slowest);
+      if (id > 1) std::filesystem::remove_all(folder + "/chk-" + std::to_string(id - 1));
+    }
+    report.Line("heap/pause_at_the_barrier", *std::max_element(pauses.begin(), pauses.end()), "ms",
+                "< 5", *std::max_element(pauses.begin(), pauses.end()) < 5);
+    report.Line("heap/write_beside_plain_write", Median(ratios), "x", ">= 0.8",
+                Median(ratios) >= 0.8);
+
+    // A second without, then a second with one that is begun at its start, if the last is done.
+    std::vector<double> costs;
+    std::int64_t gap = 0;
+    std::int64_t gap_without = 0;
+    const int pairs = std::max(3, 4 * options.rounds);
+    std::uint64_t before = control.records;
+    for (int pair = 0; pair < pairs; ++pair) {
+      double rates[2] = {0, 0};
+      for (const bool with : {false, true}) {
+        const std::uint64_t from = control.records;
+        control.longest_gap_nanos = 0;
+        const Clock::time_point start = Clock::now();
+        if (with) {
+          job.Trigger(++id);
+          job.Wait();
+          std::filesystem::remove_all(folder + "/chk-" + std::to_string(id - 1));
+          if (const double left = 1 - SecondsSince(start); left > 0) Sleep(left);
+        } else {
+          Sleep(1);
+        }
+        rates[with ? 1 : 0] = static_cast<double>(control.records - from) / SecondsSince(start);
+        (with ? gap : gap_without) =
+            std::max(with ? gap : gap_without, control.longest_gap_nanos.load());
+      }
+      costs.push_back(1 - rates[1] / rates[0]);
+    }
+    report.Line("heap/cost_of_one_after_another", 100 * Median(costs), "%", "<= 5",
+                Median(costs) <= 0.05);
+    report.Line("heap/longest_gap_with", static_cast<double>(gap) * 1e-6, "ms", "< 5",
+                gap < 5'000'000);
+    std::fprintf(
+        stderr,
+        "  (%.2f GB in %.2f s; longest gap without checkpoints %.2f ms; %.1f M records/s)\n",
+        static_cast<double>(last.full_bytes()) * 1e-9, Median(seconds),
+        static_cast<double>(gap_without) * 1e-6,
+        static_cast<double>(control.records - before) * 1e-6 / (2.0 * static_cast<double>(pairs)));
+    control.stop = true;
+  }
+
+  // Reading the last one, from the disk.
+  const std::string checkpoint = folder + "/chk-" + std::to_string(id);
+  const std::string file = checkpoint + "/" + last.files(0).name();
+  proto::JobRestore restore;
+  restore.set_checkpoint_id(id);
+  restore.set_directory(checkpoint);
+  *restore.mutable_files() = last.files();
+  restore.mutable_files(0)->set_bytes(std::filesystem::file_size(file));
+  for (const auto& of_operator : last.operators()) {
+    proto::OperatorRestore& to = *restore.add_operators();
+    to.set_node(of_operator.node());
+    to.mutable_checkpoint()->set_uid(graph.nodes(static_cast<int>(of_operator.node())).uid());
+    to.mutable_checkpoint()->set_parallelism(1);
+    *to.mutable_checkpoint()->mutable_states() = of_operator.states();
+    proto::SubtaskState& state = *to.mutable_checkpoint()->add_subtasks();
+    for (int i = 0; i < of_operator.files_size(); ++i) state.add_files(0);
+    state.set_watermark(of_operator.watermark());
+  }
+  std::map<uint32_t, std::vector<uint32_t>> workers;
+  for (const proto::Vertex& vertex : graph.vertices()) workers[vertex.id()] = {0};
+  std::vector<double> ratios;
+  for (int round = 0; round < options.rounds; ++round) {
+    DropFromMemory(file);
+    const double plain = PlainRead(file);
+    DropFromMemory(file);
+    Control again;
+    again.keys = control.keys;
+    const std::unique_ptr<Env> env = MakeSystemEnv();
+    const Clock::time_point start = Clock::now();
+    auto tasks = OrFail(ReadTaskStates(env->files(), restore, graph, workers, 0));
+    RunningJob job(again, folder, std::move(tasks));
+    while (again.records == 0) Sleep(0.001);
+    ratios.push_back(plain / SecondsSince(start));
+    again.stop = true;
+  }
+  report.Line("heap/restore_beside_plain_read", Median(ratios), "x", ">= 0.8",
+              Median(ratios) >= 0.8);
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) {
+  weir::bench::Run(weir::bench::BenchOptions::Parse(
+      argc, argv,
+      "A GB of keyed state on the heap: pause, cost and speed of a checkpoint, and of a restore."));
+}
