@@ -217,6 +217,136 @@ TEST_F(TakeoverSim, TheDiskOfTheJobManagersHostLosesWhatWasNotSynced) {
   }
 }
 
+TEST_F(TakeoverSim, WhileCheckpointsCannotBeReadTheTasksRunOnAndTheyGoOnAfterwards) {
+  SimCluster::Options options = TallyClusterOptions(6);
+  options.worker_orphan_timeout = absl::Seconds(3);
+  Start(6, options);
+  ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+  cluster_->world().RunFor(absl::Seconds(1));
+  const std::vector<std::string> workers = cluster_->Workers();
+  cluster_->KillJobManager();
+  cluster_->shared_disk().set_fault([](std::string_view operation, const std::string& path) {
+    const bool metadata = path.find("/_metadata") != std::string::npos;
+    return metadata && operation != "stat" ? absl::UnavailableError("not mounted")
+                                           : absl::OkStatus();
+  });
+  cluster_->StartJobManager();
+  cluster_->world().RunFor(absl::Seconds(10));
+  const auto status = cluster_->Status(job_);
+  EXPECT_EQ(status->summary().state(), proto::RECONCILING);
+  EXPECT_THAT(status->waiting_for(), HasSubstr("its checkpoints cannot be read: checkpoint"));
+  EXPECT_EQ(cluster_->Workers(), workers) << "they hear of their job manager";
+  EXPECT_FALSE(Checkpoints(true).empty()) << "Flink 22502: nothing is deleted";
+  cluster_->shared_disk().set_fault(nullptr);
+  ExpectFinishedInAttempt(1);
+}
+
+TEST_F(TakeoverSim, ADamagedCheckpointFailsTheJobAndIsNeitherSkippedNorDeleted) {
+  Start(7, TallyClusterOptions(7));
+  ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+  cluster_->world().RunFor(absl::Seconds(1));
+  cluster_->KillJobManager();
+  const std::vector<std::uint64_t> before = Checkpoints(true);
+  ASSERT_FALSE(before.empty());
+  SimEnv& vandal = cluster_->world().StartProcess("vandal", "tm-1");
+  const std::string path =
+      StrCat("/shared/checkpoints/", job_.ToString(), "/chk-", before.back(), "/_metadata");
+  std::string bytes = *ReadFile(vandal.files(), path, 1 << 20);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  ASSERT_TRUE(WriteFileAtomically(vandal.files(), path, bytes).ok());
+  for (int restart = 0; restart < 2; ++restart) {
+    cluster_->StartJobManager();
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::FAILED, absl::Seconds(30))) << LogOf(*cluster_);
+    EXPECT_THAT(cluster_->Status(job_)->failure().message(), HasSubstr("it has a wrong digest"));
+    cluster_->world().RunFor(absl::Seconds(5));
+    EXPECT_EQ(Checkpoints(true), before);
+    EXPECT_THAT(cluster_->Workers(), IsEmpty());
+    cluster_->KillJobManager();
+  }
+}
+
+// Flink 26783: at each moment of a stop with a savepoint. It is stopped, or it goes on.
+TEST_F(TakeoverSim, KilledWhileAJobIsStoppedItIsStoppedForEverOrGoesOnAsIfNobodyHadAsked) {
+  std::uint64_t stopped = 0;
+  std::uint64_t went_on = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Start(seed, TallyClusterOptions(seed));
+    if (HasFatalFailure()) return;
+    SimRandom& random = cluster_->world().random();
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+    cluster_->world().RunFor(absl::Milliseconds(500));
+    const auto asked = cluster_->TriggerSavepoint({.job = job_,
+                                                   .trigger = TriggerId(1, seed),
+                                                   .directory = "/shared/saved",
+                                                   .then = SavepointRequest::Then::kStop});
+    ASSERT_TRUE(asked.ok()) << asked.status();
+    cluster_->world().RunFor(absl::Microseconds(random.Between(0, 8'000)));
+    cluster_->KillJobManager();
+    cluster_->world().RunFor(absl::Milliseconds(random.Between(1, 2'000)));
+    if (random.Chance(0.3) && !cluster_->Workers().empty()) {
+      cluster_->KillWorker(cluster_->Workers().at(0));
+    }
+    cluster_->StartJobManager();
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::FINISHED, absl::Minutes(5))) << LogOf(*cluster_);
+    if (cluster_->Output("tally").empty()) {
+      ++stopped;
+      bool complete = false;
+      const auto saved = cluster_->shared_disk().List("/shared/saved");
+      ASSERT_TRUE(saved.ok()) << saved.status();
+      for (const FileInfo& entry : *saved) {
+        complete |= cluster_->shared_disk().Stat(StrCat(entry.path, "/_metadata")).ok();
+      }
+      EXPECT_TRUE(complete) << "it ended without its savepoint";
+    } else {
+      ++went_on;
+      ExpectWholeState(*cluster_, "tally");
+    }
+    cluster_->KillJobManager();
+    cluster_->StartJobManager();
+    cluster_->world().RunFor(absl::Seconds(30));
+    EXPECT_EQ(cluster_->Status(job_)->summary().state(), proto::FINISHED);
+    if (HasFailure()) FAIL() << LogOf(*cluster_);
+  }
+  EXPECT_GT(stopped, 5u);
+  EXPECT_GT(went_on, 5u);
+}
+
+TEST_F(TakeoverSim, KilledWhileAJobIsDrainedWhatWasFiredIsFiredAgainFromTheNewestCheckpoint) {
+  std::uint64_t again = 0;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Start(seed, TallyClusterOptions(seed));
+    if (HasFatalFailure()) return;
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+    cluster_->world().RunFor(absl::Milliseconds(500));
+    ASSERT_TRUE(cluster_
+                    ->TriggerSavepoint({.job = job_,
+                                        .trigger = TriggerId(1, seed),
+                                        .directory = "/shared/saved",
+                                        .then = SavepointRequest::Then::kDrainAndStop})
+                    .ok());
+    cluster_->world().RunFor(absl::Microseconds(cluster_->world().random().Between(0, 6'000)));
+    cluster_->KillJobManager();
+    cluster_->world().RunFor(absl::Seconds(1));
+    cluster_->StartJobManager();
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::FINISHED, absl::Minutes(5))) << LogOf(*cluster_);
+    const auto lines = Counted(cluster_->Output("tally"));
+    std::size_t whole = 0;
+    for (const auto& [line, times] : ExpectedTally()) whole += lines.contains(line) ? 1 : 0;
+    EXPECT_TRUE(whole == 0 || whole == static_cast<std::size_t>(kTallyKeys)) << whole;
+    if (whole == 0) {
+      EXPECT_EQ(lines.size(), static_cast<std::size_t>(kTallyKeys)) << "drained: all was fired";
+    } else if (lines.size() > whole) {
+      // Something had been fired too early.
+      ++again;
+      EXPECT_EQ(cluster_->Status(job_)->attempt(), 2u);
+    }
+    if (HasFailure()) FAIL() << LogOf(*cluster_);
+  }
+  EXPECT_GT(again, 0u) << "otherwise nothing was shown";
+}
+
 TEST_F(TakeoverSim, TwoRunsOfOneSeedAreTheSame) {
   std::uint64_t hashes[2];
   for (std::uint64_t& hash : hashes) {
