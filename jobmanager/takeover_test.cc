@@ -113,6 +113,46 @@ TEST_F(TakeoverTest, ATaskFailureThatNobodyHeardOfIsToldToTheNext) {
   EXPECT_THAT(Status(job).failure().message(), HasSubstr("the operator's own words"));
 }
 
+TEST_F(TakeoverTest, WhatComesBeforeAJobIsTakenUpIsActedOnAfterwards) {
+  StartCluster();
+  const std::string job = RunningJob();
+  KillJobManager();
+  world_.RunFor(absl::Seconds(1));
+  StartJobManager();
+  world_.disk("jm").set_fault([](std::string_view operation, const std::string&) {
+    return operation == "sync" ? absl::ResourceExhaustedError("full") : absl::OkStatus();
+  });
+  world_.RunFor(absl::Seconds(20));
+  EXPECT_EQ(State(job), proto::RECONCILING);
+  EXPECT_THAT(tm2_->workers, SizeIs(1)) << "they are answered";
+  tm2_->FailTask(WorkerOn(*tm2_), 0, absl::InternalError("in the meantime"));
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(State(job), proto::RECONCILING);
+  world_.disk("jm").set_fault(nullptr);
+  ASSERT_TRUE(UntilState(job, proto::FAILED));
+  EXPECT_THAT(Status(job).failure().message(), HasSubstr("in the meantime"));
+}
+
+TEST_F(TakeoverTest, LogsOfRunningAndEndedJobsAreFoundAfterwards) {
+  StartCluster();
+  const std::string job = RunningJob();
+  const auto logs = [&] {
+    proto::JobLogsRequest request;
+    request.set_job_id(job);
+    auto answer = Call<proto::JobLogsRequest, proto::JobLogsResponse>("JobLogs", request);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() && answer->logs_size() == 2 ? answer->logs(0).text() : "none";
+  };
+  Restart();
+  ASSERT_TRUE(UntilState(job, proto::RUNNING));
+  EXPECT_EQ(logs(), "log of worker 0 on tm1\n");
+  FinishAll();
+  ASSERT_TRUE(UntilState(job, proto::FINISHED));
+  Restart();
+  ASSERT_TRUE(Until([&] { return ClusterInfo().task_managers_size() == 2; }));
+  EXPECT_EQ(logs(), "log of worker 0 on tm1\n");
+}
+
 TEST_F(TakeoverTest, AJobThatWaitedWaitsOnAndIsShownWithItsIdAndSubmission) {
   const std::string job = Submit(4);
   const int64_t submitted = Status(job).summary().submitted_unix_micros();

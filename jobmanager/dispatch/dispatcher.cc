@@ -289,7 +289,7 @@ absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeart
                         IdFromBytes<TaskManagerId>(request.id(), "a task manager's id"));
   if (request.leader_epoch() > leader_epoch_) {
     OnHigherEpoch(request.leader_epoch());
-    return CheckReady();
+    return absl::UnavailableError("this job manager leads no more");
   }
   if (request.leader_epoch() != leader_epoch_) {
     return absl::AbortedError(StrCat("leader epoch ", request.leader_epoch(),

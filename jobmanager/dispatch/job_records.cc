@@ -71,7 +71,9 @@ void JobRecords::Write(const JobId& id, std::shared_ptr<const proto::JobRecord> 
 }
 
 void JobRecords::WriteNext(const JobId& id) {
-  Job& job = jobs_.at(id);
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return;
+  Job& job = found->second;
   job.busy = true;
   std::move(job.waiting.begin(), job.waiting.end(), std::back_inserter(job.writing));
   job.waiting.clear();
@@ -84,7 +86,10 @@ void JobRecords::WriteNext(const JobId& id) {
 
 void JobRecords::OnWritten(const JobId& id, const std::shared_ptr<const proto::JobRecord>& record,
                            const absl::Status& status) {
-  Job& job = jobs_.at(id);
+  const auto found = jobs_.find(id);
+  // It was forgotten meanwhile.
+  if (found == jobs_.end()) return;
+  Job& job = found->second;
   if (!status.ok()) {
     log_("error", StrCat("the record of job ", id.ToString(),
                          " cannot be written; it is tried again, "
@@ -122,6 +127,7 @@ void JobRecords::Insist(std::function<absl::Status(CoordinationStore&)> work, st
 }
 
 void JobRecords::Remove(const JobId& id) {
+  jobs_.erase(id);
   Insist([id](CoordinationStore& store) { return store.RemoveJob(id); },
          StrCat("forgetting job ", id.ToString()), kFirstRetry, nullptr);
 }

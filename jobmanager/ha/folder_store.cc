@@ -218,7 +218,9 @@ absl::Status FolderStore::RemoveJob(const JobId& id) {
   tombstone.set_attempt(1);
   tombstone.set_removed(true);
   WEIR_RETURN_IF_ERROR(Write(id, tombstone));
-  return DeleteFiles(id);
+  WEIR_RETURN_IF_ERROR(DeleteFiles(id));
+  written_.erase(id);
+  return absl::OkStatus();
 }
 
 absl::Status FolderStore::DeleteFiles(const JobId& id) {

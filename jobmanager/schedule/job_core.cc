@@ -84,12 +84,6 @@ void JobCore::TakeOver() {
     RootCause& failure = record.failing() || outcome == proto::FAILED ? root_cause : last_failure;
     failure.Offer(record.failure(), CauseRank::kCause);
   }
-  if (IsTerminal(outcome)) {
-    cleaning_up = !record.clean();
-    outcome == proto::FINISHED ? graph.FinishAll() : graph.EndAll();
-    phase = MakeEnded(*this, outcome);
-    return;
-  }
   std::vector<uint32_t> worker_of_slot;
   for (const proto::JobRecord::Worker& stored : record.workers()) {
     WorkerRecord& worker = workers.emplace_back();
@@ -104,6 +98,14 @@ void JobCore::TakeOver() {
     // It was told to start; whether it has is for its heartbeats to say.
     worker.known_to_agent = true;
     worker_of_slot.insert(worker_of_slot.end(), worker.slots, worker.index);
+  }
+  if (IsTerminal(outcome)) {
+    // Where its logs are.
+    for (WorkerRecord& worker : workers) worker.state.MoveTo(WorkerState::kGone);
+    cleaning_up = !record.clean();
+    outcome == proto::FINISHED ? graph.FinishAll() : graph.EndAll();
+    phase = MakeEnded(*this, outcome);
+    return;
   }
   if (!workers.empty()) graph.Schedule(worker_of_slot);
   if (record.tasks_may_run()) graph.Deploy();

@@ -142,6 +142,53 @@ TEST_F(TakeoverSim, KilledAtEachStepOfACheckpointItLosesNone) {
   }
 }
 
+TEST_F(TakeoverSim, WhatEndedTasksHeldIsToldToTheNextOneSoThatCheckpointsGoOn) {
+  Start(3, TallyClusterOptions(3));
+  ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+  cluster_->world().RunFor(absl::Milliseconds(2'700));
+  ASSERT_GT(cluster_->Status(job_)->summary().tasks_finished(), 0u) << "the fast source has ended";
+  const std::vector<std::uint64_t> before = Checkpoints(true);
+  ASSERT_FALSE(before.empty());
+  cluster_->KillJobManager();
+  cluster_->world().RunFor(absl::Milliseconds(300));
+  cluster_->StartJobManager();
+  cluster_->world().RunFor(absl::Seconds(2));
+  ASSERT_FALSE(Checkpoints(true).empty());
+  EXPECT_GT(Checkpoints(true).back(), before.back() + 2) << LogOf(*cluster_);
+  cluster_->KillWorker(cluster_->Workers().at(0));
+  ExpectFinishedInAttempt(2);
+}
+
+TEST_F(TakeoverSim, KilledWhileTheCheckpointsOfAnEndedJobAreDeletedTheNextOneDeletesTheRest) {
+  for (const std::string_view path : {"/_metadata", ".state", "/chk-"}) {
+    SCOPED_TRACE(path);
+    Start(4, TallyClusterOptions(4));
+    if (HasFatalFailure()) return;
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+    cluster_->world().RunFor(absl::Milliseconds(1'000));
+    bool ended = false;
+    bool reached = false;
+    cluster_->shared_disk().set_fault([&](std::string_view operation, const std::string& at) {
+      ended = ended || cluster_->Workers().empty();
+      if (!ended || reached || operation != "delete" || at.find(path) == std::string::npos) {
+        return absl::OkStatus();
+      }
+      reached = true;
+      return absl::UnavailableError("the process dies here");
+    });
+    ASSERT_TRUE(cluster_->Cancel(job_).ok());
+    ASSERT_TRUE(cluster_->world().RunUntil([&] { return reached; }, absl::Seconds(20)));
+    cluster_->KillJobManager();
+    cluster_->shared_disk().set_fault(nullptr);
+    cluster_->StartJobManager();
+    ASSERT_TRUE(cluster_->AwaitState(job_, proto::CANCELED, absl::Seconds(20)));
+    const std::string folder = StrCat("/shared/checkpoints/", job_.ToString());
+    EXPECT_TRUE(cluster_->world().RunUntil(
+        [&] { return !cluster_->shared_disk().Stat(folder).ok(); }, absl::Seconds(30)))
+        << LogOf(*cluster_);
+  }
+}
+
 TEST_F(TakeoverSim, JobManagerAndWorkersKilledTogetherTheJobGoesOnFromItsNewestCheckpoint) {
   std::uint64_t restarts = 0;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
