@@ -323,15 +323,19 @@ TEST_F(TakeoverSim, KilledWhileAJobIsStoppedItIsStoppedForEverOrGoesOnAsIfNobody
     SimRandom& random = cluster_->world().random();
     ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
     cluster_->world().RunFor(absl::Milliseconds(500));
-    const auto asked = cluster_->TriggerSavepoint({.job = job_,
-                                                   .trigger = TriggerId(1, seed),
-                                                   .directory = "/shared/saved",
-                                                   .then = SavepointRequest::Then::kStop});
+    const SavepointRequest request{.job = job_,
+                                   .trigger = TriggerId(1, seed),
+                                   .directory = "/shared/saved",
+                                   .then = SavepointRequest::Then::kStop};
+    const auto asked = cluster_->TriggerSavepoint(request);
     ASSERT_TRUE(asked.ok()) << asked.status();
     cluster_->world().RunFor(absl::Microseconds(random.Between(0, 8'000)));
+    const auto progress = cluster_->Savepoint(request);
+    ASSERT_TRUE(progress.ok()) << progress.status();
+    const bool told = progress->state() == proto::SavepointProgress::COMPLETED;
     cluster_->KillJobManager();
     cluster_->world().RunFor(absl::Milliseconds(random.Between(1, 2'000)));
-    if (random.Chance(0.3) && !cluster_->Workers().empty()) {
+    if (random.Chance(0.5) && !cluster_->Workers().empty()) {
       cluster_->KillWorker(cluster_->Workers().at(0));
     }
     cluster_->StartJobManager();
@@ -347,6 +351,7 @@ TEST_F(TakeoverSim, KilledWhileAJobIsStoppedItIsStoppedForEverOrGoesOnAsIfNobody
       EXPECT_TRUE(complete) << "it ended without its savepoint";
     } else {
       ++went_on;
+      EXPECT_FALSE(told) << "somebody was told that it is stopped";
       ExpectWholeState(*cluster_, "tally");
     }
     cluster_->KillJobManager();
