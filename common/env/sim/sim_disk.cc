@@ -53,8 +53,16 @@ void SimDisk::Crash(Loss loss, SimRandom& random) {
       const bool has_folder = path == "/" || left.contains(ParentOf(path));
       if (entry != source.end() && has_folder) left.insert(*entry);
     }
+    for (const Renamed& renamed : renamed_) {
+      const auto old = durable_names_.find(renamed.from);
+      const bool was_durable = old != durable_names_.end() && old->second == renamed.inode;
+      if (was_durable && !left.contains(renamed.from) && !left.contains(renamed.to)) {
+        left.insert(*old);
+      }
+    }
     names_ = std::move(left);
   }
+  renamed_.clear();
   for (const auto& [path, inode] : names_) {
     if (inode == nullptr) continue;
     size_t kept = inode->synced.size();
@@ -205,7 +213,11 @@ absl::Status SimDisk::Rename(const std::string& from, const std::string& to) {
     }
   }
   for (auto& [path, inode] : moved) names_[path] = inode;
+  if (!is_folder && durable_names_.contains(from)) {
+    renamed_.push_back({from, to, names_.at(to)});
+  }
   if (is_folder) {
+    SettleRenames([&](const std::string& old) { return IsUnder(old, from); });
     // Folders are durable at once, with what was durable below them.
     Names durable;
     for (auto it = durable_names_.begin(); it != durable_names_.end();) {
@@ -221,8 +233,20 @@ absl::Status SimDisk::Rename(const std::string& from, const std::string& to) {
   return absl::OkStatus();
 }
 
+void SimDisk::SettleRenames(const std::function<bool(const std::string&)>& gone) {
+  std::erase_if(renamed_, [&](const Renamed& renamed) {
+    if (!gone(renamed.from)) return false;
+    const auto there = names_.find(renamed.to);
+    if (there != names_.end() && there->second == renamed.inode) {
+      durable_names_[renamed.to] = renamed.inode;
+    }
+    return true;
+  });
+}
+
 absl::Status SimDisk::SyncDirectory(const std::string& path) {
   WEIR_RETURN_IF_ERROR(CheckFolder("syncing the folder", path));
+  SettleRenames([&](const std::string& from) { return ParentOf(from) == path; });
   const auto is_file_of = [&](const auto& entry) {
     return entry.second != nullptr && ParentOf(entry.first) == path;
   };
@@ -240,6 +264,7 @@ absl::Status SimDisk::Delete(const std::string& path) {
     if (path == "/" || HasChildren(path)) {
       return absl::FailedPreconditionError(StrCat("deleting '", path, "': Directory not empty"));
     }
+    SettleRenames([&](const std::string& from) { return IsUnder(from, path); });
     std::erase_if(durable_names_, [&](const auto& durable) {
       return durable.first == path || IsUnder(durable.first, path);
     });
@@ -252,9 +277,11 @@ absl::Status SimDisk::DeleteRecursively(const std::string& path) {
   const auto entry = names_.find(path);
   if (entry == names_.end()) return absl::OkStatus();
   const bool is_folder = entry->second == nullptr;
-  const auto goes = [&](const auto& name) {
-    return name.first != "/" && (name.first == path || IsUnder(name.first, path));
+  const auto goes_name = [&](const std::string& name) {
+    return name != "/" && (name == path || IsUnder(name, path));
   };
+  const auto goes = [&](const auto& name) { return goes_name(name.first); };
+  if (is_folder) SettleRenames(goes_name);
   std::erase_if(names_, goes);
   if (is_folder) std::erase_if(durable_names_, goes);
   return absl::OkStatus();

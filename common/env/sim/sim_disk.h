@@ -18,7 +18,8 @@ namespace weir {
 
 // The disk of a simulated host: a tree of files in memory, with what would be left of it after a
 // power failure. Survives its processes. A file's content is durable once synced, its name once its
-// folder was; folders are durable at once. Not thread safe.
+// folder was; folders are durable at once. Of a file that was renamed the old name is left, or the
+// new one, or both, but not none, as file systems with a journal have it. Not thread safe.
 class SimDisk {
  public:
   // What a crash of the host loses: nothing (as when a process is killed), all that was not synced,
@@ -64,10 +65,19 @@ class SimDisk {
 
   absl::Status CheckFolder(std::string_view doing, const std::string& path) const;
   bool HasChildren(const std::string& directory) const;
+  // Old names for which `gone` holds cease to be durable: the new ones are from now on.
+  void SettleRenames(const std::function<bool(const std::string& from)>& gone);
 
   Names names_;
   // What the names were when their folders were last synced.
   Names durable_names_;
+  // Files whose old name is durable still.
+  struct Renamed {
+    std::string from;
+    std::string to;
+    std::shared_ptr<Inode> inode;
+  };
+  std::vector<Renamed> renamed_;
   uint64_t capacity_bytes_ = UINT64_MAX;
   Fault fault_;
 };

@@ -1,8 +1,10 @@
 #include "common/env/sim/sim_file_system.h"
 
 #include <memory>
+#include <set>
 #include <string>
 
+#include "common/base/strings.h"
 #include "common/env/file_system_conformance.h"
 #include "common/env/sim/sim_env.h"
 #include "common/env/sim/sim_world.h"
@@ -96,6 +98,33 @@ TEST_F(SimDiskTest, AnAtomicWriteIsDurableAsAWholeWhateverIsLost) {
     CrashAndRestart(loss);
     EXPECT_EQ(Read("/f"), "two");
   }
+}
+
+TEST_F(SimDiskTest, APartialLossLeavesARenamedFileAName) {
+  std::set<std::string> outcomes;
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(env_->files().DeleteRecursively("/a").ok());
+    ASSERT_TRUE(env_->files().DeleteRecursively("/b").ok());
+    ASSERT_TRUE(env_->files().CreateDirectories("/a").ok());
+    ASSERT_TRUE(env_->files().CreateDirectories("/b").ok());
+    ASSERT_TRUE(WriteFileAtomically(env_->files(), "/a/old", "x").ok());
+    ASSERT_TRUE(env_->files().Rename("/a/old", "/b/new").ok());
+    if (i % 3 == 1) {
+      ASSERT_TRUE(env_->files().SyncDirectory("/a").ok());
+    }
+    if (i % 3 == 2) {
+      ASSERT_TRUE(env_->files().SyncDirectory("/b").ok());
+    }
+    CrashAndRestart(SimDisk::Loss::kSomeUnsynced);
+    const std::string names =
+        StrCat(Read("/a/old") == "x" ? "old" : "", Read("/b/new") == "x" ? "new" : "");
+    EXPECT_NE(names, "") << i;
+    if (i % 3 == 1) {
+      EXPECT_EQ(names, "new");
+    }
+    outcomes.insert(names);
+  }
+  EXPECT_EQ(outcomes.size(), 3u) << "either, and both";
 }
 
 TEST_F(SimDiskTest, APartialLossKeepsAPrefixOfTheUnsyncedEnd) {
