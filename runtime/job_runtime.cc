@@ -19,6 +19,7 @@ class TaskGraphRuntime final : public JobRuntime {
                    std::function<void()> on_change)
       : options_(std::move(options)),
         exchange_(exchange),
+        control_(control),
         changes_(std::make_shared<Changes>(control, std::move(on_change))) {
     for (uint32_t i = 0; i < std::max<uint32_t>(options_.task_threads, 1); ++i) {
       executors_.push_back(env.NewExecutor(StrCat("task-", i)));
@@ -40,8 +41,9 @@ class TaskGraphRuntime final : public JobRuntime {
     std::vector<Executor*> executors;
     for (const auto& executor : executors_) executors.push_back(executor.get());
     WEIR_ASSIGN_OR_RETURN(
-        tasks_, TaskGraph::Build(env, definition, graph, plan, connectors, exchange_, options_,
-                                 executors, [changes = changes_] { Changes::Announce(changes); }));
+        tasks_,
+        TaskGraph::Build(env, control_, definition, graph, plan, connectors, exchange_, options_,
+                         executors, [changes = changes_] { Changes::Announce(changes); }));
     return absl::OkStatus();
   }
 
@@ -95,6 +97,7 @@ class TaskGraphRuntime final : public JobRuntime {
 
   const RuntimeOptions options_;
   Exchange* const exchange_;
+  Executor& control_;
   bool started_ = false;
   const std::shared_ptr<Changes> changes_;
   std::unique_ptr<TaskGraph> tasks_;

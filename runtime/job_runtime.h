@@ -55,6 +55,10 @@ struct RuntimeOptions {
   std::function<void(TaskCheckpoint)> on_checkpoint;
   // By vertex and subtask: what tasks start from. Others start from the beginning.
   std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>> restore;
+  // Which execution of which job this is.
+  RunInfo run;
+  // Tasks read nothing: their sinks commit what is restored, and they are FINISHED.
+  bool commit_only = false;
   // For log lines: uid, level, text.
   std::function<void(std::string_view uid, std::string_view level, std::string_view text)> log;
 };
@@ -85,7 +89,8 @@ class JobRuntime {
   virtual void TriggerCheckpoint(const Barrier& barrier) = 0;
   // The checkpoint is not waited for any more: tasks that it has stopped go on. Thread safe.
   virtual void AbortCheckpoint(uint64_t id) = 0;
-  // The highest that is complete: tasks that it has stopped are FINISHED. Thread safe.
+  // The checkpoint and all before it are complete: sinks may commit what they hold, and tasks that
+  // it has stopped are FINISHED when theirs have. A state that may be told again. Thread safe.
   virtual void CompleteCheckpoint(uint64_t id) = 0;
   // State, failure and metrics of every subtask here. Thread safe.
   virtual std::vector<proto::TaskReport> Report() const = 0;

@@ -26,11 +26,13 @@ absl::Status Mismatch(const std::string& what) {
 // lead into the channels.
 class TaskGraphBuilder {
  public:
-  TaskGraphBuilder(Env& env, const JobDefinition& definition, const proto::JobGraph& graph,
-                   const proto::DeploymentPlan& plan, const ConnectorRegistry& connectors,
-                   Exchange* exchange, const RuntimeOptions& options,
-                   const std::vector<Executor*>& executors, std::function<void()> on_change)
+  TaskGraphBuilder(Env& env, Executor& control, const JobDefinition& definition,
+                   const proto::JobGraph& graph, const proto::DeploymentPlan& plan,
+                   const ConnectorRegistry& connectors, Exchange* exchange,
+                   const RuntimeOptions& options, const std::vector<Executor*>& executors,
+                   std::function<void()> on_change)
       : env_(env),
+        control_(control),
         definition_(definition),
         graph_(graph),
         plan_(plan),
@@ -201,6 +203,9 @@ class TaskGraphBuilder {
     task_options.worker = options_.worker_index;
     task_options.flush_interval_nanos = absl::ToInt64Nanoseconds(options_.flush_interval);
     task_options.on_checkpoint = options_.on_checkpoint;
+    task_options.restored_checkpoint = options_.run.restored_checkpoint;
+    task_options.commits_with_checkpoints = options_.run.commits_with_checkpoints;
+    task_options.commit_only = options_.commit_only;
     if (const auto restore = options_.restore.find({vertex.id(), subtask});
         restore != options_.restore.end()) {
       task_options.restore = restore->second;
@@ -210,7 +215,7 @@ class TaskGraphBuilder {
     TaskParts& parts = parts_[{vertex.id(), subtask}];
     parts.task = built_->tasks_.back().get();
     Chain& chain = parts.task->chain();
-    const SubtaskInfo info{subtask, vertex.parallelism(), graph_.max_parallelism()};
+    const SubtaskInfo info{subtask, vertex.parallelism(), graph_.max_parallelism(), &options_.run};
     for (const uint32_t index : vertex.nodes()) {
       const NodeDefinition& node = definition_.nodes[index];
       chain.nodes.push_back(std::make_unique<ChainNode>(
@@ -240,7 +245,8 @@ class TaskGraphBuilder {
       } else {
         WEIR_ASSIGN_OR_RETURN(writer, connectors_.MakeSink(node.connector, *node.record_type));
       }
-      if (writer != nullptr) to.op = std::make_unique<SinkOperator>(std::move(writer));
+      if (writer != nullptr)
+        to.op = std::make_unique<SinkOperator>(env_, control_, std::move(writer));
     }
     if (to.op == nullptr)
       return absl::InternalError(StrCat("operator '", uid, "' could not be made"));
@@ -433,6 +439,7 @@ class TaskGraphBuilder {
   }
 
   Env& env_;
+  Executor& control_;
   const JobDefinition& definition_;
   const proto::JobGraph& graph_;
   const proto::DeploymentPlan& plan_;
@@ -453,12 +460,12 @@ class TaskGraphBuilder {
 };
 
 absl::StatusOr<std::unique_ptr<TaskGraph>> TaskGraph::Build(
-    Env& env, const JobDefinition& definition, const proto::JobGraph& graph,
+    Env& env, Executor& control, const JobDefinition& definition, const proto::JobGraph& graph,
     const proto::DeploymentPlan& plan, const ConnectorRegistry& connectors, Exchange* exchange,
     const RuntimeOptions& options, const std::vector<Executor*>& executors,
     std::function<void()> on_change) {
-  TaskGraphBuilder builder(env, definition, graph, plan, connectors, exchange, options, executors,
-                           std::move(on_change));
+  TaskGraphBuilder builder(env, control, definition, graph, plan, connectors, exchange, options,
+                           executors, std::move(on_change));
   return builder.Build();
 }
 

@@ -24,9 +24,9 @@ namespace weir {
 class TaskGraph {
  public:
   // Checks that the three belong together. All references outlive the graph; `executors` are those
-  // that tasks are spread over.
+  // that tasks are spread over, `control` is for timers of what is not a task.
   static absl::StatusOr<std::unique_ptr<TaskGraph>> Build(
-      Env& env, const JobDefinition& definition, const proto::JobGraph& graph,
+      Env& env, Executor& control, const JobDefinition& definition, const proto::JobGraph& graph,
       const proto::DeploymentPlan& plan, const ConnectorRegistry& connectors, Exchange* exchange,
       const RuntimeOptions& options, const std::vector<Executor*>& executors,
       std::function<void()> on_change);

@@ -70,15 +70,20 @@ class TestOperatorContext final : public OperatorContext {
   std::uint32_t parallelism() const override { return parallelism_; }
   std::uint32_t max_parallelism() const override { return 128; }
   KeyGroupRange key_groups() const override { return {0, 127}; }
+  const RunInfo& run() const override { return run_info; }
   Output& output(std::size_t) override { return output_; }
   Ticks ProcessingTime() const override { return 0; }
   void WakeAt(Ticks) override {}
   void WakeNow() override { ++wakes; }
   MetricGroup& metrics() override { return metrics_; }
   Counter& late_records_dropped() override { return metrics_.counter("numLateRecordsDropped"); }
-  void Log(std::string_view, std::string_view) override {}
+  void Log(std::string_view level, std::string_view text) override {
+    log.push_back(std::string(level) + ": " + std::string(text));
+  }
 
   int wakes = 0;
+  RunInfo run_info;
+  std::vector<std::string> log;
 
  private:
   std::uint32_t subtask_;

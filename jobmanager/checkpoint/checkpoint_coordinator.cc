@@ -50,7 +50,6 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   tasks_ = std::make_unique<AttemptTasks>(job_.graph, attempt, std::move(placement));
   attempt_live_ = true;
   failing_ = false;
-  stopped_ = false;
   last_triggered_ = false;
   last_complete_ = false;
   counters_.consecutive_failures = 0;

@@ -133,8 +133,9 @@ class CheckpointCoordinator {
   void WhenSettled(Closure f);
   // Settled, and nothing waits to be deleted.
   bool idle() const { return settled() && cleaner_.idle(); }
-  // The job has been stopped: the savepoint for it is complete, in the last attempt that began.
-  // That one is the last: the job is FINISHED once its tasks have heard of it, or are lost.
+  // The job has been stopped: the savepoint for it is complete. The job is FINISHED once its tasks
+  // have heard of it and committed; attempts that begin later do nothing but commit, and no
+  // checkpoint is triggered in them.
   bool stop_completed() const { return stopped_; }
   // Whether the last attempt has been stopped is not known yet, but will be when settled.
   bool stop_undecided() const;

@@ -1,5 +1,6 @@
 #include "jobmanager/checkpoint/checkpoint_restore.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 
@@ -10,6 +11,9 @@
 
 namespace weir::jobmanager {
 namespace {
+
+// The name of the list in which a sink keeps what it has prepared.
+constexpr std::string_view kCommittables = "committables";
 
 bool HasState(const proto::OperatorCheckpoint& checkpoint) {
   for (const proto::SubtaskState& subtask : checkpoint.subtasks()) {
@@ -68,6 +72,19 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
         "is dropped"));
   }
   return restore;
+}
+
+bool HoldsCommittables(const proto::CheckpointMetadata& metadata) {
+  for (const proto::OperatorCheckpoint& of_operator : metadata.operators()) {
+    const bool commits =
+        std::any_of(of_operator.states().begin(), of_operator.states().end(),
+                    [](const auto& state) { return state.name() == kCommittables; });
+    const bool holds_any =
+        std::any_of(of_operator.subtasks().begin(), of_operator.subtasks().end(),
+                    [](const proto::SubtaskState& subtask) { return subtask.bytes() > 0; });
+    if (commits && holds_any) return true;
+  }
+  return false;
 }
 
 }  // namespace weir::jobmanager

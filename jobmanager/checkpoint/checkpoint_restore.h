@@ -29,4 +29,8 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
     const proto::CheckpointMetadata& metadata, const std::string& directory,
     const proto::JobGraph& graph, RestoreOptions options = {});
 
+// Whether some sink has prepared output in it that is still to be committed, or was not known to be
+// committed (docs/FORMATS.md, "Committables").
+bool HoldsCommittables(const proto::CheckpointMetadata& metadata);
+
 }  // namespace weir::jobmanager

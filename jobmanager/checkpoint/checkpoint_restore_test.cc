@@ -120,5 +120,19 @@ TEST(MakeRestoreTest, RefusesMetadataThatContradictsItself) {
               AllOf(HasSubstr("checkpoint 9 in /c"), HasSubstr("file 2 of 2")));
 }
 
+TEST(HoldsCommittables, SaysWhetherASinkHasSomethingPrepared) {
+  proto::CheckpointMetadata metadata;
+  EXPECT_FALSE(HoldsCommittables(metadata));
+  proto::OperatorCheckpoint& other = *metadata.add_operators();
+  other.add_states()->set_name("waiting");
+  other.add_subtasks()->set_bytes(7);
+  proto::OperatorCheckpoint& sink = *metadata.add_operators();
+  sink.add_states()->set_name("committables");
+  sink.add_subtasks()->add_files(0);
+  EXPECT_FALSE(HoldsCommittables(metadata)) << "an empty list";
+  sink.add_subtasks()->set_bytes(1);
+  EXPECT_TRUE(HoldsCommittables(metadata));
+}
+
 }  // namespace
 }  // namespace weir::jobmanager

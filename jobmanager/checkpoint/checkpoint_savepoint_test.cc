@@ -256,10 +256,14 @@ TEST_F(SavepointTest, ThatStopsTheJobIsRestoredFromIfTheJobFailsAfterwardsAndNot
     EXPECT_EQ(results_[0].ok(), exists);
     EXPECT_EQ(LatestId(), exists ? id : 1);
     EXPECT_EQ(coordinator_->stop_completed(), exists);
-    // The next attempt is not being stopped.
+    // The next attempt of a job that has been stopped only commits; another is not being stopped.
     BeginAttempt(2, LatestId());
+    EXPECT_EQ(coordinator_->stop_completed(), exists);
     Savepoint(/*stop=*/false);
-    EXPECT_THAT(results_, SizeIs(1));
+    ASSERT_THAT(results_, SizeIs(exists ? 2 : 1));
+    if (exists) {
+      EXPECT_EQ(results_[1].status().code(), absl::StatusCode::kFailedPrecondition);
+    }
   }
 }
 

@@ -161,6 +161,7 @@ class Deploying final : public Phase {
     deploy_.set_attempt(core_.attempt);
     absl::Status fits = core_.checkpoints->FillDeployment(*core_.spec.graph, deploy_);
     if (!fits.ok()) return core_.Fail(fits, CauseRank::kCause);
+    deploy_.set_commit_only(core_.Stopped());
     core_.OpenAttempt(deploy_.restore().checkpoint_id());
     *deploy_.mutable_plan() = std::move(plan);
     for (const WorkerRecord& worker : core_.workers) Deploy(worker.index, kFirstRetry);

@@ -3,6 +3,16 @@
 namespace weir::jobmanager {
 namespace {
 
+// How often at least a job that was stopped is started again to commit, and after how long.
+constexpr uint32_t kCommitAttempts = 10;
+constexpr absl::Duration kCommitDelay = absl::Seconds(1);
+
+// Whether another attempt could go better: not if the job, its settings or its input are wrong.
+bool MayPass(const proto::Failure& failure) {
+  const auto code = static_cast<absl::StatusCode>(failure.code());
+  return code != absl::StatusCode::kInvalidArgument && code != absl::StatusCode::kAlreadyExists;
+}
+
 // If what is known may be a consequence, waits a moment for the cause; then stops all workers. When
 // all are gone, the restart strategy decides how it goes on; while one may still run, the job is
 // not started again.
@@ -46,12 +56,21 @@ class Failing final : public Phase {
       }
       return;
     }
-    if (core_.Stopped()) return core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    if (core_.StoppedForGood()) return core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    if (!MayPass(core_.root_cause.failure())) {
+      core_.Log("info", "is not started again: it would fail for the same reason");
+      return End();
+    }
     if (core_.checkpoints_unreadable) {
       core_.Log("error", "is not started again: what it would begin from cannot be read");
       return End();
     }
-    const auto delay = core_.restart.OnFailure(core_.NowNanos());
+    auto delay = core_.restart.OnFailure(core_.NowNanos());
+    // A job that is not to be started again is, to commit what its savepoint holds.
+    if (!delay.has_value() && core_.Stopped() && core_.commit_attempts < kCommitAttempts) {
+      delay = kCommitDelay;
+    }
+    if (core_.Stopped()) ++core_.commit_attempts;
     if (delay.has_value()) return core_.GoTo(MakeRestarting(core_, *delay));
     core_.Log("info", StrCat("is not started again: ", core_.restart.Describe()));
     End();
@@ -62,7 +81,9 @@ class Failing final : public Phase {
 
  private:
   void Stop() { core_.StopAllWorkers(); }
-  void End() { core_.GoTo(MakeEnding(core_, core_.Stopped() ? proto::FINISHED : proto::FAILED)); }
+  void End() {
+    core_.GoTo(MakeEnding(core_, core_.StoppedForGood() ? proto::FINISHED : proto::FAILED));
+  }
 
   bool waits_for_savepoint_ = false;
 };

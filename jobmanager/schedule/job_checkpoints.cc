@@ -172,6 +172,7 @@ void JobCheckpoints::OnIoThread(Work work, Then done) {
 absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
                                             proto::DeployRequest& request) const {
   request.set_checkpoint_directory(job_directory_);
+  request.set_commits_with_checkpoints(coordinator_.settings().periodic());
   const auto& latest = coordinator_.latest();
   if (!latest.has_value()) return absl::OkStatus();
   WEIR_ASSIGN_OR_RETURN(const auto restore,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "common/base/check.h"
+#include "jobmanager/checkpoint/checkpoint_restore.h"
 #include "jobmanager/schedule/phase_internal.h"
 
 namespace weir::jobmanager {
@@ -148,6 +149,7 @@ void JobCore::OpenAttempt(uint64_t restored) {
   }
   attempt_open = true;
   checkpoints->coordinator().BeginAttempt(attempt, std::move(placement), restored);
+  if (record.stopped()) checkpoints->coordinator().SetStopped();
 }
 
 void JobCore::CloseAttempt(std::string_view why) {
@@ -237,6 +239,12 @@ void JobCore::GoTo(std::unique_ptr<Phase> next) {
 
 void JobCore::Fail(const absl::Status& status, CauseRank rank, std::string_view task_manager) {
   phase->OnFailure(MakeFailure(status, task_manager, NowMicros()), rank);
+}
+
+bool JobCore::StoppedForGood() const {
+  if (!Stopped()) return false;
+  const auto& latest = checkpoints->coordinator().latest();
+  return graph.AllFinished() || !latest.has_value() || !HoldsCommittables(*latest->metadata);
 }
 
 void JobCore::BeginNextAttempt() {

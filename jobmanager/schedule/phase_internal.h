@@ -140,9 +140,12 @@ struct JobCore {
   void StopAllWorkers();
   // `exit`: what the agent told, or null.
   void WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure);
-  // The savepoint that stops the job is complete: whatever happens now, it is FINISHED and does not
-  // run again.
+  // The savepoint that stops the job is complete: whatever happens now, it reads nothing more.
   bool Stopped() const { return record.stopped() || checkpoints->coordinator().stop_completed(); }
+  // Stopped, and the savepoint holds nothing that sinks have still to commit: the job is FINISHED
+  // (semantics rule 47). Otherwise it is when its tasks have, in this attempt or another one, which
+  // does nothing else.
+  bool StoppedForGood() const;
   // kFailedPrecondition for another leader epoch or attempt.
   absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
 
@@ -160,6 +163,8 @@ struct JobCore {
   // Of the attempt before this one.
   RootCause last_failure;
   RestartStrategy restart;
+  // Failures since the job was stopped.
+  uint32_t commit_attempts = 0;
   const std::unique_ptr<JobCheckpoints> checkpoints;
   JobSavepoints savepoints;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.

@@ -34,7 +34,6 @@ class Reconciling final : public Phase {
     core_.Log("info", StrCat("waits for its ", core_.workers.size(), " workers to come back"));
     // Before any of them: with their return they tell what the coordinator must not miss.
     core_.OpenAttempt(/*restored=*/0);
-    if (core_.record.stopped()) core_.checkpoints->coordinator().SetStopped();
     if (core_.record.draining() && !core_.record.stopped()) {
       return core_.Fail(
           absl::AbortedError("the job was being drained when its job manager went away: it goes on "

@@ -16,7 +16,7 @@ class Running final : public Phase {
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank rank) override {
-    if (!core_.Stopped()) return Phase::OnFailure(failure, rank);
+    if (!core_.StoppedForGood()) return Phase::OnFailure(failure, rank);
     core_.Log("warning", StrCat("was stopped with a savepoint, which is complete; what failed "
                                 "afterwards changes nothing: ",
                                 failure.message()));

@@ -203,6 +203,10 @@ absl::Status Chain::Open() {
       if (failed_in == nullptr) failed_in = &node;
       return status;
     }
+    if (node.definition().kind == NodeKind::kSink &&
+        static_cast<SinkOperator&>(*node.op).commits() != nullptr) {
+      committing_.push_back(&node);
+    }
   }
   return absl::OkStatus();
 }
@@ -217,6 +221,7 @@ absl::Status Chain::SendBarrier(const Barrier& barrier) {
 
 void Chain::Close() {
   sinks_.clear();
+  committing_.clear();
   for (const auto& node : nodes) {
     if (node->op == nullptr) continue;
     const std::unique_ptr<Operator> op = std::move(node->op);

@@ -52,6 +52,19 @@ class Chain {
   // After all records so far, to every channel.
   absl::Status SendBarrier(const Barrier& barrier);
 
+  // What sinks that commit do; chain_commits.cc.
+  //
+  // Has them make ready what came before the first call with this id, and appends what is to be
+  // committed of it to `state`, which is what Snapshot gave then, or null if nobody is told of it.
+  // False: call again when woken.
+  absl::StatusOr<bool> PrepareCommit(uint64_t id, TaskState* state);
+  // The checkpoint and all before it are complete.
+  void CommitUpTo(uint64_t id);
+  // Takes what came of commits and begins those that are due.
+  absl::Status PollCommits();
+  // Nothing that was prepared is still to be committed.
+  bool AllCommitted() const;
+
   // Ends all nodes that were opened and frees them. `Close` of user code may throw: the rest is
   // closed by the next call.
   void Close();
@@ -93,6 +106,8 @@ class Chain {
 
   std::deque<Walk> walks_;
   std::vector<const SinkOperator*> sinks_;
+  // Those that commit.
+  std::vector<ChainNode*> committing_;
   // The greatest watermark queued.
   Ticks watermark_ = kMinTicks;
 };

@@ -11,6 +11,7 @@
 #include "runtime/exchange/channel.h"
 #include "runtime/exchange/partitioned_output.h"
 #include "runtime/task/operator_metrics.h"
+#include "runtime/task/sink_operator.h"
 #include "runtime/task/task_clock.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
@@ -22,6 +23,8 @@ struct SubtaskInfo {
   uint32_t subtask = 0;
   uint32_t parallelism = 1;
   uint32_t max_parallelism = 128;
+  // Outlives the node.
+  const RunInfo* run = nullptr;
 };
 
 using LogFunction =
@@ -41,6 +44,7 @@ class ChainNode final : public OperatorContext {
   uint32_t parallelism() const override { return info_.parallelism; }
   uint32_t max_parallelism() const override { return info_.max_parallelism; }
   KeyGroupRange key_groups() const override;
+  const RunInfo& run() const override { return *info_.run; }
   Output& output(size_t port) override;
   Ticks ProcessingTime() const override { return clock_.Now(); }
   void WakeAt(Ticks at) override { wake_at = at; }
@@ -140,31 +144,6 @@ class DiscardingOutput final : public Output {
 
  private:
   Counter& records_out_;
-};
-
-// A sink's writer as the last operator of a chain.
-class SinkOperator final : public Operator {
- public:
-  explicit SinkOperator(std::unique_ptr<SinkWriter> writer) : writer_(std::move(writer)) {}
-
-  absl::Status Open(OperatorContext& context) override { return writer_->Open(context); }
-  absl::Status ProcessBatch(size_t, BatchBase& batch) override {
-    dirty_ = true;
-    return writer_->Write(batch);
-  }
-  absl::StatusOr<bool> Finish() override { return writer_->Finish(); }
-  void Close() override { writer_->Close(); }
-
-  bool Blocked() const { return writer_->Blocked(); }
-  absl::Status Flush() {
-    if (!dirty_) return absl::OkStatus();
-    dirty_ = false;
-    return writer_->Flush();
-  }
-
- private:
-  const std::unique_ptr<SinkWriter> writer_;
-  bool dirty_ = false;
 };
 
 }  // namespace weir

@@ -103,10 +103,10 @@ void Task::AbortCheckpoint(uint64_t id) {
 }
 
 void Task::CompleteCheckpoint(uint64_t id) {
-  uint64_t known = completed_checkpoint_.load(std::memory_order_relaxed);
+  uint64_t known = complete_.load(std::memory_order_relaxed);
   do {
     if (id <= known) return;
-  } while (!completed_checkpoint_.compare_exchange_weak(known, id, std::memory_order_acq_rel));
+  } while (!complete_.compare_exchange_weak(known, id, std::memory_order_acq_rel));
   Wake();
 }
 
@@ -120,7 +120,9 @@ std::optional<Barrier> Task::NextBarrier() {
 }
 
 StepResult Task::StepStopped() {
-  if (completed_checkpoint_.load(std::memory_order_acquire) == stopped_by_) {
+  if (complete_.load(std::memory_order_acquire) == stopped_by_) {
+    // What the savepoint holds is committed by then (semantics rule 47).
+    if (!chain_.AllCommitted()) return StepResult::kNoInput;
     End(State::kFinished, absl::OkStatus());
     return StepResult::kEnd;
   }
@@ -161,23 +163,50 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier) {
   input_->Snapshot(checkpoint.state.front());
   WEIR_RETURN_IF_ERROR(chain_.SendBarrier(barrier));
   checkpoint.sync_nanos = clock_.MonotonicNanos() - start;
-  if (options_.on_checkpoint != nullptr) options_.on_checkpoint(std::move(checkpoint));
+  held_ = {std::move(checkpoint), barrier.id};
+  return TellWhenPrepared();
+}
+
+void Task::TakeFinalSnapshot() {
+  final_taken_ = true;
+  TaskCheckpoint checkpoint{
+      options_.vertex, options_.subtask, {input_->last_barrier(), 0}, true, {}, 0, 0};
+  if (options_.on_checkpoint != nullptr) {
+    checkpoint.state = chain_.Snapshot(SnapshotUse::kFinal);
+    input_->Snapshot(checkpoint.state.front());
+  }
+  // What came after the last barrier is in every later checkpoint, and in none before.
+  const uint64_t last = std::max(input_->last_barrier(), options_.restored_checkpoint);
+  held_ = {std::move(checkpoint), last + 1};
+}
+
+absl::Status Task::TellWhenPrepared() {
+  const bool told = options_.on_checkpoint != nullptr;
+  WEIR_ASSIGN_OR_RETURN(
+      const bool ready,
+      chain_.PrepareCommit(held_->commit_id, told ? &held_->checkpoint.state : nullptr));
+  if (!ready) return absl::OkStatus();
+  if (told) options_.on_checkpoint(std::move(held_->checkpoint));
+  held_.reset();
   return absl::OkStatus();
 }
 
-absl::Status Task::TakeFinalSnapshot() {
-  if (options_.on_checkpoint == nullptr || std::exchange(final_taken_, true))
-    return absl::OkStatus();
-  TaskCheckpoint checkpoint{options_.vertex,
-                            options_.subtask,
-                            {input_->last_barrier(), 0},
-                            true,
-                            chain_.Snapshot(SnapshotUse::kFinal),
-                            0,
-                            0};
-  input_->Snapshot(checkpoint.state.front());
-  options_.on_checkpoint(std::move(checkpoint));
-  return absl::OkStatus();
+absl::Status Task::PollSinks() {
+  chain_.CommitUpTo(complete_.load(std::memory_order_acquire));
+  WEIR_RETURN_IF_ERROR(chain_.PollCommits());
+  return held_.has_value() ? TellWhenPrepared() : absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> Task::StepAtEnd() {
+  if (!held_.has_value() && !final_taken_) {
+    TakeFinalSnapshot();
+    WEIR_RETURN_IF_ERROR(TellWhenPrepared());
+  }
+  if (held_.has_value()) return StepResult::kNoInput;
+  // Nothing but the end of its input has a job without checkpoints commit.
+  if (!options_.commits_with_checkpoints) chain_.CommitUpTo(~uint64_t{0});
+  WEIR_RETURN_IF_ERROR(chain_.PollCommits());
+  return chain_.AllCommitted() ? StepResult::kEnd : StepResult::kNoInput;
 }
 
 void Task::Wake() {
@@ -237,6 +266,7 @@ void Task::Run() {
 
 StepResult Task::RunSteps(int64_t start) {
   woken_ = true;
+  poll_sinks_ = true;
   StepResult result = StepResult::kMoreWork;
   int64_t now = start;
   absl::Status status = Guarded([&]() -> absl::Status {
@@ -273,21 +303,28 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     if (!start_requested_.load(std::memory_order_acquire)) return StepResult::kNoInput;
     WEIR_RETURN_IF_ERROR(OpenAll());
   }
+  if (std::exchange(poll_sinks_, false)) WEIR_RETURN_IF_ERROR(PollSinks());
+  if (options_.commit_only) {
+    return chain_.AllCommitted() ? StepResult::kEnd : StepResult::kNoInput;
+  }
   WEIR_ASSIGN_OR_RETURN(const bool done, chain_.Advance());
   if (!done) {
     input_->OnBlocked(now);
     return StepResult::kNoCredit;
   }
-  if (input_ended_) {
-    WEIR_RETURN_IF_ERROR(TakeFinalSnapshot());
-    return StepResult::kEnd;
-  }
+  if (input_ended_) return StepAtEnd();
   if (stopped_by_ != 0) return StepStopped();
   TakeRequests();
-  if (const std::optional<Barrier> barrier = NextBarrier(); barrier.has_value()) {
-    WEIR_RETURN_IF_ERROR(TakeSnapshot(*barrier));
+  if (!reached_.has_value()) reached_ = NextBarrier();
+  if (reached_.has_value()) {
+    if (held_.has_value()) {
+      input_->OnBlocked(now);
+      return StepResult::kNoCredit;
+    }
+    const Barrier barrier = *std::exchange(reached_, std::nullopt);
+    WEIR_RETURN_IF_ERROR(TakeSnapshot(barrier));
     // It may have been aborted between the barrier and now.
-    if (StopsTask(barrier->kind) && barrier->id > last_aborted_) stopped_by_ = barrier->id;
+    if (StopsTask(barrier.kind) && barrier.id > last_aborted_) stopped_by_ = barrier.id;
     return StepResult::kMoreWork;
   }
   if (draining_.has_value()) return StepResult::kMoreWork;
@@ -326,7 +363,7 @@ absl::Status Task::OpenAll() {
       if (state.node == chain_.head().index()) WEIR_RETURN_IF_ERROR(input_->Restore(state));
     }
   }
-  WEIR_RETURN_IF_ERROR(input_->Open());
+  if (!options_.commit_only) WEIR_RETURN_IF_ERROR(input_->Open());
   SetState(State::kRunning);
   return absl::OkStatus();
 }
@@ -402,11 +439,11 @@ void Task::AccountWait(int64_t now) {
 
 void Task::ArmTimer(int64_t now) {
   // Nothing is due before it goes on.
-  if (stopped_by_ != 0) return;
+  if (stopped_by_ != 0 || options_.commit_only) return;
   // Under backpressure the source makes no watermarks, and an operator that is stopped goes on
   // before its wakeups.
   int64_t deadline = kNoDeadline;
-  if (waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput) {
+  if (waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput && !input_ended_) {
     deadline = input_->deadline();
     const Ticks wake_at = chain_.wake_at();
     if (wake_at != kMaxTicks) {

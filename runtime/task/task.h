@@ -42,6 +42,12 @@ class Task final : public TaskSignals {
     std::function<void(TaskCheckpoint)> on_checkpoint = nullptr;
     // What the task starts from; null: from the beginning.
     std::shared_ptr<const TaskState> restore = nullptr;
+    // What `restore` belongs to; 0: none.
+    uint64_t restored_checkpoint = 0;
+    // Otherwise sinks commit at the end of the input.
+    bool commits_with_checkpoints = false;
+    // Reads nothing: FINISHED when its sinks have committed what is restored.
+    bool commit_only = false;
   };
   enum class State : uint8_t { kCreated, kInitializing, kRunning, kFinished, kCanceled, kFailed };
 
@@ -61,7 +67,8 @@ class Task final : public TaskSignals {
   void TriggerCheckpoint(const Barrier& barrier);
   // The checkpoint is not waited for any more. If it stopped the task, that goes on.
   void AbortCheckpoint(uint64_t id);
-  // The highest checkpoint that is complete. If it stopped the task, that has FINISHED.
+  // The checkpoint and all before it are complete: sinks commit. If it stopped the task, that is
+  // FINISHED when they have. May be told again.
   void CompleteCheckpoint(uint64_t id);
   void Wake() override;
   void Fail(absl::Status status) override;
@@ -96,7 +103,13 @@ class Task final : public TaskSignals {
   // After a barrier that stops the task: whether it has ended, goes on or still waits.
   StepResult StepStopped();
   absl::Status TakeSnapshot(const Barrier& barrier);
-  absl::Status TakeFinalSnapshot();
+  // From the end of the input until all output is committed.
+  absl::StatusOr<StepResult> StepAtEnd();
+  void TakeFinalSnapshot();
+  // Has sinks commit what may be, and go on with what they make ready for a snapshot.
+  absl::Status PollSinks();
+  // Tells the snapshot that is held once all sinks are ready.
+  absl::Status TellWhenPrepared();
   // The one place where what user code throws is caught: it becomes a status, and failed_uid_ says
   // where.
   absl::Status Guarded(absl::FunctionRef<absl::Status()> call);
@@ -121,7 +134,8 @@ class Task final : public TaskSignals {
   std::atomic<bool> cancel_requested_{false};
   std::atomic<bool> fail_requested_{false};
   std::atomic<bool> checkpoint_requested_{false};
-  std::atomic<uint64_t> completed_checkpoint_{0};
+  // The highest complete checkpoint that was told.
+  std::atomic<uint64_t> complete_{0};
 
   // Of the executor's thread.
   bool input_ended_ = false;
@@ -132,6 +146,16 @@ class Task final : public TaskSignals {
   uint64_t stopped_by_ = 0;
   uint64_t last_aborted_ = 0;
   bool woken_ = false;
+  bool poll_sinks_ = false;
+  // A barrier that has been reached, and waits for the snapshot before it to be told.
+  std::optional<Barrier> reached_;
+  // A snapshot that has been taken and is not told yet: a sink is still making ready what belongs
+  // to it, under this id. The task goes on meanwhile.
+  struct HeldSnapshot {
+    TaskCheckpoint checkpoint;
+    uint64_t commit_id = 0;
+  };
+  std::optional<HeldSnapshot> held_;
   std::string failed_uid_;
   std::vector<std::string> thrown_stack_;
   int64_t last_flush_ = 0;

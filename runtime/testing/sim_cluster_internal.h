@@ -97,6 +97,9 @@ class SimCluster {
   void AbortCheckpoint(uint64_t id) {
     for (const auto& worker : workers_) worker->runtime->AbortCheckpoint(id);
   }
+  void CompleteCheckpoint(size_t worker, uint64_t id) {
+    workers_[worker]->runtime->CompleteCheckpoint(id);
+  }
   size_t workers() const { return workers_.size(); }
   const proto::JobGraph& graph() const { return graph_; }
   SimWorld& world() { return world_; }

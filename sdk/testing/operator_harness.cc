@@ -40,6 +40,7 @@ class OperatorHarness::Context final : public OperatorContext {
     return {static_cast<std::uint32_t>((i * m + p - 1) / p),
             static_cast<std::uint32_t>(((i + 1) * m - 1) / p)};
   }
+  const RunInfo& run() const override { return run_; }
   Output& output(std::size_t port) override { return *harness_.ports_.at(port); }
   Ticks ProcessingTime() const override { return now; }
   void WakeAt(Ticks at) override { wake_at = at; }
@@ -55,6 +56,7 @@ class OperatorHarness::Context final : public OperatorContext {
  private:
   OperatorHarness& harness_;
   HarnessMetrics metrics_;
+  const RunInfo run_;
 
  public:
   Ticks now;

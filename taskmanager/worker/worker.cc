@@ -310,7 +310,7 @@ class RuntimeWorker final : public Worker {
           }
           if (!AcceptEpoch(response->leader_epoch()).ok()) return;
           last_contact_nanos_ = env_.clock().MonotonicNanos();
-          if (runtime_ != nullptr) runtime_->CompleteCheckpoint(response->completed_checkpoint());
+          CompleteCheckpoint(response->completed_checkpoint());
           if (heartbeat_wanted_) SendHeartbeat();
         }));
   }
@@ -398,6 +398,12 @@ class RuntimeWorker final : public Worker {
                                  restored.status().message()));
     }
     runtime_options_.restore = *std::move(restored);
+    runtime_options_.commit_only = request.commit_only();
+    runtime_options_.run = {.job = spec_.key.job.ToString(),
+                            .attempt = spec_.key.attempt,
+                            .restored_checkpoint = request.restore().checkpoint_id(),
+                            .commits_with_checkpoints = request.commits_with_checkpoints(),
+                            .takes_snapshots = true};
     reporter_ = std::make_unique<CheckpointReporter>(
         env_, control_, spec_.key, SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
         std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
@@ -433,12 +439,17 @@ class RuntimeWorker final : public Worker {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
     if (runtime_ == nullptr || reporter_ == nullptr) return proto::NotifyCheckpointResponse();
     reporter_->OnCompleted(request.completed_checkpoint());
+    CompleteCheckpoint(request.completed_checkpoint());
     if (request.aborted_checkpoint() != 0) {
       reporter_->OnAborted(request.aborted_checkpoint());
       runtime_->AbortCheckpoint(request.aborted_checkpoint());
     }
-    runtime_->CompleteCheckpoint(request.completed_checkpoint());
     return proto::NotifyCheckpointResponse();
+  }
+
+  // A state that is told with each heartbeat too, for a notice may be lost.
+  void CompleteCheckpoint(uint64_t id) {
+    if (id != 0 && runtime_ != nullptr) runtime_->CompleteCheckpoint(id);
   }
 
   void Acknowledge(proto::AcknowledgeCheckpointRequest request,

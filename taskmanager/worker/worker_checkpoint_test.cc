@@ -121,6 +121,44 @@ TEST_F(WorkerCheckpointTest, ATaskThatHasFinishedTellsItOnce) {
   EXPECT_TRUE(host_.files().Stat(std::string(kDirectory) + "/shared/3-0-0.state").ok());
 }
 
+// Flink 21080, 40482: one of the two ways may fail.
+TEST_F(WorkerCheckpointTest, SinksCommitWhenANoticeOrAHeartbeatSaysThatTheCheckpointIsComplete) {
+  connectors_.commits = std::make_shared<std::atomic<int>>(0);
+  proto::DeployRequest deploy;
+  deploy.set_commits_with_checkpoints(true);
+  Run(std::move(deploy));
+  ASSERT_TRUE(Trigger(1).ok());
+  ASSERT_TRUE(Until([this] { return !acknowledgements_.empty(); }, absl::Seconds(5)));
+  world_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(*connectors_.commits, 0) << "acknowledged is not complete";
+  ASSERT_TRUE(Notify(1, 0).ok());
+  EXPECT_TRUE(Until([this] { return *connectors_.commits == 1; }, absl::Seconds(5)));
+  ASSERT_TRUE(host_.files().CreateDirectories(Folder(2)).ok());
+  ASSERT_TRUE(Trigger(2).ok());
+  ASSERT_TRUE(Until([this] { return acknowledgements_.size() >= 2; }, absl::Seconds(5)));
+  heartbeat_completed_ = 2;
+  EXPECT_TRUE(Until([this] { return *connectors_.commits == 2; }, absl::Seconds(30)));
+  // Told again, and of an older one: nothing is committed twice.
+  ASSERT_TRUE(Notify(1, 0).ok());
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(*connectors_.commits, 2);
+}
+
+TEST_F(WorkerCheckpointTest, ATaskThatCommitsWithCheckpointsIsFinishedWhenItHas) {  // Rule 46, I17
+  connectors_.commits = std::make_shared<std::atomic<int>>(0);
+  spec_.arguments = {{"count", "5"}};
+  proto::DeployRequest deploy;
+  deploy.set_commits_with_checkpoints(true);
+  Run(std::move(deploy));
+  ASSERT_TRUE(Until([this] { return !acknowledgements_.empty(); }, absl::Seconds(5)));
+  EXPECT_TRUE(acknowledgements_[0].snapshot().final());
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_TRUE(AllTasksAre(proto::TASK_RUNNING));
+  heartbeat_completed_ = 1;
+  ASSERT_TRUE(Until([this] { return AllTasksAre(proto::TASK_FINISHED); }));
+  EXPECT_EQ(*connectors_.commits, 1);
+}
+
 TEST_F(WorkerCheckpointTest, WhatCannotBeWrittenIsDeclinedWithTheReasonAndTheJobGoesOn) {
   Run();
   ASSERT_TRUE(Trigger(2).ok());  // Its folder was not made.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -68,12 +69,37 @@ class BlackholeRegistry final : public ConnectorRegistry {
   }
   absl::StatusOr<std::unique_ptr<SinkWriter>> MakeSink(const ConnectorSpec&,
                                                        const RecordType&) const override {
-    return std::make_unique<Sink>();
+    return std::make_unique<Sink>(commits);
   }
 
+  // Not null: sinks commit, and count what they have committed.
+  std::shared_ptr<std::atomic<int>> commits;
+
  private:
+  class CountingCommitter final : public Committer {
+   public:
+    explicit CountingCommitter(std::shared_ptr<std::atomic<int>> commits)
+        : commits_(std::move(commits)) {}
+    std::string type() const override { return "counted.1"; }
+    absl::Status Commit(const std::vector<Committable>& committables) override {
+      commits_->fetch_add(static_cast<int>(committables.size()));
+      return absl::OkStatus();
+    }
+
+   private:
+    const std::shared_ptr<std::atomic<int>> commits_;
+  };
   class Sink final : public SinkWriter {
    public:
+    explicit Sink(std::shared_ptr<std::atomic<int>> commits) : commits_(std::move(commits)) {}
+    std::unique_ptr<weir::Committer> MakeCommitter() override {
+      if (commits_ == nullptr) return nullptr;
+      return std::make_unique<CountingCommitter>(commits_);
+    }
+    absl::StatusOr<bool> PrepareCommit(uint64_t id, std::vector<std::string>& out) override {
+      out.push_back(std::to_string(id));
+      return true;
+    }
     absl::Status Open(OperatorContext&) override { return absl::OkStatus(); }
     absl::Status Write(BatchBase& batch) override {
       batch.Clear();
@@ -82,6 +108,9 @@ class BlackholeRegistry final : public ConnectorRegistry {
     bool Blocked() const override { return false; }
     absl::Status Flush() override { return absl::OkStatus(); }
     absl::StatusOr<bool> Finish() override { return true; }
+
+   private:
+    const std::shared_ptr<std::atomic<int>> commits_;
   };
 };
 
@@ -114,6 +143,7 @@ class WorkerTest : public ::testing::Test {
               if (!heartbeat_status_.ok()) return respond(heartbeat_status_);
               proto::WorkerHeartbeatResponse response;
               response.set_leader_epoch(heartbeat_epoch_);
+              response.set_completed_checkpoint(heartbeat_completed_);
               respond(response);
             }));
     methods.unary.push_back(
@@ -203,6 +233,7 @@ class WorkerTest : public ::testing::Test {
   absl::Status register_status_;
   absl::Status heartbeat_status_;
   uint64_t heartbeat_epoch_ = 5;
+  uint64_t heartbeat_completed_ = 0;
   std::vector<proto::RegisterWorkerRequest> registrations_;
   std::vector<proto::WorkerHeartbeatRequest> heartbeats_;
   absl::Status acknowledge_status_;

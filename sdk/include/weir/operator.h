@@ -44,6 +44,20 @@ struct KeyGroupRange {
   std::uint32_t size() const { return last - first + 1; }
 };
 
+// Which execution of which job an operator is part of.
+struct RunInfo {
+  // The job's id, 32 hex digits; empty where there is no cluster.
+  std::string job;
+  // From 1 on; each restart of the job has a higher one.
+  std::uint32_t attempt = 1;
+  // The checkpoint or savepoint that this attempt starts from; 0: none.
+  std::uint64_t restored_checkpoint = 0;
+  // Checkpoints are taken by themselves, and sinks commit with them. Otherwise sinks commit at the end of the input.
+  bool commits_with_checkpoints = false;
+  // Snapshots may be taken (a savepoint is one), so that what a sink has prepared may belong to one.
+  bool takes_snapshots = false;
+};
+
 // What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the
 // task's thread.
 class OperatorContext {
@@ -55,6 +69,7 @@ class OperatorContext {
   virtual std::uint32_t parallelism() const = 0;
   virtual std::uint32_t max_parallelism() const = 0;
   virtual KeyGroupRange key_groups() const = 0;
+  virtual const RunInfo& run() const = 0;
 
   // Port 0 is the main output, port i + 1 the side output with index i.
   virtual Output& output(std::size_t port) = 0;

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "weir/batch.h"
+#include "weir/committer.h"
 #include "weir/operator.h"
 #include "weir/record_type.h"
 
@@ -76,6 +77,11 @@ class SourceReader {
 };
 
 // Writes records in one subtask. Owned by the task's thread.
+//
+// A sink that makes a Committer is exactly once: what it writes stays invisible until a checkpoint that holds it is complete.
+// At each barrier, and at the end of the input, PrepareCommit makes ready what was written so far and gives committables, which
+// become part of the checkpoint. When that is complete, and again when the job is restored from it, they are committed. What
+// was written and is in no complete checkpoint is never committed; its input comes again.
 class SinkWriter {
  public:
   virtual ~SinkWriter() = default;
@@ -86,9 +92,25 @@ class SinkWriter {
   virtual bool Blocked() const = 0;
   // Hands over what is buffered, so that readers see it; called when the input runs dry and on the latency bound.
   virtual absl::Status Flush() = 0;
-  // No more records: true once all is durable and visible; false: call again after WakeNow.
+  // No more records: true once all is durable and visible; false: call again after WakeNow. Not called if there is a
+  // committer: the last PrepareCommit is the end.
   virtual absl::StatusOr<bool> Finish() = 0;
   virtual void Close() {}
+
+  // Called once, after Open. Null: the sink shows what it writes at once, so that after a failure it is written again.
+  virtual std::unique_ptr<Committer> MakeCommitter() { return nullptr; }
+  // Only with a committer. What was written before the first call with this id is durable once true is returned, and
+  // `committables` has what is to be committed of it; nothing if nothing was written. False: call again with the same id after
+  // WakeNow; records that are written meanwhile belong to the next id. A writer that cannot take any is Blocked until then.
+  // Ids grow, and one is ready before the next begins. `checkpoint` is that of the barrier, or at the end of the input
+  // one that is higher than any before.
+  virtual absl::StatusOr<bool> PrepareCommit(std::uint64_t checkpoint, std::vector<std::string>& committables) {
+    (void)checkpoint;
+    (void)committables;
+    return true;
+  }
+  // State of the writer's own, after Open; for snapshots and restore. "committables" is no name for one.
+  virtual std::vector<OperatorListState*> list_state() { return {}; }
 };
 
 // Reads the timestamp of each record of a batch into its timestamps column and returns the greatest
