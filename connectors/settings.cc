@@ -43,6 +43,16 @@ bool SettingsReader::Flag(std::string_view name, bool default_value) {
   return default_value;
 }
 
+int64_t SettingsReader::Number(std::string_view name, int64_t default_value) {
+  const SettingValue* const value = Find(name);
+  if (value == nullptr) return default_value;
+  if (const auto* number = std::get_if<std::int64_t>(value); number != nullptr && *number >= 0) {
+    return *number;
+  }
+  Fail(StrCat("setting '", name, "' must be a whole number, 0 or more"));
+  return default_value;
+}
+
 size_t SettingsReader::Choice(std::string_view name, const std::vector<std::string_view>& choices,
                               size_t default_index) {
   const SettingValue* const value = Find(name);

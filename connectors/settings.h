@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <set>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class SettingsReader {
   // Each returns the default if the setting is absent and after an error.
   std::string Text(std::string_view name, std::string_view default_value);
   bool Flag(std::string_view name, bool default_value);
+  // Not negative.
+  int64_t Number(std::string_view name, int64_t default_value);
   // The index of the text in `choices`.
   size_t Choice(std::string_view name, const std::vector<std::string_view>& choices,
                 size_t default_index);

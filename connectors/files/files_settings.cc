@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "connectors/files/bucket_format.h"
 #include "connectors/settings.h"
 
 namespace weir {
@@ -24,8 +25,21 @@ absl::StatusOr<Files> ParseFilesSettings(const ConnectorSpec& spec, bool is_sour
                                    TimeUnit::kNanos};
     settings.time_unit = kUnits[reader.Choice("time-unit", {"ms", "s", "us", "ns"}, 0)];
     reader.Refuse("overwrite", "is for sinks: a source overwrites nothing");
+    reader.Refuse("bucket", "is for sinks: a source reads all folders below its path");
+    for (const char* name : {"roll-bytes", "roll-after-micros", "roll-idle-micros"}) {
+      reader.Refuse(name, "is for sinks: a source ends no files");
+    }
   } else {
     settings.overwrite = reader.Flag("overwrite", false);
+    settings.bucket = reader.Text("bucket", "");
+    settings.roll.bytes = reader.Number("roll-bytes", settings.roll.bytes);
+    settings.roll.after = Duration(reader.Number("roll-after-micros", 0));
+    settings.roll.idle = Duration(reader.Number("roll-idle-micros", 0));
+    if (!settings.bucket.empty()) {
+      if (const absl::Status bucket = BucketFormat::Parse(settings.bucket).status(); !bucket.ok()) {
+        reader.Fail(ToStd(bucket.message()));
+      }
+    }
     reader.Refuse("malformed", "is for sources: a sink decodes nothing");
     reader.Refuse("time-unit", "is for sources: a sink writes times as text");
     const std::string_view extension = ExtensionOf(settings.path);

@@ -46,10 +46,23 @@ class SinkTest : public ::testing::Test {
     for (int64_t i = begin; i < end; ++i) batch.records.emplace_back(Row{i, "t"});
     return sink.Write(batch);
   }
+  // The end of the input, and the commit if the sink has one.
   absl::Status Finish(SinkWriter& sink, TestOperatorContext& context) {
+    const std::unique_ptr<Committer> committer = sink.MakeCommitter();
+    std::vector<std::string> prepared;
+    const absl::Status ready = Await(context, [&] {
+      return committer == nullptr ? sink.Finish() : sink.PrepareCommit(1, prepared);
+    });
+    if (!ready.ok() || committer == nullptr) return ready;
+    std::vector<Committable> committables;
+    for (const std::string& bytes : prepared) committables.push_back({bytes, false});
+    return committer->Commit(committables);
+  }
+  absl::Status Await(TestOperatorContext& context,
+                     const std::function<absl::StatusOr<bool>()>& call) {
     for (;;) {
       const int wakes = context.wakes;
-      auto finished = sink.Finish();
+      auto finished = call();
       if (!finished.ok()) return finished.status();
       if (*finished) return absl::OkStatus();
       if (!world_.RunUntil([&] { return context.wakes > wakes; }, absl::Seconds(10))) {
@@ -127,10 +140,11 @@ TEST_F(SinkTest, NothingIsVisibleBeforeFinishAndAllIsDurableAfterIt) {
   ASSERT_TRUE(WriteRows(**sink, 0, 10).ok());
   ASSERT_TRUE((*sink)->Flush().ok());
   world_.RunFor(absl::Seconds(1));
-  ASSERT_EQ(Names("/out").size(), 1u);
-  EXPECT_THAT(Names("/out")[0], ::testing::StartsWith("/out/.part-0-0.jsonl."));
-  EXPECT_THAT(Names("/out")[0], ::testing::EndsWith(".inprogress"));
-  EXPECT_EQ(Content(Names("/out")[0]).size(), 200u);
+  EXPECT_THAT(Names("/out"), ElementsAre("/out/.inprogress"));
+  const std::vector<std::string> hidden = Names("/out/.inprogress");
+  ASSERT_EQ(hidden.size(), 1u);
+  EXPECT_THAT(hidden[0], ::testing::EndsWith("-part-0-0.jsonl"));
+  EXPECT_EQ(Content(hidden[0]).size(), 200u);
   ASSERT_TRUE(Finish(**sink, context).ok());
   world_.CrashHost("host", SimDisk::Loss::kAllUnsynced);
   SimEnv& again = world_.StartProcess("again", "host");
@@ -222,7 +236,8 @@ TEST_F(SinkTest, AFullDiskIsAnErrorWithThePathAndWhatWasWritten) {
       status.ToString(),
       HasSubstr("/out/part-0-0.jsonl: the disk is full after 200 bytes of it were written"));
   EXPECT_EQ((*sink)->Flush(), status);
-  EXPECT_EQ((*sink)->Finish().status(), status);
+  std::vector<std::string> none;
+  EXPECT_EQ((*sink)->PrepareCommit(1, none).status(), status);
   // What it took of the disk is given back.
   (*sink)->Close();
   world_.RunFor(absl::Seconds(1));

@@ -115,7 +115,7 @@ void Dispatcher::Accept(JobSpec spec, std::function<void(absl::StatusOr<JobId>)>
     return done(absl::ResourceExhaustedError(
         StrCat(active, " jobs have not ended yet, which is as many as are allowed; cancel one")));
   }
-  auto policies = JobPolicies::Make(options_.settings, spec.settings, *spec.graph);
+  auto policies = JobPolicies::Make(options_.settings, spec.settings);
   if (!policies.ok()) return done(policies.status());
   spec.policies = *std::move(policies);
   for (const auto& [key, value] : options_.settings.SetValues()) {

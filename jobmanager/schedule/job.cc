@@ -242,7 +242,6 @@ absl::Status Job::TriggerSavepoint(const proto::TriggerSavepointRequest& request
                Name(state()), waiting.empty() ? "" : StrCat(" (", waiting, ")"),
                "; a savepoint is taken of a job that is RUNNING"));
   }
-  WEIR_RETURN_IF_ERROR(JobPolicies::CheckSinks(*core_->spec.graph));
   return core_->savepoints.Begin(request, core_->NowMicros());
 }
 

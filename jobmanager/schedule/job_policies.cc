@@ -3,13 +3,11 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/settings.h"
-#include "proto/job_graph.pb.h"
 
 namespace weir::jobmanager {
 
 absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
-                                              const std::map<std::string, std::string>& job,
-                                              const proto::JobGraph& graph) {
+                                              const std::map<std::string, std::string>& job) {
   Settings settings = cluster;
   for (const auto& [key, value] : job) WEIR_RETURN_IF_ERROR(settings.Set(key, value));
   JobPolicies policies;
@@ -26,14 +24,6 @@ absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
                                              policies.checkpoint_directory,
                                              "'; it must be an absolute path"));
   }
-  if (periodic) {
-    const absl::Status sinks = CheckSinks(graph);
-    if (!sinks.ok()) {
-      return absl::InvalidArgumentError(
-          StrCat(ToStd(sinks.message()), ". Submit it without checkpoints (-D ",
-                 options::kCheckpointInterval.key, "=0), or with another sink"));
-    }
-  }
   policies.savepoint_directory = settings.Get(options::kSavepointDirectory);
   if (!policies.savepoint_directory.empty() && policies.savepoint_directory.front() != '/') {
     return absl::InvalidArgumentError(StrCat(options::kSavepointDirectory.key, " is '",
@@ -45,18 +35,6 @@ absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
   }
   WEIR_ASSIGN_OR_RETURN(policies.restart, RestartSettings::Make(settings, periodic));
   return policies;
-}
-
-absl::Status JobPolicies::CheckSinks(const proto::JobGraph& graph) {
-  // What such a sink had written since the checkpoint would be in no file after a restart.
-  for (const proto::Node& node : graph.nodes()) {
-    if (node.kind() != proto::SINK || node.connector() != "files") continue;
-    return absl::FailedPreconditionError(
-        StrCat("sink '", node.uid(),
-               "' writes files, which are no part of a checkpoint: results would be lost when the "
-               "job goes on from one"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace weir::jobmanager

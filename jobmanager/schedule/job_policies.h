@@ -10,9 +10,6 @@
 
 namespace weir {
 class Settings;
-namespace proto {
-class JobGraph;
-}
 }  // namespace weir
 
 namespace weir::jobmanager {
@@ -26,15 +23,10 @@ struct JobPolicies {
   std::string savepoint_directory;
   RestartSettings restart;
 
-  // kFailedPrecondition, naming the sink: the graph has one whose results a checkpoint or savepoint
-  // would lose.
-  static absl::Status CheckSinks(const proto::JobGraph& graph);
-
-  // Those of the job over those of the cluster. kInvalidArgument: a bad value, values that do
-  // not go together, or a graph that cannot do what they ask for.
+  // Those of the job over those of the cluster. kInvalidArgument: a bad value, or values that
+  // do not go together.
   static absl::StatusOr<JobPolicies> Make(const Settings& cluster,
-                                          const std::map<std::string, std::string>& job,
-                                          const proto::JobGraph& graph);
+                                          const std::map<std::string, std::string>& job);
 };
 
 }  // namespace weir::jobmanager

@@ -2,28 +2,17 @@
 
 #include "common/config/settings.h"
 #include "gmock/gmock.h"
-#include "proto/job_graph.pb.h"
 
 namespace weir::jobmanager {
 namespace {
 
 using ::testing::HasSubstr;
 
-proto::JobGraph GraphWith(const std::string& connector) {
-  proto::JobGraph graph;
-  proto::Node& sink = *graph.add_nodes();
-  sink.set_uid("out");
-  sink.set_kind(proto::SINK);
-  sink.set_connector(connector);
-  return graph;
-}
-
 absl::StatusOr<JobPolicies> Make(const std::map<std::string, std::string>& job,
-                                 const std::vector<std::string>& cluster = {},
-                                 const std::string& connector = "print") {
+                                 const std::vector<std::string>& cluster = {}) {
   Settings settings;
   for (const std::string& assignment : cluster) EXPECT_TRUE(settings.Override(assignment).ok());
-  return JobPolicies::Make(settings, job, GraphWith(connector));
+  return JobPolicies::Make(settings, job);
 }
 
 TEST(JobPolicies, WhatTheJobSaysHoldsBeforeWhatTheClusterSays) {
@@ -57,15 +46,6 @@ TEST(JobPolicies, BadValuesAreRefusedByName) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr(key));
   }
-}
-
-TEST(JobPolicies, AJobWhoseResultsARestartWouldLoseTakesNoCheckpoints) {
-  const std::vector<std::string> cluster = {"execution.checkpointing.interval=1 s",
-                                            "execution.checkpointing.dir=/checkpoints"};
-  const absl::Status status = Make({}, cluster, "files").status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("sink 'out' writes files"));
-  EXPECT_TRUE(Make({{"execution.checkpointing.interval", "0"}}, cluster, "files").ok());
 }
 
 }  // namespace

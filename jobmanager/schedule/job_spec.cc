@@ -42,7 +42,7 @@ absl::StatusOr<JobSpec> ToJobSpec(const JobId& id, const proto::SubmittedJob& jo
   for (const auto& [key, value] : spec.cluster_settings) {
     WEIR_RETURN_IF_ERROR(cluster.Set(key, value));
   }
-  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(cluster, spec.settings, *spec.graph));
+  WEIR_ASSIGN_OR_RETURN(spec.policies, JobPolicies::Make(cluster, spec.settings));
   return spec;
 }
 

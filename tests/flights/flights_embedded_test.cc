@@ -180,7 +180,9 @@ TEST(FlightsErrorTest, AMalformedLineFailsTheJobWithFileAndLine) {
   EXPECT_THAT(end.message, ::testing::HasSubstr("delay_minutes"));
   EXPECT_THAT(end.message, ::testing::HasSubstr("found a string \"four\""));
   // A failed job leaves no result that could be taken for one.
-  EXPECT_THAT(flights_oracle::FilesOf(folder / "results"), IsEmpty());
+  if (std::filesystem::exists(folder / "results")) {
+    EXPECT_THAT(flights_oracle::FilesOf(folder / "results"), IsEmpty());
+  }
 }
 
 TEST(FlightsErrorTest, AnUnknownArgumentIsRefusedWithTheRightOnes) {

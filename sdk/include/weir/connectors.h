@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "weir/side_output.h"
 #include "weir/source.h"
+#include "weir/time.h"
 
 // What a job reads from and writes to. Files, Print and Blackhole are values that name a connector
 // of the host; Generator and Collection carry code and records of the job itself and are read in
@@ -41,6 +42,14 @@ inline constexpr SideOutput<MalformedRecord> kMalformed{"malformed"};
 // What a number stands for where a record has a time or a duration.
 enum class TimeUnit { kSeconds, kMillis, kMicros, kNanos };
 
+// When a sink ends a file and begins another: when it has about so many bytes, is so old, or was
+// not written to for so long; 0: not for that. Looked at when something is written.
+struct FileRolling {
+  std::int64_t bytes = std::int64_t{128} << 20;
+  Duration after = {};
+  Duration idle = {};
+};
+
 // Files as a source and as a sink.
 //
 // As a source, `path` is a file, a folder (with all below it but names that begin with '.' or '_')
@@ -50,9 +59,12 @@ enum class TimeUnit { kSeconds, kMillis, kMicros, kNanos };
 // follow each other in time should have names that do too. The folder must not change while a job
 // starts.
 //
-// As a sink, `path` is a folder, in which subtask i writes part-<i>-0.jsonl or .csv, or, if it has
-// an extension and the sink one subtask, a file. A file has a hidden name until it is complete and
-// durable, so readers see whole files only.
+// As a sink, `path` is a folder, in which subtask i writes files part-<i>-<...>.jsonl or .csv, or,
+// if it has an extension and the sink one subtask, a file. A file is hidden in the folder
+// `.inprogress` until it is complete, durable and committed, so readers see whole files only. In a
+// job that takes checkpoints each checkpoint ends the files and commits them, and what readers see
+// is exactly once; `path` must then be the absolute path of a folder. In one that takes none, all
+// files are committed at the end of the input.
 struct Files {
   std::string path = {};
   FileFormat format = FileFormat::kFromExtension;
@@ -66,6 +78,11 @@ struct Files {
   // Sink only. False: results of an earlier run are an error. True: they are deleted when the job
   // starts.
   bool overwrite = false;
+  // Sink only. The folder below `path` that a record goes to, by its timestamp in UTC:
+  // "%Y-%m-%d/%H" for one an hour. %Y, %m, %d, %H and %M are known. Empty: all to `path`.
+  std::string bucket = {};
+  // Sink only. When a file ends besides at a checkpoint.
+  FileRolling roll = {};
 
   ConnectorSpec ToSpec() const {
     ConnectorSpec spec{.connector = "files", .settings = {}};
@@ -84,6 +101,10 @@ struct Files {
     }
     if (!header) spec.settings["header"] = false;
     if (overwrite) spec.settings["overwrite"] = true;
+    if (!bucket.empty()) spec.settings["bucket"] = bucket;
+    if (roll.bytes != FileRolling().bytes) spec.settings["roll-bytes"] = roll.bytes;
+    if (roll.after != Duration()) spec.settings["roll-after-micros"] = roll.after.count();
+    if (roll.idle != Duration()) spec.settings["roll-idle-micros"] = roll.idle.count();
     return spec;
   }
 };
