@@ -181,6 +181,14 @@ void RunWithKills(std::uint64_t seed, std::uint32_t parallelism, const Faults& f
     const std::map<std::string, int> now = Lines(cluster.shared_disk(), kOut);
     ExpectGrown(seen, now);
     seen = now;
+    const auto status = cluster.Status(*job);
+    if (random.Chance(0.2) && status.ok() && status->summary().state() == proto::RUNNING) {
+      // Its workers run on, and the next one takes the job up.
+      cluster.KillJobManager();
+      cluster.world().RunFor(absl::Milliseconds(random.Between(1, 3'000)));
+      cluster.StartJobManager();
+      continue;
+    }
     if (random.Chance(0.25)) {
       const std::string name = StrCat("tm-", 1 + random.Below(3));
       cluster.KillTaskManager(name);
@@ -229,13 +237,13 @@ TEST(SinkRecoverySim, AJobThatNobodyDisturbsCommitsWithItsCheckpointsAndAllBefor
   }
 }
 
-TEST(SinkRecoverySim, KilledWorkersAndTaskManagersLoseAndRepeatNothing) {  // I2, I7, I8, I17
+TEST(SinkRecoverySim, KilledProcessesLoseAndRepeatNothing) {  // I2, I7, I8, I17
   std::uint64_t attempts = 0;
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     RunWithKills(seed, 1 + seed % 4, {.kills = 5, .disk = 0}, attempts);
     if (::testing::Test::HasFailure()) return;
   }
-  EXPECT_GT(attempts, 45u) << "otherwise nothing was shown";
+  EXPECT_GT(attempts, 40u) << "otherwise nothing was shown";
 }
 
 // Killed where a checkpoint is complete and its files are not committed yet.
