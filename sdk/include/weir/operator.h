@@ -52,9 +52,11 @@ struct RunInfo {
   std::uint32_t attempt = 1;
   // The checkpoint or savepoint that this attempt starts from; 0: none.
   std::uint64_t restored_checkpoint = 0;
-  // Checkpoints are taken by themselves, and sinks commit with them. Otherwise sinks commit at the end of the input.
+  // Checkpoints are taken by themselves, and sinks commit with them. Otherwise sinks commit at the
+  // end of the input.
   bool commits_with_checkpoints = false;
-  // Snapshots may be taken (a savepoint is one), so that what a sink has prepared may belong to one.
+  // Snapshots may be taken (a savepoint is one), so that what a sink has prepared may belong to
+  // one.
   bool takes_snapshots = false;
 };
 
