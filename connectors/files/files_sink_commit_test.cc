@@ -260,7 +260,9 @@ TEST_F(FilesSinkCommitTest, WhatASnapshotMayHaveOutlivesTheTask) {
   ASSERT_TRUE(Write(subtask, 0, 1).ok());
   const auto prepared = Prepare(subtask, 1);
   ASSERT_TRUE(prepared.ok());
-  ASSERT_TRUE(Write(subtask, 1, 2).ok());
+  Batch<Row> later;
+  later.records.emplace_back(Row{1, "t"});
+  ASSERT_TRUE(subtask.sink->Write(later).ok());
   // Without a chance for anything in the background.
   subtask.sink->Close();
   world_.RunFor(absl::Seconds(1));
