@@ -8,43 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "weir/binary_codec.h"
 #include "weir/keyed_slot.h"
 #include "weir/operator.h"
+#include "weir/slot_array.h"
 
 namespace weir::internal {
-
-// The slots of one key group; none has no slots.
-template <class Slot>
-struct SlotArray {
-  Slot* slots = nullptr;
-  std::uint32_t count = 0;
-};
-
-template <class Slot>
-inline constexpr std::size_t kSlotAlignment = alignof(Slot) > 64 ? alignof(Slot) : 64;
-
-template <class Slot>
-void FreeSlots(Slot* slots) {
-  ::operator delete(static_cast<void*>(slots), std::align_val_t(kSlotAlignment<Slot>));
-}
-template <class Slot>
-void DestroySlots(const SlotArray<Slot>& array) {
-  if constexpr (!std::is_trivially_destructible_v<decltype(Slot::key)> ||
-                !std::is_trivially_destructible_v<decltype(Slot::value)>) {
-    for (std::uint32_t i = 0; i < array.count; ++i) {
-      if (array.slots[i].Empty()) continue;
-      std::destroy_at(&array.slots[i].key);
-      std::destroy_at(&array.slots[i].value);
-    }
-  }
-}
 
 // What a KeyedTable held at one moment, while the table goes on: copy on write by blocks of about a
 // KiB. Two threads know it. The table's own calls Preserve before it changes a block; what nobody
@@ -72,7 +45,8 @@ class FrozenTable {
   // Before slot `slot` of `slots` is changed.
   void Preserve(std::size_t group, const Slot* slots, std::uint32_t slot) {
     Group& of = groups_[group];
-    if (of.live && of.array.slots == slots) PreserveBlock(of, slot / kBlockSlots);
+    if (of.live && of.array.slots == slots && !of.written.load(std::memory_order_acquire))
+      PreserveBlock(of, slot / kBlockSlots);
   }
   // Before all slots are moved elsewhere.
   void PreserveGroup(std::size_t group, const Slot* slots) {
@@ -111,6 +85,7 @@ class FrozenTable {
       entries += preserved->entries;
     }
     FreeList(list);
+    of.written.store(true, std::memory_order_release);
     return entries;
   }
 
@@ -150,6 +125,8 @@ class FrozenTable {
     // The table still uses the slots. Of the table's thread.
     bool live = false;
     bool owned = false;
+    // Nothing is to be preserved any more.
+    std::atomic<bool> written{false};
     std::atomic<Preserved*> preserved{nullptr};
   };
   struct Unlock {

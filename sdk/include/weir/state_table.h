@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "weir/hash.h"
 #include "weir/keyed_slot.h"
 #include "weir/operator.h"
+#include "weir/slot_array.h"
 
 namespace weir::internal {
 
@@ -336,15 +336,6 @@ class KeyedTable {
     return index;
   }
 
-  static Slot* AllocateSlots(std::uint32_t count) {
-    Slot* slots =
-        static_cast<Slot*>(::operator new(count * sizeof(Slot), std::align_val_t(kAlignment)));
-    for (std::uint32_t i = 0; i < count; ++i) slots[i].MarkEmpty();
-    return slots;
-  }
-  // A cache line, so that slots of 16 or 32 bytes never cross one.
-  static constexpr std::size_t kAlignment = kSlotAlignment<Slot>;
-
   static void Destroy(Slot& slot) {
     slot.key.~K();
     slot.value.~V();
@@ -460,7 +451,7 @@ class KeyedTable {
 
   void GrowTo(Group& group, std::uint32_t count) {
     const bool first = IsNothing(group);
-    Slot* slots = AllocateSlots(count);
+    Slot* const slots = AllocateSlots<Slot>(count).slots;
     if (!first) {
       const bool keep = shared_ && LeavesSlots(group);
       for (std::uint32_t j = 0; j <= group.mask; ++j) {
