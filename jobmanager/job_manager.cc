@@ -120,7 +120,7 @@ class JobManager::Process {
 
   void MakeStreams() {
     submissions_ = std::make_unique<Submissions>(
-        *io_, *blobs_,
+        *io_, env_.files(), *blobs_,
         [this](JobSpec spec, Submissions::Done done) {
           control_->Post([this, spec = std::move(spec), done = std::move(done)]() mutable {
             dispatcher_->Accept(std::move(spec), std::move(done));

@@ -45,6 +45,15 @@ constexpr Command kCommands[] = {
     {"savepoint", "Take a savepoint of a job, which goes on, and print where it is", "job",
      "id, beginning of the id, or name", false, true,
      "jobctl savepoint flights --dir /shared/savepoints", RunSavepoint},
+    {"savepoint inspect", "Show what is in a savepoint or checkpoint", "path",
+     "its folder, on this host; no job manager is needed", false, false,
+     "jobctl savepoint inspect /shared/savepoints/savepoint-208957-5bac235a4c75",
+     RunSavepointInspect},
+    {"savepoint check", "Say state by state whether a job can start from a savepoint", "path",
+     "the savepoint's folder, on this host; no job manager is needed", true, false,
+     "jobctl savepoint check /shared/savepoints/savepoint-208957-5bac235a4c75 flights.so -- "
+     "--input=/data/flights",
+     RunSavepointCheck},
     {"stop", "End a job with a savepoint from which it can go on, and print where it is", "job",
      "id, beginning of the id, or name", false, true, "jobctl stop flights --savepoint", RunStop},
     {"version", "Show the version, and what jobs must be built with", nullptr, nullptr, false,
@@ -59,6 +68,8 @@ constexpr char kFooter[] =
     "jobmanager.rpc.address and .port\n"
     "in the file of -c (or WEIR_CONFIG), else 127.0.0.1:6123.\n"
     "'jobctl COMMAND --help' shows each command with an example.";
+
+constexpr char kWithCommands[] = "savepoint";
 
 // "did you mean 'submit'?" for a word that is no command.
 std::string Suggestion(const std::string& word) {
@@ -133,7 +144,15 @@ class CommandLine {
       exit_code = ExitCode::kUsage;
       return nullptr;
     }
-    const std::string name = app_.get_subcommands()[0]->get_name();
+    const CLI::App& chosen = *app_.get_subcommands()[0];
+    std::string name = chosen.get_name();
+    if (!chosen.get_subcommands().empty()) {
+      name += " " + chosen.get_subcommands()[0]->get_name();
+    } else if (name == kWithCommands && options_.target.empty()) {
+      context.err(StrCat("jobctl: ", name, " needs a job\nSee 'jobctl ", name, " --help'.\n"));
+      exit_code = ExitCode::kUsage;
+      return nullptr;
+    }
     for (const Command& command : kCommands) {
       if (name == command.name) return &command;
     }
@@ -145,12 +164,23 @@ class CommandLine {
 
  private:
   void Add(const Command& command) {
-    CLI::App& sub = *app_.add_subcommand(command.name, command.help);
+    const std::string name = command.name;
+    const size_t blank = name.find(' ');
+    CLI::App& parent =
+        blank == std::string::npos ? app_ : *app_.get_subcommand(name.substr(0, blank));
+    CLI::App& sub = *parent.add_subcommand(
+        blank == std::string::npos ? name : name.substr(blank + 1), command.help);
     sub.footer(
         StrCat(command.plugin ? "The job's own arguments come after '--', as --name=value.\n" : "",
                "Example: ", command.example));
     if (command.target != nullptr) {
       sub.add_option(command.target, options_.target, command.target_help)
+          // One with commands of its own says itself that it is missing.
+          ->required(name != kWithCommands)
+          ->option_text(" ");
+    }
+    if (name == "savepoint check") {
+      sub.add_option("file", options_.plugin, "the job's shared library")
           ->required()
           ->option_text(" ");
     }
@@ -172,11 +202,27 @@ class CommandLine {
           ->option_text("N");
       sub.add_option("--name", options_.job_name, "The job's name in lists")->option_text("NAME");
     }
-    const std::string name = command.name;
     if (name == "submit" || name == "cancel") {
       sub.add_flag("--wait", options_.wait,
                    name == "submit" ? "Show progress until the job ends; exit code 0 if it finished"
                                     : "Return when the job has ended");
+    }
+    if (name == "savepoint inspect") {
+      sub.add_flag("--verify", options_.verify, "Read all files, and see whether one is damaged");
+    }
+    if (name == "savepoint check") {
+      sub.add_flag(
+          "--allow-dropped-state", options_.allow_dropped_state,
+          "Leave state behind that the job does not have any more, as 'jobctl submit' does "
+          "with it");
+    }
+    if (name == "submit") {
+      sub.add_option("--from", options_.restore_from,
+                     "Start from this savepoint, or kept checkpoint: a whole path, which job "
+                     "manager and task managers see")
+          ->option_text("PATH");
+      sub.add_flag("--allow-dropped-state", options_.allow_dropped_state,
+                   "With --from: leave state behind that the job does not have any more");
     }
     if (name == "savepoint" || name == "stop") {
       sub.add_option(

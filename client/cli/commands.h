@@ -30,6 +30,13 @@ struct CliOptions {
   // After "--".
   std::vector<std::string> job_arguments;
   bool wait = false;
+  // savepoint check: the job's library.
+  std::string plugin;
+  // savepoint inspect: read all files.
+  bool verify = false;
+  // submit: a savepoint to start from.
+  std::string restore_from;
+  bool allow_dropped_state = false;
   // savepoint and stop.
   std::string directory;
   bool with_savepoint = false;
@@ -46,6 +53,8 @@ ExitCode RunExplain(CliContext& context, const CliOptions& options);
 ExitCode RunLogs(CliContext& context, const CliOptions& options);
 ExitCode RunCancel(CliContext& context, const CliOptions& options);
 ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
+ExitCode RunSavepointInspect(CliContext& context, const CliOptions& options);
+ExitCode RunSavepointCheck(CliContext& context, const CliOptions& options);
 ExitCode RunStop(CliContext& context, const CliOptions& options);
 ExitCode RunVersion(CliContext& context, const CliOptions& options);
 

@@ -67,6 +67,9 @@ absl::StatusOr<std::map<std::string, std::string>> ParseJobArguments(
 
 ExitCode RunSubmit(CliContext& context, const CliOptions& options) {
   auto arguments = ParseJobArguments(options.job_arguments);
+  if (arguments.ok() && options.allow_dropped_state && options.restore_from.empty()) {
+    arguments = absl::InvalidArgumentError("--allow-dropped-state goes with --from PATH");
+  }
   if (!arguments.ok()) return ShowError(context, options, arguments.status(), ExitCode::kUsage);
   auto definition = DefinePlugin(context, options, *arguments, /*describe_only=*/false);
   if (!definition.ok()) {
@@ -78,6 +81,8 @@ ExitCode RunSubmit(CliContext& context, const CliOptions& options) {
   submission.plugin_path = options.target;
   submission.arguments = *std::move(arguments);
   submission.settings = JobSettings(options.settings);
+  submission.restore_from = options.restore_from;
+  submission.allow_dropped_state = options.allow_dropped_state;
   submission.fingerprint = definition->fingerprint();
   submission.graph = std::make_shared<proto::JobGraph>(std::move(*definition->mutable_graph()));
 

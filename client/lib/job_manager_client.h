@@ -49,6 +49,9 @@ struct Submission {
   // -D settings of this job.
   std::map<std::string, std::string> settings;
   std::string fingerprint;
+  // A savepoint's folder to start from, absolute; empty: from the beginning.
+  std::string restore_from = {};
+  bool allow_dropped_state = false;
 };
 
 struct ClientOptions {

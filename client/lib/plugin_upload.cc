@@ -98,6 +98,10 @@ void PluginUpload::OnHashed(FileResult file) {
   header.set_parallelism(submission_.graph->default_parallelism());
   header.set_job_name(submission_.graph->job_name());
   header.set_fingerprint(submission_.fingerprint);
+  if (!submission_.restore_from.empty()) {
+    header.mutable_restore_from()->set_path(submission_.restore_from);
+    header.mutable_restore_from()->set_allow_dropped_state(submission_.allow_dropped_state);
+  }
   if (chunk.ByteSizeLong() > kMaxControlMessageBytes) {
     return Finish(absl::InvalidArgumentError(StrCat("the job's graph, arguments and settings have ",
                                                     chunk.ByteSizeLong(), " bytes; at most ",

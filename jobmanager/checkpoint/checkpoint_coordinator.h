@@ -141,6 +141,14 @@ class CheckpointCoordinator {
   bool stop_undecided() const;
   // What a restart restores: the newest complete one, savepoint or not.
   const std::optional<CompletedCheckpoint>& latest() const { return completed_.latest(); }
+  // latest() is a savepoint of this job with which nothing was committed outside, as no attempt has
+  // started from it: one that is older restores a state that is as good.
+  bool latest_may_be_forgotten() const {
+    return latest().has_value() && latest()->owned && IsSavepoint(latest()->kind) &&
+           latest()->id > told_;
+  }
+  // It is known to be gone.
+  void ForgetLatestSavepoint() { completed_.ForgetLatestSavepoint(); }
   const std::vector<CompletedCheckpoint>& retained() const { return completed_.retained(); }
   // For the answers to heartbeats: the highest whose completion tasks may act on.
   uint64_t completed_for_tasks() const { return told_; }

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/checkpoint.pb.h"
+#include "state/store/checkpoint_fit.h"
 #include "state/store/checkpoint_metadata.h"
 
 namespace weir::jobmanager {
@@ -15,11 +16,35 @@ namespace {
 // The name of the list in which a sink keeps what it has prepared.
 constexpr std::string_view kCommittables = "committables";
 
-bool HasState(const proto::OperatorCheckpoint& checkpoint) {
-  for (const proto::SubtaskState& subtask : checkpoint.subtasks()) {
-    if (subtask.files_size() > 0 || subtask.bytes() > 0) return true;
+// One line for each state that does not fit, so that all is seen at once.
+absl::Status CheckFit(const proto::CheckpointMetadata& metadata, const std::string& what,
+                      const proto::JobGraph& graph, RestoreOptions options) {
+  std::string refused;
+  bool dropped = false;
+  for (const StateFit& fit : FitState(metadata, graph)) {
+    const bool drops = fit.kind == StateFit::Kind::kDropped;
+    if (fit.kind != StateFit::Kind::kRefused && !(drops && !options.allow_dropped_state)) continue;
+    dropped |= drops;
+    refused += StrCat("\n  ", fit.Where(), ": ", fit.text);
   }
-  return false;
+  if (refused.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(what, " does not fit the job:", refused,
+             dropped ? "\nState that the job does not have is left behind only if that is allowed "
+                       "(--allow-dropped-state); or give the operator the uid that it had."
+                     : ""));
+}
+
+// Takes out the states that the job does not have, which no task reads then.
+void DropStates(const proto::Node& node, proto::OperatorCheckpoint& checkpoint) {
+  if (node.kind() != proto::OPERATOR) return;
+  auto* states = checkpoint.mutable_states();
+  for (int i = states->size(); i-- > 0;) {
+    const bool there =
+        std::any_of(node.states().begin(), node.states().end(),
+                    [&](const auto& state) { return state.name() == states->at(i).name(); });
+    if (!there) states->DeleteSubrange(i, 1);
+  }
 }
 
 }  // namespace
@@ -33,13 +58,10 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
                                       " in ", directory,
                                       " contradicts itself: ", ToStd(valid.message())));
   }
-  const std::string what = StrCat("checkpoint ", metadata.checkpoint_id(), " in ", directory);
-  if (metadata.max_parallelism() != graph.max_parallelism()) {
-    return absl::FailedPreconditionError(StrCat(
-        what, " has a maximum parallelism of ", metadata.max_parallelism(), ", the job one of ",
-        graph.max_parallelism(), ": its key groups do not fit; set pipeline.max-parallelism to ",
-        metadata.max_parallelism()));
-  }
+  const std::string what =
+      StrCat(metadata.kind() == proto::SAVEPOINT ? "savepoint " : "checkpoint ",
+             metadata.checkpoint_id(), " in ", directory);
+  WEIR_RETURN_IF_ERROR(CheckFit(metadata, what, graph, options));
 
   std::map<std::string_view, const proto::OperatorCheckpoint*> by_id;
   for (const proto::OperatorCheckpoint& operator_state : metadata.operators()) {
@@ -50,26 +72,12 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
   restore->set_directory(directory);
   *restore->mutable_files() = metadata.files();
   for (const proto::Node& node : graph.nodes()) {
-    if (node.parallelism() > metadata.max_parallelism()) {
-      return absl::FailedPreconditionError(StrCat(
-          "operator '", node.uid(), "' has parallelism ", node.parallelism(),
-          ", which is above the maximum parallelism of ", what, ", ", metadata.max_parallelism()));
-    }
     const auto found = by_id.find(node.operator_id());
     if (found == by_id.end()) continue;
     proto::OperatorRestore* operator_restore = restore->add_operators();
     operator_restore->set_node(node.id());
     *operator_restore->mutable_checkpoint() = *found->second;
-    by_id.erase(found);
-  }
-  if (options.allow_dropped_state) return restore;
-  // In the order of the metadata, so that the error is always the same.
-  for (const proto::OperatorCheckpoint& operator_state : metadata.operators()) {
-    if (!by_id.contains(operator_state.operator_id()) || !HasState(operator_state)) continue;
-    return absl::FailedPreconditionError(StrCat(
-        what, " has state of operator '", operator_state.uid(),
-        "', which the job does not have; give the operator this uid, or allow that its state "
-        "is dropped"));
+    DropStates(node, *operator_restore->mutable_checkpoint());
   }
   return restore;
 }

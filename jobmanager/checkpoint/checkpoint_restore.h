@@ -15,7 +15,7 @@ class JobRestore;
 namespace weir::jobmanager {
 
 struct RestoreOptions {
-  // State of operators that the graph does not have is left behind, not an error.
+  // State that the graph does not have is left behind, not an error.
   bool allow_dropped_state = false;
 };
 
@@ -23,8 +23,8 @@ struct RestoreOptions {
 // operator id. `directory` is the folder of the metadata, absolute. `graph` has passed
 // ValidateJobGraph.
 //
-// kFailedPrecondition, naming the operator: state of one that the graph does not have, another
-// maximum parallelism, a parallelism above it. kDataLoss: the metadata contradicts itself.
+// kFailedPrecondition names each operator and state that does not fit (FitState). kDataLoss: the
+// metadata contradicts itself.
 absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
     const proto::CheckpointMetadata& metadata, const std::string& directory,
     const proto::JobGraph& graph, RestoreOptions options = {});

@@ -46,6 +46,7 @@ std::vector<CompletedCheckpoint> CompletedCheckpoints::Add(CompletedCheckpoint c
   }
   newest_id_ = checkpoint.id;
   latest_ = checkpoint;
+  if (!checkpoint.owned) began_from_ = checkpoint;
   std::vector<CompletedCheckpoint> dropped;
   if (!checkpoint.owned || IsSavepoint(checkpoint.kind)) {
     other_directories_.push_back(std::move(checkpoint.directory));
@@ -62,6 +63,13 @@ std::vector<CompletedCheckpoint> CompletedCheckpoints::Add(CompletedCheckpoint c
 std::vector<CompletedCheckpoint> CompletedCheckpoints::TakeAll() {
   if (!retained_.empty() && retained_.back().id == newest_id_) latest_.reset();
   return std::exchange(retained_, {});
+}
+
+void CompletedCheckpoints::ForgetLatestSavepoint() {
+  WEIR_CHECK(latest_.has_value() && latest_->owned && IsSavepoint(latest_->kind));
+  std::erase(other_directories_, latest_->directory);
+  latest_ = began_from_;
+  if (!retained_.empty()) latest_ = retained_.back();
 }
 
 std::vector<std::string> CompletedCheckpoints::Directories() const {

@@ -53,6 +53,9 @@ class CompletedCheckpoints {
   // Takes out all checkpoints of the job's own; not savepoints. The newest is no more what a
   // restart restores if it is one of them. References are still held.
   std::vector<CompletedCheckpoint> TakeAll();
+  // The newest is a savepoint that is no more: what a restart restores is the newest checkpoint
+  // that is kept, or else what the job began from, or nothing.
+  void ForgetLatestSavepoint();
   // Gives back the references of one that was taken out, and is deleted.
   void Release(const CompletedCheckpoint& checkpoint);
 
@@ -70,6 +73,8 @@ class CompletedCheckpoints {
   SharedFiles& files_;
   uint64_t newest_id_ = 0;
   std::optional<CompletedCheckpoint> latest_;
+  // Another job's.
+  std::optional<CompletedCheckpoint> began_from_;
   std::vector<CompletedCheckpoint> retained_;
   // Of savepoints and what is not owned.
   std::vector<std::string> other_directories_;

@@ -135,8 +135,10 @@ void Dispatcher::Accept(JobSpec spec, std::function<void(absl::StatusOr<JobId>)>
         --being_added_;
         if (!added.ok()) return done(added);
         const JobId of = spec.id;
-        Log("info", StrCat("audit: job ", of.ToString(), " '", spec.name, "' submitted, plugin ",
-                           spec.plugin_sha256, ", ", spec.graph->vertices_size(), " vertices"));
+        Log("info",
+            StrCat("audit: job ", of.ToString(), " '", spec.name, "' submitted, plugin ",
+                   spec.plugin_sha256, ", ", spec.graph->vertices_size(), " vertices",
+                   spec.restore.has_value() ? StrCat(", from ", spec.restore->directory) : ""));
         auto entry = std::make_unique<Entry>();
         by_id_[of] = entry.get();
         entry->job = std::make_unique<Job>(*this, std::move(spec));

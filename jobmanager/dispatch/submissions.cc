@@ -1,5 +1,6 @@
 #include "jobmanager/dispatch/submissions.h"
 
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -140,6 +141,11 @@ class Submissions::Session {
   absl::Status OnHeader(proto::SubmitHeader header) {
     WEIR_RETURN_IF_ERROR(ValidateSubmitHeader(header));
     header_ = std::move(header);
+    if (header_.has_restore_from()) {
+      WEIR_ASSIGN_OR_RETURN(restore_, ReadRestorePoint(owner_.files_, header_.restore_from().path(),
+                                                       header_.restore_from().allow_dropped_state(),
+                                                       header_.graph()));
+    }
     owner_.blobs_.Pin(header_.plugin_sha256());
     pinned_ = true;
     proto::SubmitResponse response;
@@ -167,6 +173,8 @@ class Submissions::Session {
     spec.settings = Copy(header_.settings());
     spec.parallelism = header_.parallelism();
     spec.graph_hash = GraphHash(header_.graph());
+    spec.restore = std::move(restore_);
+    spec.allow_dropped_state = header_.restore_from().allow_dropped_state();
     spec.graph = std::make_shared<const proto::JobGraph>(std::move(*header_.mutable_graph()));
     owner_.accept_(
         std::move(spec),
@@ -210,14 +218,20 @@ class Submissions::Session {
   const std::shared_ptr<MessageStream> stream_;
   Step step_ = Step::kHeader;
   proto::SubmitHeader header_;
+  std::optional<RestorePoint> restore_;
   bool pinned_ = false;
   bool detached_ = false;
   std::unique_ptr<BlobWriter> writer_;
   Executor::TimerId timer_ = 0;
 };
 
-Submissions::Submissions(Executor& io, BlobStore& blobs, Accept accept, absl::Duration idle_timeout)
-    : io_(io), blobs_(blobs), accept_(std::move(accept)), idle_timeout_(idle_timeout) {}
+Submissions::Submissions(Executor& io, FileSystem& files, BlobStore& blobs, Accept accept,
+                         absl::Duration idle_timeout)
+    : io_(io),
+      files_(files),
+      blobs_(blobs),
+      accept_(std::move(accept)),
+      idle_timeout_(idle_timeout) {}
 
 Submissions::~Submissions() { lifetime_.End(); }
 

@@ -28,7 +28,8 @@ inline constexpr size_t kMaxSubmissionsAtOnce = 32;
 absl::Status ValidateSubmitHeader(const proto::SubmitHeader& header);
 
 // The stream /weir.JobManager/Submit: takes a header, checks it, takes the plugin unless it is
-// known, and hands the job over. A client that goes away before `end` leaves nothing behind; one
+// known, and hands the job over. What a job is to start from is read and checked before anything of
+// the plugin is taken. A client that goes away before `end` leaves nothing behind; one
 // that is silent for `idle_timeout` is cut off. Several clients may send the same plugin at once.
 //
 // Owned by the IO executor (it writes files), on which the streams' callbacks run too.
@@ -39,7 +40,8 @@ class Submissions {
   using Done = std::function<void(absl::StatusOr<JobId>)>;
   using Accept = std::function<void(JobSpec, Done done)>;
 
-  Submissions(Executor& io, BlobStore& blobs, Accept accept,
+  // `files`: where savepoints are read that jobs start from.
+  Submissions(Executor& io, FileSystem& files, BlobStore& blobs, Accept accept,
               absl::Duration idle_timeout = absl::Minutes(1));
   ~Submissions();
 
@@ -51,6 +53,7 @@ class Submissions {
   class Session;
 
   Executor& io_;
+  FileSystem& files_;
   BlobStore& blobs_;
   const Accept accept_;
   const absl::Duration idle_timeout_;

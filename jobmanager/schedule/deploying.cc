@@ -101,6 +101,7 @@ class Deploying final : public Phase {
       After(retry, std::move(repeat));
       return false;
     }
+    if (step == Step::kDeploy && absl::IsDataLoss(status)) core_.restorable = false;
     core_.Fail(absl::Status(status.code(), StrCat("letting ", worker.Describe(), " ", Verb(step),
                                                   ": ", ToStd(status.message()))),
                CauseRank::kCause, worker.task_manager_name);

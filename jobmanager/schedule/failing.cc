@@ -61,7 +61,7 @@ class Failing final : public Phase {
       core_.Log("info", "is not started again: it would fail for the same reason");
       return End();
     }
-    if (core_.checkpoints_unreadable) {
+    if (core_.checkpoints_unreadable || !core_.restorable) {
       core_.Log("error", "is not started again: what it would begin from cannot be read");
       return End();
     }

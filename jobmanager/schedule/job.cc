@@ -27,6 +27,14 @@ std::shared_ptr<const proto::JobRecord> Job::InitialRecord(const JobSpec& spec) 
   auto record = std::make_shared<proto::JobRecord>();
   record->set_name(spec.name);
   record->set_attempt(1);
+  if (spec.restore.has_value()) {
+    const proto::CheckpointMetadata& metadata = *spec.restore->metadata;
+    record->set_last_checkpoint_id(metadata.checkpoint_id());
+    proto::JobRecord::Checkpoint& checkpoint = *record->add_checkpoints();
+    checkpoint.set_id(metadata.checkpoint_id());
+    checkpoint.set_kind(metadata.kind());
+    checkpoint.set_directory(spec.restore->directory);
+  }
   return record;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "common/env/env.h"
 #include "jobmanager/schedule/execution_graph.h"
 #include "jobmanager/schedule/job_policies.h"
+#include "jobmanager/schedule/restore_point.h"
 #include "jobmanager/schedule/slot_pool.h"
 #include "jobmanager/schedule/states.h"
 
@@ -72,6 +74,11 @@ struct JobSpec {
   uint32_t parallelism = 1;
   int64_t submitted_unix_micros = 0;
   JobPolicies policies;
+  // What the job starts from when it is new; nothing: from the beginning. Afterwards its record
+  // says it.
+  std::optional<RestorePoint> restore;
+  // State of another job that this one does not have is left behind.
+  bool allow_dropped_state = false;
 };
 
 // A spec as it is kept, and back; the policies are made anew from the settings. kInvalidArgument:

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -147,14 +148,23 @@ Written WriteCheckpoint(FileSystem& files, const std::string& job_directory,
 }  // namespace
 
 JobCheckpoints::JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
-                               const std::string& directory)
+                               const std::string& directory,
+                               const std::optional<RestorePoint>& restore, bool allow_dropped_state)
     : owner_(std::move(owner)),
       job_(job.id),
       num_retained_(settings.num_retained),
       store_(directory.empty() ? nullptr
                                : std::make_shared<CheckpointStore>(owner_.env.files(), directory)),
       job_directory_(store_ == nullptr ? "" : ParentOf(store_->Folder(job_, 1).path())),
-      coordinator_(*this, settings, std::move(job), owner_.record.last_checkpoint_id() + 1) {}
+      allow_dropped_state_(allow_dropped_state),
+      coordinator_(*this, settings, std::move(job), owner_.record.last_checkpoint_id() + 1) {
+  if (!restore.has_value()) return;
+  std::vector<FoundCheckpoint> found;
+  found.push_back({.directory = restore->directory, .metadata = restore->metadata, .owned = false});
+  const absl::Status resumed = coordinator_.Resume(std::move(found));
+  // It was read and checked when the job was submitted.
+  WEIR_CHECK(resumed.ok());
+}
 
 JobCheckpoints::~JobCheckpoints() { lifetime_.End(); }
 
@@ -169,14 +179,40 @@ void JobCheckpoints::OnIoThread(Work work, Then done) {
   });
 }
 
+void JobCheckpoints::CheckLatest(Closure done) {
+  if (!coordinator_.latest_may_be_forgotten()) return owner_.executor.Post(std::move(done));
+  const std::string directory = coordinator_.latest()->directory;
+  OnIoThread(
+      [&files = owner_.env.files(), directory] {
+        proto::CheckpointMetadata metadata;
+        return CheckpointFolder(files, directory).ReadMetadata(&metadata);
+      },
+      [this, directory, done = std::move(done)](const absl::Status& status) mutable {
+        if (absl::IsNotFound(status)) {
+          const uint64_t id = coordinator_.latest()->id;
+          coordinator_.ForgetLatestSavepoint();
+          const auto& older = coordinator_.latest();
+          owner_.log("warning",
+                     StrCat("savepoint ", id, " in ", directory,
+                            ", is gone, and was the newest; as nothing was committed with it, the "
+                            "job ",
+                            older.has_value() ? StrCat("goes on from checkpoint ", older->id)
+                                              : "starts from the beginning"));
+        }
+        done();
+      });
+}
+
 absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
                                             proto::DeployRequest& request) const {
   request.set_checkpoint_directory(job_directory_);
   request.set_commits_with_checkpoints(coordinator_.settings().periodic());
   const auto& latest = coordinator_.latest();
   if (!latest.has_value()) return absl::OkStatus();
-  WEIR_ASSIGN_OR_RETURN(const auto restore,
-                        MakeRestore(*latest->metadata, latest->directory, graph));
+  WEIR_ASSIGN_OR_RETURN(
+      const auto restore,
+      MakeRestore(*latest->metadata, latest->directory, graph,
+                  {.allow_dropped_state = !latest->owned && allow_dropped_state_}));
   *request.mutable_restore() = *restore;
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "common/env/env.h"
 #include "jobmanager/checkpoint/checkpoint_coordinator.h"
 #include "jobmanager/checkpoint/checkpoint_surroundings.h"
+#include "jobmanager/schedule/restore_point.h"
 #include "state/store/checkpoint_store.h"
 
 namespace weir::proto {
@@ -50,8 +52,11 @@ class JobCheckpoints final : public CheckpointSurroundings {
   };
 
   // `directory`: execution.checkpointing.dir. Empty: there is none, and nothing but savepoints.
+  // `restore`: what a new job starts from, if not from the beginning; for one that ran before, Load
+  // finds it. `allow_dropped_state`: of what is not the job's own.
   JobCheckpoints(Owner owner, CheckpointedJob job, const CheckpointSettings& settings,
-                 const std::string& directory);
+                 const std::string& directory, const std::optional<RestorePoint>& restore,
+                 bool allow_dropped_state);
   ~JobCheckpoints() override;
 
   // Before the first attempt of a job that ran before: takes over the checkpoints that its record
@@ -64,6 +69,11 @@ class JobCheckpoints final : public CheckpointSurroundings {
 
   CheckpointCoordinator& coordinator() { return coordinator_; }
   const CheckpointCoordinator& coordinator() const { return coordinator_; }
+
+  // Before the next attempt, when settled: sees whether a savepoint that it would start from is
+  // there. One that was deleted, which is the user's right, is forgotten if nothing was committed
+  // with it; otherwise the attempt fails for the lack of it. `done` comes later.
+  void CheckLatest(Closure done);
 
   // What the next deployment starts from, and where it is to write. kFailedPrecondition: the newest
   // checkpoint does not fit the graph.
@@ -106,6 +116,8 @@ class JobCheckpoints final : public CheckpointSurroundings {
   const std::shared_ptr<CheckpointStore> store_;
   // Empty without a directory.
   const std::string job_directory_;
+  // Of what is not the job's own.
+  const bool allow_dropped_state_;
   bool ended_ = false;
   Lifetime lifetime_;
   CheckpointCoordinator coordinator_;

@@ -62,7 +62,7 @@ void Phase::After(absl::Duration delay, std::function<void()> f) {
 JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto::JobRecord* stored)
     : surroundings(surroundings_in),
       spec(std::move(spec_in)),
-      record(stored == nullptr ? proto::JobRecord() : *stored),
+      record(stored == nullptr ? *Job::InitialRecord(spec) : *stored),
       graph(spec.graph),
       restart(spec.policies.restart, surroundings.env().random()),
       checkpoints(MakeCheckpoints()),
@@ -272,7 +272,8 @@ std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
           [this](std::string_view level, std::string_view text) { Log(level, text); }},
       CheckpointedJob{spec.id, spec.name, spec.graph,
                       /*keeps_final_states=*/!spec.policies.checkpoint_directory.empty()},
-      spec.policies.checkpoints, spec.policies.checkpoint_directory);
+      spec.policies.checkpoints, spec.policies.checkpoint_directory, spec.restore,
+      spec.allow_dropped_state);
 }
 
 template <class Request, class Response>

@@ -21,6 +21,7 @@ std::shared_ptr<const proto::SubmittedJob> ToSubmittedJob(const JobSpec& spec) {
                                           spec.cluster_settings.end());
   job->set_parallelism(spec.parallelism);
   job->set_submitted_unix_micros(spec.submitted_unix_micros);
+  job->set_allow_dropped_state(spec.allow_dropped_state);
   job->set_weir_version(std::string(kVersion));
   return job;
 }
@@ -37,6 +38,7 @@ absl::StatusOr<JobSpec> ToJobSpec(const JobId& id, const proto::SubmittedJob& jo
   spec.settings = {job.settings().begin(), job.settings().end()};
   spec.cluster_settings = {job.cluster_settings().begin(), job.cluster_settings().end()};
   spec.parallelism = job.parallelism();
+  spec.allow_dropped_state = job.allow_dropped_state();
   spec.submitted_unix_micros = job.submitted_unix_micros();
   Settings cluster;
   for (const auto& [key, value] : spec.cluster_settings) {

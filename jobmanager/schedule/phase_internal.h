@@ -165,6 +165,8 @@ struct JobCore {
   RestartStrategy restart;
   // Failures since the job was stopped.
   uint32_t commit_attempts = 0;
+  // What the job would start from is damaged: to start it again would fail again.
+  bool restorable = true;
   const std::unique_ptr<JobCheckpoints> checkpoints;
   JobSavepoints savepoints;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.

@@ -12,8 +12,10 @@ class Restarting final : public Phase {
   proto::JobState state() const override { return proto::RESTARTING; }
 
   void Enter() override {
-    After(delay_,
-          [this] { core_.checkpoints->coordinator().WhenSettled(Bind([this] { Next(); })); });
+    After(delay_, [this] {
+      core_.checkpoints->coordinator().WhenSettled(
+          Bind([this] { core_.checkpoints->CheckLatest(Bind([this] { Next(); })); }));
+    });
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank) override {

@@ -150,7 +150,7 @@ class OperatorReader {
       for (const uint32_t file : subtask.files()) {
         WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, files_.Open(file));
         for (const StateFileReader::Section& section : reader->sections()) {
-          if (section.info.uid != old_.uid()) continue;
+          if (section.info.uid != old_.uid() || IsDropped(section.info.state)) continue;
           if (!own && section.info.kind != StateKind::kUnionList) continue;
           WEIR_RETURN_IF_ERROR(section.info.kind == StateKind::kKeyed
                                    ? ReadKeyed(*reader, section)
@@ -163,6 +163,12 @@ class OperatorReader {
   }
 
  private:
+  // The job does not have it any more, and was started all the same.
+  bool IsDropped(const std::string& state) const {
+    return std::none_of(old_.states().begin(), old_.states().end(),
+                        [&](const auto& kept) { return kept.name() == state; });
+  }
+
   bool Same() const { return old_.parallelism() == parallelism_; }
 
   template <class Part>

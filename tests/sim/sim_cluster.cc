@@ -281,12 +281,16 @@ absl::StatusOr<T> SimCluster::Await(std::function<void(ClientCallback<T>)> call)
 
 absl::StatusOr<JobId> SimCluster::Submit(const std::string& name, Describe describe,
                                          uint32_t parallelism,
-                                         std::map<std::string, std::string> arguments) {
+                                         std::map<std::string, std::string> arguments,
+                                         const std::string& restore_from,
+                                         bool allow_dropped_state) {
   jobs_[name] = describe;
   Submission submission;
   submission.plugin_path = StrCat("/", name, ".so");
   submission.arguments = std::move(arguments);
   submission.fingerprint = HostFingerprint();
+  submission.restore_from = restore_from;
+  submission.allow_dropped_state = allow_dropped_state;
   auto definition = Define(describe, {.arguments = submission.arguments});
   if (!definition.ok()) return definition.status();
   auto graph = BuildJobGraph(**definition, {.job_name = name, .parallelism = parallelism});

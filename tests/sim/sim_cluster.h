@@ -67,11 +67,15 @@ class SimCluster {
   void ResumeWorker(const std::string& process);
 
   // What all hosts see as /shared.
+  // The client's files; it sees /shared too.
+  FileSystem& client_files() { return client_env_->files(); }
   SimDisk& shared_disk() { return world_.ShareFolder("/shared"); }
 
   // Submits the job that `describe` describes as "<name>", and waits for the answer.
   absl::StatusOr<JobId> Submit(const std::string& name, Describe describe, uint32_t parallelism,
-                               std::map<std::string, std::string> arguments = {});
+                               std::map<std::string, std::string> arguments = {},
+                               const std::string& restore_from = "",
+                               bool allow_dropped_state = false);
   // Asks the job manager; waits for the answer.
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
