@@ -50,6 +50,7 @@ class WorkerCheckpointTest : public WorkerTest {
       to.set_node(of_operator.node());
       to.mutable_checkpoint()->set_uid(graph.nodes(static_cast<int>(of_operator.node())).uid());
       to.mutable_checkpoint()->set_parallelism(1);
+      *to.mutable_checkpoint()->mutable_states() = of_operator.states();
       proto::SubtaskState& state = *to.mutable_checkpoint()->add_subtasks();
       *state.mutable_files() = of_operator.files();
       state.set_watermark(of_operator.watermark());
