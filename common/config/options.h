@@ -101,7 +101,8 @@ inline constexpr StringOption kTaskManagerResourceId{
     "taskmanager.resource-id", "", "",
     "Name of the task manager, unique in its cluster; empty draws one."};
 inline constexpr DurationOption kWorkerOrphanTimeout{
-    "taskmanager.worker.orphan-timeout", absl::Minutes(1), absl::Milliseconds(100), absl::Hours(24),
+    "taskmanager.worker.orphan-timeout", absl::Seconds(10), absl::Milliseconds(100),
+    absl::Hours(24),
     "How long a worker goes on after its job manager was last heard of: for as long that may be "
     "away."};
 inline constexpr MemoryOption kWorkerOutput{"taskmanager.system-out.max-size", 100 << 20, 4 << 20,
