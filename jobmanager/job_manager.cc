@@ -151,6 +151,7 @@ class JobManager::Process {
   ServerMethods Methods() {
     ServerMethods methods;
     Add(methods, "JobStatus", &Dispatcher::JobStatus);
+    Add(methods, "JobCheckpoints", &Dispatcher::JobCheckpoints);
     Add(methods, "TriggerSavepoint", &Dispatcher::TriggerSavepoint);
     Add(methods, "SavepointStatus", &Dispatcher::SavepointStatus);
     Add(methods, "RegisterTaskManager", &Dispatcher::RegisterTaskManager);

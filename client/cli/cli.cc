@@ -42,6 +42,9 @@ constexpr Command kCommands[] = {
      true, "jobctl logs -n 20 flights", RunLogs},
     {"cancel", "End a job", "job", "id, beginning of the id, or name", false, true,
      "jobctl cancel --wait flights", RunCancel},
+    {"checkpoints", "Show the checkpoints of a job, or with --id one with its subtasks", "job",
+     "id, beginning of the id, or name", false, true, "jobctl checkpoints flights --id 12",
+     RunCheckpoints},
     {"savepoint", "Take a savepoint of a job, which goes on, and print where it is", "job",
      "id, beginning of the id, or name", false, true,
      "jobctl savepoint flights --dir /shared/savepoints", RunSavepoint},
@@ -238,6 +241,11 @@ class CommandLine {
       sub.add_flag("--drain", options_.drain,
                    "Before the savepoint, fire all windows and timers as at the end of the input: "
                    "for a job that is not to go on");
+    }
+    if (name == "checkpoints") {
+      sub.add_option("--id", options_.checkpoint, "Show this one, with each of its subtasks")
+          ->option_text("N")
+          ->check(CLI::PositiveNumber);
     }
     if (name == "explain") sub.add_flag("--dot", options_.dot, "Write the graph for Graphviz");
     if (name == "logs") {

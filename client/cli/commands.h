@@ -41,6 +41,8 @@ struct CliOptions {
   std::string directory;
   bool with_savepoint = false;
   bool drain = false;
+  // checkpoints: the one to show with its subtasks.
+  std::optional<uint64_t> checkpoint;
   bool dot = false;
   uint32_t lines = 0;
 };
@@ -52,6 +54,7 @@ ExitCode RunStatus(CliContext& context, const CliOptions& options);
 ExitCode RunExplain(CliContext& context, const CliOptions& options);
 ExitCode RunLogs(CliContext& context, const CliOptions& options);
 ExitCode RunCancel(CliContext& context, const CliOptions& options);
+ExitCode RunCheckpoints(CliContext& context, const CliOptions& options);
 ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointInspect(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointCheck(CliContext& context, const CliOptions& options);

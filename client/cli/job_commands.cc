@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/cli/checkpoint_text.h"
 #include "client/cli/job_text.h"
 #include "client/cli/json_writer.h"
 #include "client/cli/text_format.h"
@@ -211,6 +212,21 @@ ExitCode RunCancel(CliContext& context, const CliOptions& options) {
   } else {
     context.out(StrCat(job->ToString(), " ", JobStateName(state), "\n"));
   }
+  return ExitCode::kOk;
+}
+
+ExitCode RunCheckpoints(CliContext& context, const CliOptions& options) {
+  auto session = OpenSession(context, options);
+  auto job = ResolveJob(*session, options.target);
+  if (!job.ok()) return ShowCallError(context, options, job.status());
+  auto checkpoints =
+      session->Call<proto::JobCheckpointsResponse>([&](JobManagerClient& client, auto done) {
+        client.JobCheckpoints(*job, options.checkpoint.value_or(0), std::move(done));
+      });
+  if (!checkpoints.ok()) return ShowCallError(context, options, checkpoints.status());
+  context.out(options.json         ? CheckpointsJson(*checkpoints)
+              : options.checkpoint ? CheckpointText(*checkpoints)
+                                   : CheckpointsText(*checkpoints));
   return ExitCode::kOk;
 }
 

@@ -2,6 +2,7 @@
 #include <limits>
 #include <string>
 
+#include "client/cli/checkpoint_text.h"
 #include "client/cli/graph_text.h"
 #include "client/cli/job_text.h"
 #include "client/cli/json_writer.h"
@@ -261,6 +262,86 @@ TEST(JobTextTest, AListShowsJobsAndFreeSlots) {
       JobListText(jobs, cluster, kSubmitted + 1'000'000),
       AllOf(HasSubstr("0000000000000000000000000000002a  clicks  RUNNING  2026-01-01T00:00:00Z"),
             HasSubstr("1 task manager, 1 of 4 slots free\n")));
+}
+
+proto::JobCheckpointsResponse Checkpoints() {
+  proto::JobCheckpointsResponse checkpoints;
+  checkpoints.set_completed(1);
+  checkpoints.set_failed(1);
+  checkpoints.set_interval_nanos(1'000'000'000);
+  checkpoints.set_restored_id(3);
+  checkpoints.set_restored_directory("/ckpt/chk-3");
+  checkpoints.set_restored_unix_micros(kSubmitted);
+  checkpoints.add_vertices("clicks");
+  checkpoints.add_vertices("count > out");
+  proto::JobCheckpoint& failed = *checkpoints.add_checkpoints();
+  failed.set_id(5);
+  failed.set_state(proto::JobCheckpoint::FAILED);
+  failed.set_failure("timeout: 1 of 2\x1b[31m");
+  failed.set_triggered_unix_micros(kSubmitted + 2'000'000);
+  failed.set_duration_nanos(600'000'000'000);
+  failed.set_acknowledged(1);
+  failed.set_total(2);
+  proto::JobCheckpoint& completed = *checkpoints.add_checkpoints();
+  completed.set_id(4);
+  completed.set_state(proto::JobCheckpoint::COMPLETED);
+  completed.set_savepoint(true);
+  completed.set_directory("/sp/savepoint-4");
+  completed.set_attempt(1);
+  completed.set_triggered_unix_micros(kSubmitted + 1'000'000);
+  completed.set_duration_nanos(12'345'678);
+  completed.set_alignment_nanos(1'500'000);
+  completed.set_sync_nanos(140'000);
+  completed.set_new_bytes(2048);
+  completed.set_full_bytes(4096);
+  completed.set_persisted_bytes(512);
+  completed.set_acknowledged(2);
+  completed.set_total(2);
+  for (uint32_t vertex : {1u, 0u}) {
+    auto& subtask = *completed.add_subtasks();
+    subtask.set_vertex(vertex);
+    subtask.set_acknowledged_nanos(10'000'000);
+    subtask.set_full_bytes(2048);
+    subtask.set_final(vertex == 0);
+  }
+  return checkpoints;
+}
+
+TEST(CheckpointTextTest, IsATableWithTheFailuresBelow) {
+  EXPECT_EQ(CheckpointsText(Checkpoints()), R"(completed 1, failed 1, aborted 0
+started from 3 at 2026-01-01T00:00:00Z: /ckpt/chk-3
+
+ID  KIND        STATE      TRIGGERED               DURATION  SUBTASKS      NEW    WHOLE  IN FLIGHT  ALIGNMENT   PAUSE
+ 5  checkpoint  FAILED     2026-01-01T00:00:02Z  10 min 0 s       1/2      0 B      0 B        0 B     0.0 ms  0.0 ms
+ 4  savepoint   COMPLETED  2026-01-01T00:00:01Z     12.3 ms       2/2  2.0 KiB  4.0 KiB      512 B     1.5 ms  0.1 ms
+
+5: timeout: 1 of 2?[31m
+)");
+}
+
+TEST(CheckpointTextTest, OfOneHasItsSubtasksInOrder) {
+  proto::JobCheckpointsResponse one = Checkpoints();
+  one.mutable_checkpoints()->DeleteSubrange(0, 1);
+  const std::string text = CheckpointText(one);
+  EXPECT_THAT(text, HasSubstr("savepoint 4: COMPLETED\ntriggered 2026-01-01T00:00:01Z in attempt "
+                              "1, over after 12.3 ms\n2 of 2 subtasks; 2.0 KiB written, 4.0 KiB "
+                              "whole, 512 B of them in flight\n/sp/savepoint-4\n"));
+  EXPECT_LT(text.find("\nclicks "), text.find("\ncount > out "));
+  EXPECT_THAT(text, HasSubstr("had ended"));
+}
+
+TEST(CheckpointTextTest, SaysThatThereAreOnlySavepointsWithoutAnInterval) {
+  EXPECT_THAT(CheckpointsText({}), HasSubstr("execution.checkpointing.interval is not set"));
+  EXPECT_EQ(CheckpointText({}), "");
+}
+
+TEST(CheckpointTextTest, IsJsonForPrograms) {
+  const std::string json = CheckpointsJson(Checkpoints());
+  EXPECT_THAT(json,
+              AllOf(HasSubstr("\"kind\": \"savepoint\""), HasSubstr("\"in_flight_bytes\": 512"),
+                    HasSubstr("\"duration_ms\": 12.3"), HasSubstr("\"vertex\": \"clicks\""),
+                    HasSubstr("\"restored\": {"), HasSubstr("\"interval_ms\": 1000.0")));
+  EXPECT_THAT(CheckpointsJson({}), HasSubstr("\"restored\": null"));
 }
 
 }  // namespace

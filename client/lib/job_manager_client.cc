@@ -127,6 +127,14 @@ void JobManagerClient::SavepointStatus(JobId job, TriggerId trigger,
   Call("SavepointStatus", request, ProgressOf<proto::SavepointStatusResponse>(std::move(done)));
 }
 
+void JobManagerClient::JobCheckpoints(JobId job, uint64_t checkpoint,
+                                      ClientCallback<proto::JobCheckpointsResponse> done) {
+  proto::JobCheckpointsRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_checkpoint_id(checkpoint);
+  Call("JobCheckpoints", request, std::move(done));
+}
+
 void JobManagerClient::JobLogs(JobId job, uint32_t max_lines,
                                ClientCallback<proto::JobLogsResponse> done) {
   proto::JobLogsRequest request;

@@ -25,6 +25,7 @@ class JobGraph;
 class JobLogsResponse;
 class JobStatusResponse;
 class ListJobsResponse;
+class JobCheckpointsResponse;
 class SavepointProgress;
 }  // namespace proto
 
@@ -97,6 +98,10 @@ class JobManagerClient {
   void TriggerSavepoint(const SavepointRequest& request,
                         ClientCallback<proto::SavepointProgress> done);
   void SavepointStatus(JobId job, TriggerId trigger, ClientCallback<proto::SavepointProgress> done);
+  // All that are known without their subtasks, or `checkpoint` (not 0) with them. kNotFound: that one
+  // is not known, or not any more.
+  void JobCheckpoints(JobId job, uint64_t checkpoint,
+                      ClientCallback<proto::JobCheckpointsResponse> done);
   // The last `max_lines` lines of each worker; 0: the job manager's default.
   void JobLogs(JobId job, uint32_t max_lines, ClientCallback<proto::JobLogsResponse> done);
   void ClusterInfo(ClientCallback<proto::ClusterInfoResponse> done);

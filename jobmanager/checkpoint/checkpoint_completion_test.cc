@@ -195,7 +195,7 @@ TEST_F(CheckpointCompletionTest, SubsumesOlderPendingOnes) {
   AckAll(2);
   EXPECT_EQ(LatestId(), 2u);
   EXPECT_THAT(coordinator_->InProgress(), IsEmpty());
-  EXPECT_EQ(coordinator_->history().checkpoints()[1].abort_reason, AbortReason::kSubsumed);
+  EXPECT_EQ(coordinator_->history().checkpoints()[1]->abort_reason, AbortReason::kSubsumed);
   EXPECT_EQ(coordinator_->counters().failed, 0u);
   AckAll(1);
   EXPECT_EQ(LatestId(), 2u);
@@ -383,14 +383,14 @@ TEST(CheckpointHistoryTest, KeepsTasksOfTheNewestOnly) {
     checkpoint.tasks.resize(CheckpointHistory::kMaxTasks / 2);
     history.Add(std::move(checkpoint));
   }
-  EXPECT_THAT(history.checkpoints()[1].tasks, IsEmpty());
-  EXPECT_THAT(history.checkpoints()[2].tasks, Not(IsEmpty()));
+  EXPECT_THAT(history.checkpoints()[1]->tasks, IsEmpty());
+  EXPECT_THAT(history.checkpoints()[2]->tasks, Not(IsEmpty()));
   CheckpointStatistics huge;
   huge.id = 5;
   huge.tasks.resize(CheckpointHistory::kMaxTasks * 2);
   history.Add(std::move(huge));
-  EXPECT_THAT(history.checkpoints()[3].tasks, IsEmpty());
-  EXPECT_THAT(history.checkpoints()[4].tasks, SizeIs(CheckpointHistory::kMaxTasks * 2));
+  EXPECT_THAT(history.checkpoints()[3]->tasks, IsEmpty());
+  EXPECT_THAT(history.checkpoints()[4]->tasks, SizeIs(CheckpointHistory::kMaxTasks * 2));
 }
 
 }  // namespace

@@ -53,7 +53,17 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   last_triggered_ = false;
   last_complete_ = false;
   counters_.consecutive_failures = 0;
-  if (restored != 0) ++counters_.restored;
+  if (restored != 0) {
+    ++counters_.restored;
+    const std::optional<CompletedCheckpoint>& latest = completed_.latest();
+    restored_.emplace();
+    restored_->id = restored;
+    restored_->restored_unix_micros = NowMicros();
+    if (latest.has_value() && latest->id == restored) {
+      restored_->kind = latest->kind;
+      restored_->directory = latest->directory;
+    }
+  }
   // A restore commits what the checkpoint holds, so its completion is known to the tasks.
   told_ = std::max(told_, restored);
   aborted_folders_.clear();
@@ -253,6 +263,19 @@ std::vector<CheckpointStatistics> CheckpointCoordinator::InProgress() const {
   std::vector<CheckpointStatistics> result;
   for (const auto& [id, entry] : entries_) result.push_back(entry.checkpoint->statistics());
   return result;
+}
+
+std::shared_ptr<const CheckpointsView> CheckpointCoordinator::View() const {
+  auto view = std::make_shared<CheckpointsView>();
+  view->settings = settings_;
+  view->counters = counters_;
+  view->over.assign(history_.checkpoints().begin(), history_.checkpoints().end());
+  for (CheckpointStatistics& statistics : InProgress()) {
+    view->in_progress.push_back(
+        std::make_shared<const CheckpointStatistics>(std::move(statistics)));
+  }
+  view->restored = restored_;
+  return view;
 }
 
 }  // namespace weir::jobmanager

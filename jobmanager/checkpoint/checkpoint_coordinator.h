@@ -160,6 +160,8 @@ class CheckpointCoordinator {
   const CheckpointHistory& history() const { return history_; }
   // Those that are not, oldest first.
   std::vector<CheckpointStatistics> InProgress() const;
+  // All that is shown of them.
+  std::shared_ptr<const CheckpointsView> View() const;
   int64_t NowUnixMicros() { return NowMicros(); }
 
  private:
@@ -224,6 +226,7 @@ class CheckpointCoordinator {
 
   CheckpointCounters counters_;
   CheckpointHistory history_;
+  std::optional<RestoredCheckpoint> restored_;
   SharedFiles files_;
   CompletedCheckpoints completed_;
   CheckpointCleaner cleaner_;

@@ -21,8 +21,8 @@ TEST_F(CheckpointDeletionTest, RetainsTheLastAndDeletesThoseBefore) {
   EXPECT_THAT(out_.deleted, ElementsAre("/job/1", "/job/2"));
   ASSERT_THAT(coordinator_->retained(), SizeIs(2));
   EXPECT_EQ(coordinator_->retained()[0].id, 3u);
-  EXPECT_TRUE(coordinator_->history().checkpoints()[0].discarded);
-  EXPECT_FALSE(coordinator_->history().checkpoints()[2].discarded);
+  EXPECT_TRUE(coordinator_->history().checkpoints()[0]->discarded);
+  EXPECT_FALSE(coordinator_->history().checkpoints()[2]->discarded);
 }
 
 // Flink 29913, 26985, 37367: a shared file deleted while in use; chains of three and more.

@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "jobmanager/checkpoint/checkpoint_settings.h"
 #include "jobmanager/checkpoint/checkpoint_states.h"
 
 namespace weir::jobmanager {
@@ -21,6 +24,10 @@ struct TaskCheckpointStatistics {
   int64_t async_nanos = 0;
   uint64_t new_bytes = 0;
   uint64_t full_bytes = 0;
+  // Read while it waited for barriers, and written of what was in flight.
+  uint64_t processed_bytes = 0;
+  uint64_t persisted_bytes = 0;
+  bool unaligned = false;
   // By its final snapshot: it had ended.
   bool final = false;
 };
@@ -41,6 +48,15 @@ struct CheckpointStatistics {
   int64_t end_to_end_nanos = 0;
   uint64_t new_bytes = 0;
   uint64_t full_bytes = 0;
+  uint64_t processed_bytes = 0;
+  uint64_t persisted_bytes = 0;
+  // The longest of its tasks.
+  int64_t start_delay_nanos = 0;
+  int64_t alignment_nanos = 0;
+  int64_t sync_nanos = 0;
+  int64_t async_nanos = 0;
+  // In flight data is in it.
+  bool unaligned = false;
   uint32_t acknowledged = 0;
   uint32_t total = 0;
   // Of completed ones: its files are deleted, or will be.
@@ -83,10 +99,34 @@ class CheckpointHistory {
 
   void Add(CheckpointStatistics checkpoint);
   void SetDiscarded(uint64_t id);
-  const std::deque<CheckpointStatistics>& checkpoints() const { return checkpoints_; }
+  // None is null; what they point to does not change.
+  const std::deque<std::shared_ptr<const CheckpointStatistics>>& checkpoints() const {
+    return checkpoints_;
+  }
 
  private:
-  std::deque<CheckpointStatistics> checkpoints_;
+  std::deque<std::shared_ptr<const CheckpointStatistics>> checkpoints_;
+};
+
+// What the last attempt started from.
+struct RestoredCheckpoint {
+  uint64_t id = 0;
+  CheckpointKind kind = CheckpointKind::kCheckpoint;
+  std::string directory;
+  int64_t restored_unix_micros = 0;
+};
+
+// What is shown of the checkpoints of one job at one moment. Immutable; read by any thread.
+struct CheckpointsView {
+  CheckpointSettings settings;
+  CheckpointCounters counters;
+  // Oldest first: those that are over, and then those that are not.
+  std::vector<std::shared_ptr<const CheckpointStatistics>> over;
+  std::vector<std::shared_ptr<const CheckpointStatistics>> in_progress;
+  std::optional<RestoredCheckpoint> restored;
+
+  // Null: not known, or not any more.
+  std::shared_ptr<const CheckpointStatistics> Find(uint64_t id) const;
 };
 
 }  // namespace weir::jobmanager

@@ -170,7 +170,7 @@ class Simulation {
               std::to_string(open.acknowledged);
     }
     const auto& over = coordinator_->history().checkpoints();
-    if (!over.empty()) text += "; last " + std::to_string(over.back().id) + over.back().failure;
+    if (!over.empty()) text += "; last " + std::to_string(over.back()->id) + over.back()->failure;
     return text;
   }
 

@@ -55,6 +55,9 @@ void PendingCheckpoint::CountTask(const proto::TaskSnapshot& snapshot, bool own,
     told.sync_nanos = snapshot.sync_nanos();
     told.async_nanos = snapshot.async_nanos();
     told.new_bytes = snapshot.new_bytes();
+    told.processed_bytes = snapshot.alignment_bytes();
+    told.persisted_bytes = snapshot.in_flight_bytes();
+    told.unaligned = snapshot.unaligned();
   }
   const auto same_task = [&told](const TaskCheckpointStatistics& other) {
     return other.vertex == told.vertex && other.subtask == told.subtask;
@@ -68,6 +71,13 @@ void PendingCheckpoint::CountTask(const proto::TaskSnapshot& snapshot, bool own,
   }
   statistics_.full_bytes += told.full_bytes;
   statistics_.new_bytes += told.new_bytes;
+  statistics_.processed_bytes += told.processed_bytes;
+  statistics_.persisted_bytes += told.persisted_bytes;
+  statistics_.start_delay_nanos = std::max(statistics_.start_delay_nanos, told.start_delay_nanos);
+  statistics_.alignment_nanos = std::max(statistics_.alignment_nanos, told.alignment_nanos);
+  statistics_.sync_nanos = std::max(statistics_.sync_nanos, told.sync_nanos);
+  statistics_.async_nanos = std::max(statistics_.async_nanos, told.async_nanos);
+  statistics_.unaligned |= told.unaligned;
   statistics_.end_to_end_nanos = told.acknowledged_nanos;
   statistics_.tasks.push_back(told);
 }

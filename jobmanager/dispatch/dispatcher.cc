@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/version.h"
+#include "jobmanager/dispatch/checkpoint_report.h"
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
@@ -232,6 +233,12 @@ absl::StatusOr<proto::SavepointStatusResponse> Dispatcher::SavepointStatus(
   proto::SavepointStatusResponse response;
   WEIR_RETURN_IF_ERROR(job->FillSavepoint(request.trigger_id(), *response.mutable_progress()));
   return response;
+}
+
+absl::StatusOr<proto::JobCheckpointsResponse> Dispatcher::JobCheckpoints(
+    const proto::JobCheckpointsRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
+  return ReportCheckpoints(*job->Checkpoints(), *job->spec().graph, request.checkpoint_id());
 }
 
 absl::StatusOr<proto::ClusterInfoResponse> Dispatcher::ClusterInfo() {

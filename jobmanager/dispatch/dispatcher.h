@@ -28,6 +28,8 @@ class CancelJobResponse;
 class ClusterInfoResponse;
 class JobLogsRequest;
 class JobLogsResponse;
+class JobCheckpointsRequest;
+class JobCheckpointsResponse;
 class JobStatusRequest;
 class JobStatusResponse;
 class ListJobsResponse;
@@ -101,6 +103,9 @@ class Dispatcher final : public JobSurroundings {
       const proto::TriggerSavepointRequest& request);
   absl::StatusOr<proto::SavepointStatusResponse> SavepointStatus(
       const proto::SavepointStatusRequest& request);
+  // kNotFound also for a checkpoint that is not known, or not any more.
+  absl::StatusOr<proto::JobCheckpointsResponse> JobCheckpoints(
+      const proto::JobCheckpointsRequest& request);
   void JobLogs(const proto::JobLogsRequest& request,
                TypedResponder<proto::JobLogsResponse> respond);
   absl::StatusOr<proto::ClusterInfoResponse> ClusterInfo();

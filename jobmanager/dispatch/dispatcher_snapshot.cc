@@ -3,7 +3,8 @@
 
 namespace weir::jobmanager {
 
-JobSnapshot::JobSnapshot() : state(proto::CREATED) {}
+JobSnapshot::JobSnapshot()
+    : state(proto::CREATED), checkpoints(std::make_shared<const CheckpointsView>()) {}
 JobSnapshot::~JobSnapshot() = default;
 
 std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
@@ -24,6 +25,7 @@ std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
     snapshot->task_managers.push_back(worker < places.size() ? places[worker].task_manager_name
                                                              : std::string());
   }
+  snapshot->checkpoints = job.Checkpoints();
   return snapshot;
 }
 

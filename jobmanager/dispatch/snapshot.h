@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/base/id.h"
+#include "jobmanager/checkpoint/checkpoint_statistics.h"
 #include "jobmanager/schedule/execution_graph.h"
 
 namespace weir::proto {
@@ -33,6 +34,8 @@ struct JobSnapshot {
   std::vector<TaskRates> rates;
   // Name of the task manager of each task; empty where it has none yet.
   std::vector<std::string> task_managers;
+  // Never null.
+  std::shared_ptr<const CheckpointsView> checkpoints;
 
   JobSnapshot();
   ~JobSnapshot();

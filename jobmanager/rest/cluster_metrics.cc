@@ -141,6 +141,37 @@ class Collector {
     families_.Add(kJob, "downtime", labels, 0);
     families_.Add(kJob, "numRestarts", labels, AttemptNumber(job));
     families_.Add(kJob, "fullRestarts", labels, AttemptNumber(job));
+    AddCheckpoints(*job.checkpoints, labels);
+  }
+
+  void AddCheckpoints(const CheckpointsView& view, const MetricLabels& labels) {
+    const CheckpointStatistics* last = nullptr;
+    for (const auto& checkpoint : view.over) {
+      if (checkpoint->state == CheckpointState::kCompleted) last = checkpoint.get();
+    }
+    const auto add = [&](std::string_view name, double value) {
+      families_.Add(kJob, name, labels, value);
+    };
+    const CheckpointCounters& counters = view.counters;
+    add("numberOfInProgressCheckpoints", static_cast<double>(view.in_progress.size()));
+    add("numberOfCompletedCheckpoints", static_cast<double>(counters.completed));
+    add("numberOfFailedCheckpoints", static_cast<double>(counters.failed + counters.aborted));
+    add("totalNumberOfCheckpoints",
+        static_cast<double>(counters.completed + counters.failed + counters.aborted +
+                            view.in_progress.size()));
+    // -1 before the first, as Flink has it.
+    add("lastCompletedCheckpointId", last == nullptr ? -1 : static_cast<double>(last->id));
+    add("lastCheckpointDuration",
+        last == nullptr ? -1 : static_cast<double>(last->end_to_end_nanos / 1'000'000));
+    add("lastCheckpointSize", last == nullptr ? -1 : static_cast<double>(last->new_bytes));
+    add("lastCheckpointFullSize", last == nullptr ? -1 : static_cast<double>(last->full_bytes));
+    add("lastCheckpointProcessedData",
+        last == nullptr ? -1 : static_cast<double>(last->processed_bytes));
+    add("lastCheckpointPersistedData",
+        last == nullptr ? -1 : static_cast<double>(last->persisted_bytes));
+    add("lastCheckpointRestoreTimestamp",
+        view.restored.has_value() ? static_cast<double>(view.restored->restored_unix_micros / 1000)
+                                  : -1);
   }
 
   void AddTask(const JobSnapshot& job, size_t index) {

@@ -11,9 +11,11 @@
 #include <mutex>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "jobmanager/rest/checkpoints_json.h"
 #include "jobmanager/rest/cluster_metrics.h"
 #include "jobmanager/rest/flink_json.h"
 
@@ -105,6 +107,30 @@ class HttpRestServer final : public RestServer {
  private:
   int64_t NowMicros() { return absl::ToUnixMicros(env_.clock().Now()); }
 
+  // As Get, for a path with ids in it: `answer` gets them in their order.
+  void GetFor(
+      const std::string& path,
+      std::function<RestAnswer(const ClusterSnapshot&, const std::vector<std::string>&)> answer) {
+    server_.Get(StrCat("(?:/v1)?", path, "/?"),
+                [this, answer = std::move(answer)](const httplib::Request& request,
+                                                   httplib::Response& response) {
+                  response.set_header("Access-Control-Allow-Origin", "*");
+                  auto snapshot = snapshots_();
+                  if (snapshot == nullptr) {
+                    response.status = 503;
+                    response.set_content(ErrorJson("the job manager is starting"), kJson);
+                    return;
+                  }
+                  std::vector<std::string> ids;
+                  for (size_t i = 1; i < request.matches.size(); ++i) {
+                    ids.push_back(request.matches[i].str());
+                  }
+                  const RestAnswer result = answer(*snapshot, ids);
+                  response.status = result.status;
+                  response.set_content(result.body, kJson);
+                });
+  }
+
   // Answers `path`, with and without /v1 before and a slash behind.
   void Get(const std::string& path, const char* type,
            std::function<std::string(const ClusterSnapshot&)> body) {
@@ -129,11 +155,27 @@ class HttpRestServer final : public RestServer {
     Get("/metrics", kPrometheusContentType.data(), [this](const ClusterSnapshot& cluster) {
       return WritePrometheusText(ClusterMetrics(cluster, NowMicros(), options_.host_label));
     });
+    using Ids = std::vector<std::string>;
+    GetFor("/jobs/([^/]+)/checkpoints", [](const ClusterSnapshot& cluster, const Ids& ids) {
+      return CheckpointsAnswer(cluster, ids[0]);
+    });
+    GetFor("/jobs/([^/]+)/checkpoints/config", [](const ClusterSnapshot& cluster, const Ids& ids) {
+      return CheckpointSettingsAnswer(cluster, ids[0]);
+    });
+    GetFor("/jobs/([^/]+)/checkpoints/details/([^/]+)",
+           [](const ClusterSnapshot& cluster, const Ids& ids) {
+             return CheckpointAnswer(cluster, ids[0], ids[1]);
+           });
+    GetFor("/jobs/([^/]+)/checkpoints/details/([^/]+)/subtasks/([^/]+)",
+           [](const ClusterSnapshot& cluster, const Ids& ids) {
+             return CheckpointVertexAnswer(cluster, ids[0], ids[1], ids[2]);
+           });
     server_.Get("/", [](const httplib::Request&, httplib::Response& response) {
       response.set_content(
           "A weir job manager.\n\n"
           "/overview        task managers, slots and jobs, as JSON\n"
           "/jobs/overview   every job with its state, as JSON\n"
+          "/jobs/ID/checkpoints, /jobs/ID/checkpoints/details/N: statistics, as JSON\n"
           "/metrics         for Prometheus\n\n"
           "`jobctl list` and `jobctl status` show more.\n",
           "text/plain; charset=utf-8");

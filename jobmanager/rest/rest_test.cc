@@ -16,6 +16,7 @@
 namespace weir::jobmanager {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -183,6 +184,31 @@ TEST_F(RestServerTest, AnswersUnderBothSpellings) {
   EXPECT_EQ(metrics->get_header_value("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
   EXPECT_THAT(metrics->body, HasSubstr("flink_jobmanager_taskSlotsTotal"));
   EXPECT_THAT(client_->Get("/")->body, HasSubstr("/metrics"));
+}
+
+TEST_F(RestServerTest, TellsOfCheckpointsByTheIdsInThePath) {
+  Start([] {
+    auto cluster = Cluster();
+    auto view = std::make_shared<CheckpointsView>();
+    view->settings.interval = absl::Seconds(1);
+    auto checkpoint = std::make_shared<CheckpointStatistics>();
+    checkpoint->id = 12;
+    checkpoint->state = CheckpointState::kCompleted;
+    view->over.push_back(checkpoint);
+    auto job = std::make_shared<JobSnapshot>(*cluster->jobs[0]);
+    job->checkpoints = view;
+    cluster->jobs[0] = job;
+    return cluster;
+  });
+  const std::string job = "/v1/jobs/00000000000012340000000000005678/checkpoints";
+  EXPECT_THAT(client_->Get(job)->body, HasSubstr("\"history\":[{\"className\":\"completed\""));
+  EXPECT_THAT(client_->Get(job + "/config")->body, HasSubstr("\"interval\":1000"));
+  EXPECT_THAT(client_->Get(job + "/details/12")->body, HasSubstr("\"id\":12"));
+  EXPECT_THAT(client_->Get(job + "/details/12/subtasks/abababababababababababababababab")->body,
+              HasSubstr("\"subtasks\":["));
+  EXPECT_EQ(client_->Get(job + "/details/13")->status, 404);
+  EXPECT_THAT(client_->Get("/metrics")->body,
+              ContainsRegex("flink_jobmanager_job_lastCompletedCheckpointId\\{[^}]*\\} 12\n"));
 }
 
 TEST_F(RestServerTest, SaysWhatItDoesNotHave) {

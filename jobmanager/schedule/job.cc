@@ -258,6 +258,10 @@ absl::Status Job::FillSavepoint(const std::string& trigger_id,
   return core_->savepoints.Fill(trigger_id, progress);
 }
 
+std::shared_ptr<const CheckpointsView> Job::Checkpoints() const {
+  return core_->checkpoints->coordinator().View();
+}
+
 const JobSpec& Job::spec() const { return core_->spec; }
 proto::JobState Job::state() const { return core_->state(); }
 uint32_t Job::attempt() const { return core_->attempt; }

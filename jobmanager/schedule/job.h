@@ -35,6 +35,8 @@ class WorkerHeartbeatRequest;
 
 namespace weir::jobmanager {
 
+struct CheckpointsView;
+
 // How long the job manager waits for what.
 struct ScheduleOptions {
   absl::Duration heartbeat_interval = absl::Milliseconds(500);
@@ -179,6 +181,9 @@ class Job {
   // kNotFound: not known, or not any more.
   absl::Status FillSavepoint(const std::string& trigger_id,
                              proto::SavepointProgress& progress) const;
+
+  // What is known of its checkpoints; never null.
+  std::shared_ptr<const CheckpointsView> Checkpoints() const;
 
   const JobSpec& spec() const;
   proto::JobState state() const;

@@ -113,8 +113,8 @@ absl::Status JobSavepoints::Fill(const std::string& trigger_id,
     progress.set_state(proto::SavepointProgress::COMPLETED);
     progress.set_directory(result->directory);
     progress.set_checkpoint_id(result->id);
-    for (const CheckpointStatistics& statistics : coordinator_.history().checkpoints()) {
-      if (statistics.id == result->id) FillNumbers(statistics, progress);
+    for (const auto& statistics : coordinator_.history().checkpoints()) {
+      if (statistics->id == result->id) FillNumbers(*statistics, progress);
     }
     return absl::OkStatus();
   }

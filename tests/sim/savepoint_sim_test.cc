@@ -69,6 +69,40 @@ TEST_F(SavepointSim, IsRefusedOfAJobThatDoesNotRun) {
             absl::StatusCode::kNotFound);
 }
 
+TEST_F(SavepointSim, IsTheNewestThatTheJobManagerTellsOfTheCheckpoints) {
+  Start(9);
+  const JobId job = Submit();
+  cluster_->world().RunFor(absl::Seconds(1));
+  const auto taken = cluster_->TakeSavepoint(Request(job));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  const auto all = cluster_->Checkpoints(job);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_GE(all->completed(), 1u);
+  const auto told = cluster_->Checkpoints(job, taken->checkpoint_id());
+  ASSERT_TRUE(told.ok()) << told.status();
+  ASSERT_EQ(told->checkpoints_size(), 1);
+  const proto::JobCheckpoint& savepoint = told->checkpoints(0);
+  EXPECT_EQ(savepoint.state(), proto::JobCheckpoint::COMPLETED);
+  EXPECT_TRUE(savepoint.savepoint());
+  EXPECT_FALSE(savepoint.stops_job());
+  EXPECT_EQ(savepoint.directory(), taken->directory());
+  EXPECT_EQ(savepoint.full_bytes(), taken->bytes());
+  EXPECT_GT(savepoint.end_to_end_nanos(), 0);
+  EXPECT_EQ(savepoint.acknowledged(), savepoint.total());
+  EXPECT_EQ(static_cast<uint32_t>(savepoint.subtasks_size()), savepoint.total());
+  uint64_t bytes = 0;
+  for (const auto& subtask : savepoint.subtasks()) {
+    bytes += subtask.full_bytes();
+    EXPECT_GT(subtask.acknowledged_nanos(), 0);
+    EXPECT_LE(subtask.acknowledged_nanos(), savepoint.end_to_end_nanos());
+    EXPECT_LT(subtask.vertex(), static_cast<uint32_t>(told->vertices_size()));
+  }
+  EXPECT_EQ(bytes, savepoint.full_bytes());
+
+  EXPECT_EQ(cluster_->Checkpoints(job, 999'999).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(cluster_->Checkpoints(JobId(7, 7)).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(SavepointSim, OnAFullDiskFailsWithTheReasonAndNotTheJob) {
   Start(5);
   const JobId job = Submit();

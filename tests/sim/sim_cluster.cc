@@ -314,6 +314,13 @@ absl::StatusOr<proto::ClusterInfoResponse> SimCluster::Info() {
       [this](auto done) { client_->ClusterInfo(std::move(done)); });
 }
 
+absl::StatusOr<proto::JobCheckpointsResponse> SimCluster::Checkpoints(JobId job,
+                                                                      uint64_t checkpoint) {
+  return Await<proto::JobCheckpointsResponse>([this, job, checkpoint](auto done) {
+    client_->JobCheckpoints(job, checkpoint, std::move(done));
+  });
+}
+
 absl::Status SimCluster::Cancel(JobId job) {
   return Await<proto::CancelJobResponse>(
              [this, job](auto done) { client_->CancelJob(job, std::move(done)); })

@@ -79,6 +79,7 @@ class SimCluster {
   // Asks the job manager; waits for the answer.
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
+  absl::StatusOr<proto::JobCheckpointsResponse> Checkpoints(JobId job, uint64_t checkpoint = 0);
   absl::Status Cancel(JobId job);
   // Asks for a savepoint, and waits for the answer. How far it is, Savepoint says.
   absl::StatusOr<proto::SavepointProgress> TriggerSavepoint(const SavepointRequest& request);

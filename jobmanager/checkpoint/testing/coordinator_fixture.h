@@ -227,7 +227,7 @@ class CoordinatorTest : public ::testing::Test {
     return coordinator_->latest().has_value() ? coordinator_->latest()->id : 0;
   }
   const CheckpointStatistics& LastOver() const {
-    return coordinator_->history().checkpoints().back();
+    return *coordinator_->history().checkpoints().back();
   }
 
   SimWorld world_;
