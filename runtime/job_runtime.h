@@ -50,6 +50,7 @@ struct RuntimeOptions {
   uint32_t batches_per_local_channel = 8;
   // What the records in such a channel may take in memory.
   size_t bytes_per_local_channel = 16 << 20;
+  BarrierOptions barriers;
   // Called on a task's thread with what that has at each barrier, and once more when it has
   // finished; must not block. Null: no checkpoints.
   std::function<void(TaskCheckpoint)> on_checkpoint;

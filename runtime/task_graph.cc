@@ -293,7 +293,7 @@ class TaskGraphBuilder {
           StrCat("an input of operator '", UidOf(vertex.nodes(0)), "' is not connected"));
     }
     parts.input_channels.resize(input_of_channel.size());
-    auto gate = std::make_unique<GateInput>(input_of_channel, head.inputs);
+    auto gate = std::make_unique<GateInput>(input_of_channel, head.inputs, options_.barriers);
     parts.gate = gate.get();
     parts.task->SetInput(std::move(gate));
     return absl::OkStatus();

@@ -39,6 +39,12 @@ struct Barrier {
   friend bool operator==(const Barrier&, const Barrier&) = default;
 };
 
+// How the tasks of a job deal with barriers.
+struct BarrierOptions {
+  // They are counted, and hold no channel back (semantics rule 44).
+  bool at_least_once = false;
+};
+
 // The state of one operator of one subtask, as bytes or as what writes them.
 struct OperatorState {
   struct Keyed {
@@ -94,10 +100,14 @@ struct TaskCheckpoint {
   // last of which it has seen a barrier (id 0: none), has this of it.
   bool final = false;
   TaskState state;
-  // From the trigger to the snapshot, and of the snapshot itself, while the task did nothing else;
-  // what is written later is not in it.
+  // From the trigger to the first barrier, from that to the last, and of the snapshot itself, while
+  // the task did nothing else; what is written later is not in it.
   int64_t start_delay_nanos = 0;
+  int64_t alignment_nanos = 0;
   int64_t sync_nanos = 0;
+  // Of the records that the task has processed from the first barrier to the last, as its channels
+  // count them.
+  uint64_t alignment_bytes = 0;
 };
 
 }  // namespace weir

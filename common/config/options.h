@@ -164,6 +164,20 @@ inline constexpr StringOption kCheckpointRetention{
     "What becomes of the checkpoints of a cancelled job; those of a failed job stay, those of a "
     "finished one go."};
 
+inline constexpr StringOption kCheckpointMode{
+    "execution.checkpointing.mode", "exactly-once",
+    "exactly-once,at-least-once,EXACTLY_ONCE,AT_LEAST_ONCE",
+    "Whether a task waits for a checkpoint's barriers on all its inputs before it reads on; "
+    "at-least-once: it does not, and some records count twice after a failure."};
+inline constexpr BoolOption kUnalignedCheckpoints{
+    "execution.checkpointing.unaligned", false,
+    "Barriers overtake the records in buffers, which become part of the checkpoint."};
+inline constexpr DurationOption kAlignedTimeout{
+    "execution.checkpointing.aligned-timeout", absl::ZeroDuration(), absl::ZeroDuration(),
+    absl::Hours(24 * 7),
+    "With execution.checkpointing.unaligned: how long after its trigger a checkpoint's barriers "
+    "begin to overtake; 0: at once."};
+
 inline constexpr StringOption kCheckpointDirectory{
     "execution.checkpointing.dir", "", "",
     "Folder for checkpoints, which all hosts of the cluster see by the same path."};

@@ -18,6 +18,13 @@ absl::StatusOr<CheckpointSettings> CheckpointSettings::Make(const Settings& sett
   result.retention = settings.Get(options::kCheckpointRetention) == "RETAIN_ON_CANCELLATION"
                          ? CheckpointRetention::kRetainOnCancellation
                          : CheckpointRetention::kDeleteOnCancellation;
+  const std::string mode = settings.Get(options::kCheckpointMode);
+  result.mode = mode == "at-least-once" || mode == "AT_LEAST_ONCE" ? CheckpointMode::kAtLeastOnce
+                                                                   : CheckpointMode::kExactlyOnce;
+  if (settings.Get(options::kUnalignedCheckpoints)) {
+    return absl::InvalidArgumentError(StrCat(options::kUnalignedCheckpoints.key,
+                                             " is not there yet: all checkpoints are aligned"));
+  }
 
   if (result.periodic() && result.interval < absl::Milliseconds(1)) {
     return absl::InvalidArgumentError(StrCat(options::kCheckpointInterval.key, " is ",

@@ -15,6 +15,9 @@ namespace weir::jobmanager {
 // finishes they go.
 enum class CheckpointRetention { kDeleteOnCancellation, kRetainOnCancellation };
 
+// What a task does between the first barrier of a checkpoint and the last.
+enum class CheckpointMode { kExactlyOnce, kAtLeastOnce };
+
 // How a job takes checkpoints; `execution.checkpointing.*`.
 struct CheckpointSettings {
   // Zero: none but savepoints.
@@ -28,6 +31,7 @@ struct CheckpointSettings {
   uint32_t max_concurrent = 1;
   uint32_t num_retained = 1;
   CheckpointRetention retention = CheckpointRetention::kDeleteOnCancellation;
+  CheckpointMode mode = CheckpointMode::kExactlyOnce;
 
   bool periodic() const { return interval > absl::ZeroDuration(); }
 

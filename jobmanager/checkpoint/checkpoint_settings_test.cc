@@ -39,6 +39,15 @@ TEST(CheckpointSettingsTest, TakesNoCheckpointsUnlessAnIntervalIsSet) {
   EXPECT_EQ(settings->retention, CheckpointRetention::kDeleteOnCancellation);
 }
 
+TEST(CheckpointSettingsTest, IsExactlyOnceUnlessAskedForLess) {
+  EXPECT_EQ(Make({})->mode, CheckpointMode::kExactlyOnce);
+  EXPECT_EQ(Make({{"mode", "exactly-once"}})->mode, CheckpointMode::kExactlyOnce);
+  EXPECT_EQ(Make({{"mode", "EXACTLY_ONCE"}})->mode, CheckpointMode::kExactlyOnce);
+  EXPECT_EQ(Make({{"mode", "at-least-once"}})->mode, CheckpointMode::kAtLeastOnce);
+  EXPECT_EQ(Make({{"mode", "AT_LEAST_ONCE"}})->mode, CheckpointMode::kAtLeastOnce);
+  EXPECT_THAT(SetError("mode", "sometimes"), HasSubstr("at-least-once"));
+}
+
 TEST(CheckpointSettingsTest, HasFlinksNames) {
   const auto settings = Make({{"interval", "5 s"},
                               {"min-pause", "1 s"},

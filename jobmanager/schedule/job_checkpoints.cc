@@ -206,7 +206,9 @@ void JobCheckpoints::CheckLatest(Closure done) {
 absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
                                             proto::DeployRequest& request) const {
   request.set_checkpoint_directory(job_directory_);
-  request.set_commits_with_checkpoints(coordinator_.settings().periodic());
+  const CheckpointSettings& settings = coordinator_.settings();
+  request.set_commits_with_checkpoints(settings.periodic());
+  request.mutable_barriers()->set_at_least_once(settings.mode == CheckpointMode::kAtLeastOnce);
   const auto& latest = coordinator_.latest();
   if (!latest.has_value()) return absl::OkStatus();
   WEIR_ASSIGN_OR_RETURN(

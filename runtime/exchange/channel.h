@@ -31,7 +31,8 @@ struct Event {
 
 struct Element : Event {
   std::unique_ptr<BatchBase> batch;  // kBatch
-  size_t bytes = 0;                  // kBatch of a local channel: its records in memory
+  // kBatch: what its records take, in memory or, from another worker, encoded.
+  size_t bytes = 0;
 };
 
 // A task as others may touch it. Thread safe; outlives the channels.

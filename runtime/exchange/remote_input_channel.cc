@@ -124,6 +124,7 @@ absl::Status RemoteInputChannel::DecodeInto(const Frame& frame, Element& element
     message = assembled_;
   }
   bytes_in_.Add(message.size());
+  element.bytes = message.size();
   absl::Status status = DecodeMessage(type_, message, frame.record_count, *element.batch);
   if (!status.ok())
     return absl::Status(status.code(), StrCat("data from ", from_, ": ", status.message()));

@@ -12,10 +12,9 @@ constexpr size_t kMaxAborted = 1'000;
 
 }  // namespace
 
-BarrierAligner::Outcome BarrierAligner::OnBarrier(size_t channel, const Barrier& barrier) {
+BarrierTracker::Outcome BarrierAligner::OnBarrier(size_t channel, const Barrier& barrier) {
   Outcome outcome;
-  if (barrier.id <= done_ || barrier.id < pending() || aborted_.count(barrier.id) != 0)
-    return outcome;
+  if (!Awaits(barrier.id)) return outcome;
   if (barrier.id > pending()) {
     if (pending_.has_value()) {
       outcome.subsumed = pending_->id;
@@ -32,7 +31,7 @@ BarrierAligner::Outcome BarrierAligner::OnBarrier(size_t channel, const Barrier&
   return outcome;
 }
 
-BarrierAligner::Outcome BarrierAligner::OnEnd(size_t channel) {
+BarrierTracker::Outcome BarrierAligner::OnEnd(size_t channel) {
   Outcome outcome;
   if (std::exchange(channels_[channel].ended, true)) return outcome;
   ++ended_;
@@ -42,7 +41,7 @@ BarrierAligner::Outcome BarrierAligner::OnEnd(size_t channel) {
   return outcome;
 }
 
-BarrierAligner::Outcome BarrierAligner::Abort(uint64_t id) {
+BarrierTracker::Outcome BarrierAligner::Abort(uint64_t id) {
   Outcome outcome;
   if (id <= done_) return outcome;
   aborted_.insert(id);

@@ -155,8 +155,18 @@ void Task::TakeRequests() {
 absl::Status Task::TakeSnapshot(const Barrier& barrier) {
   const int64_t start = clock_.MonotonicNanos();
   clock_.BeginCall();
-  TaskCheckpoint checkpoint{options_.vertex, options_.subtask, barrier, false, {}, 0, 0};
-  checkpoint.start_delay_nanos = std::max<int64_t>(clock_.Now() - barrier.time, 0) * 1000;
+  TaskCheckpoint checkpoint;
+  checkpoint.vertex = options_.vertex;
+  checkpoint.subtask = options_.subtask;
+  checkpoint.barrier = barrier;
+  const Alignment alignment = input_->alignment();
+  if (alignment.since_nanos.has_value()) {
+    checkpoint.alignment_nanos = std::max<int64_t>(start - *alignment.since_nanos, 0);
+  }
+  checkpoint.alignment_bytes = alignment.bytes;
+  // The two clocks may differ a little.
+  checkpoint.start_delay_nanos =
+      std::max<int64_t>((clock_.Now() - barrier.time) * 1000 - checkpoint.alignment_nanos, 0);
   // Sinks hand over what they hold; all that is before the barrier leaves before it.
   WEIR_RETURN_IF_ERROR(chain_.Flush());
   checkpoint.state = chain_.Snapshot(SnapshotUse::kLive);
@@ -169,8 +179,11 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier) {
 
 void Task::TakeFinalSnapshot() {
   final_taken_ = true;
-  TaskCheckpoint checkpoint{
-      options_.vertex, options_.subtask, {input_->last_barrier(), 0}, true, {}, 0, 0};
+  TaskCheckpoint checkpoint;
+  checkpoint.vertex = options_.vertex;
+  checkpoint.subtask = options_.subtask;
+  checkpoint.barrier.id = input_->last_barrier();
+  checkpoint.final = true;
   if (options_.on_checkpoint != nullptr) {
     checkpoint.state = chain_.Snapshot(SnapshotUse::kFinal);
     input_->Snapshot(checkpoint.state.front());

@@ -22,6 +22,14 @@ enum class StepResult : uint8_t {
 
 inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 
+// How the barriers of one checkpoint have come.
+struct Alignment {
+  // When the first came, on the monotonic clock; none if all came at once.
+  std::optional<int64_t> since_nanos;
+  // Of records processed from the first to the last.
+  uint64_t bytes = 0;
+};
+
 // Where a task's records come from. Owned by the task's thread.
 class TaskInput {
  public:
@@ -38,6 +46,8 @@ class TaskInput {
   // A barrier that has been reached: all that is before it has been given to the chain, and nothing
   // of what is after it. Once.
   virtual std::optional<Barrier> TakeBarrier() { return std::nullopt; }
+  // Of the barrier that TakeBarrier has returned last.
+  virtual Alignment alignment() const { return {}; }
   // Only a source: the barrier is reached between the records read so far and those to come.
   virtual void InjectBarrier(const Barrier& barrier) { (void)barrier; }
   // The checkpoint is not waited for any more.

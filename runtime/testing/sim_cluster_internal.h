@@ -132,7 +132,9 @@ class SimCluster {
 // sum at the end. `copies` of each stage says how often each event of a source arrives there.
 struct RandomJob {
   // `keep`: the results are kept as state until the job's end instead of written by a sink.
-  RandomJob(SimRandom& random, Env& env, Results& results, bool keep = false) {
+  // `check_late`: records that come again behind a watermark are an error.
+  RandomJob(SimRandom& random, Env& env, Results& results, bool keep = false,
+            bool check_late = true) {
     struct Stage {
       uint32_t node;
       uint32_t parallelism;
@@ -161,7 +163,7 @@ struct RandomJob {
       const auto inputs = static_cast<uint32_t>(1 + random.Below(2));
       stage.node = job.Apply(
           "stage-" + std::to_string(i), stage.parallelism,
-          [] { return std::make_unique<CheckedOperator>(); }, inputs);
+          [check_late] { return Checked<CheckedOperator>(check_late); }, inputs);
       const uint64_t edges = inputs + random.Below(2);
       for (uint64_t k = 0; k < edges; ++k) {
         const Stage from = stages[random.Below(stages.size())];
@@ -179,7 +181,7 @@ struct RandomJob {
     const Stage& last = stages.back();
     expected = last.sums;
     const uint32_t sum =
-        job.Apply("sum", parallelism(), [] { return std::make_unique<SumOperator>(); });
+        job.Apply("sum", parallelism(), [check_late] { return Checked<SumOperator>(check_late); });
     job.Connect(last.node, sum, Partitioning::kHash);
     const bool slow = random.Chance(0.5);
     if (keep) {

@@ -226,6 +226,13 @@ class CheckedOperator : public Operator {
   int closed_ = 0;
 };
 
+template <class Op>
+std::unique_ptr<Op> Checked(bool check_late) {
+  auto op = std::make_unique<Op>();
+  op->check_late = check_late;
+  return op;
+}
+
 // A map of the test's operators as keyed state.
 class MapTable final : public KeyedStateTable {
  public:

@@ -239,7 +239,9 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   told.set_final(checkpoint.final);
   if (checkpoint.final) told.set_last_barrier(checkpoint.barrier.id);
   told.set_start_delay_nanos(checkpoint.start_delay_nanos);
+  told.set_alignment_nanos(checkpoint.alignment_nanos);
   told.set_sync_nanos(checkpoint.sync_nanos);
+  told.set_alignment_bytes(checkpoint.alignment_bytes);
 
   const std::string name = StateFileName(place.attempt, checkpoint.vertex, checkpoint.subtask);
   const std::string part =
