@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -131,6 +133,105 @@ TEST(GeneratorTest, GoesOnFromItsPosition) {
   EXPECT_EQ(restored->Poll(batch, 100)->state, PollState::kEnd);
   EXPECT_THAT(Records(batch), ElementsAre(1, 3, 5, 7, 9));
   EXPECT_EQ(factory()->RestorePosition("x").code(), absl::StatusCode::kDataLoss);
+}
+
+// Reads `counts[i]` records in each of as many subtasks, restores that with another parallelism,
+// and so on; at last to the end. What came of each, together.
+std::vector<std::uint64_t> ReadAtParallelisms(const std::vector<std::vector<std::size_t>>& rounds,
+                                              std::uint64_t count) {
+  const auto factory = Generator{.make = &Same, .count = count}.MakeFactory();
+  std::vector<std::uint64_t> all;
+  std::vector<std::string> positions;
+  for (const std::vector<std::size_t>& counts : rounds) {
+    const auto parallelism = static_cast<std::uint32_t>(counts.size());
+    std::vector<std::string> next;
+    for (std::uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      TestSourceContext context(subtask, parallelism);
+      auto reader = factory();
+      if (positions.size() == parallelism) {
+        EXPECT_TRUE(reader->RestorePosition(positions[subtask]).ok());
+      } else if (!positions.empty()) {
+        EXPECT_TRUE(
+            reader->RestorePositions({positions.begin(), positions.end()}, subtask, parallelism)
+                .ok());
+      }
+      EXPECT_TRUE(reader->Open(context).ok());
+      std::uint64_t last = 0;
+      for (std::size_t read = 0; read < counts[subtask];) {
+        Batch<std::uint64_t> batch;
+        const auto result = reader->Poll(batch, std::min<std::size_t>(7, counts[subtask] - read));
+        EXPECT_TRUE(result.ok());
+        for (const std::uint64_t i : Records(batch)) {
+          EXPECT_TRUE(read++ == 0 || i > last) << "not in order: " << i << " after " << last;
+          last = i;
+          all.push_back(i);
+        }
+        if (result->state == PollState::kEnd) break;
+      }
+      next.push_back(reader->SnapshotPosition());
+    }
+    positions = std::move(next);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+// Rule 49
+TEST(GeneratorTest, IsDealtOutAnewAtAnotherParallelism) {
+  constexpr std::size_t kRest = 100000;
+  std::vector<std::uint64_t> expected(1000);
+  std::iota(expected.begin(), expected.end(), std::uint64_t{0});
+  const std::vector<std::size_t> rest = {kRest, kRest, kRest};
+  EXPECT_EQ(ReadAtParallelisms({{100, 3}, rest}, 1000), expected);
+  EXPECT_EQ(ReadAtParallelisms({{100, 3, 0, 17, 50}, rest}, 1000), expected);
+  EXPECT_EQ(ReadAtParallelisms({{0, 0}, {5}, rest}, 1000), expected);
+  // One has ended.
+  EXPECT_EQ(ReadAtParallelisms({{kRest, 3}, rest}, 1000), expected);
+  EXPECT_EQ(ReadAtParallelisms({{kRest, kRest}, rest}, 1000), expected);
+  // Again and again, before what was behind is made.
+  EXPECT_EQ(ReadAtParallelisms({{100, 3}, {20, 1, 4}, {2, 30}, {1, 1, 1, 1, 60}, {3}, {1, 2}, rest},
+                               1000),
+            expected);
+  std::mt19937 random(1);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::vector<std::size_t>> rounds;
+    for (int i = 0; i < 6; ++i) {
+      auto& counts = rounds.emplace_back(1 + random() % 7);
+      for (std::size_t& count : counts) count = random() % 60;
+    }
+    rounds.push_back(std::vector<std::size_t>(1 + random() % 7, kRest));
+    ASSERT_EQ(ReadAtParallelisms(rounds, 1000), expected) << round;
+  }
+}
+
+TEST(GeneratorTest, APositionOfTheFirstVersionIsDealtOut) {
+  const auto factory = Generator{.make = &Same, .count = 10}.MakeFactory();
+  std::vector<std::uint64_t> all;
+  for (std::uint32_t subtask = 0; subtask < 3; ++subtask) {
+    TestSourceContext context(subtask, 3);
+    auto reader = factory();
+    // Of two subtasks: 4, 6, 8 are left, and 9.
+    ASSERT_TRUE(reader->RestorePositions({"4", "9"}, subtask, 3).ok());
+    ASSERT_TRUE(reader->Open(context).ok());
+    Batch<std::uint64_t> batch;
+    EXPECT_EQ(reader->Poll(batch, 100)->state, PollState::kEnd);
+    for (const std::uint64_t i : Records(batch)) all.push_back(i);
+  }
+  std::sort(all.begin(), all.end());
+  EXPECT_THAT(all, ElementsAre(4, 6, 8, 9));
+}
+
+TEST(GeneratorTest, TheTextOfAPositionIsThatOfTheFormat) {
+  const auto factory = Generator{.make = &Same}.MakeFactory();
+  TestSourceContext context(0, 3);
+  auto reader = factory();
+  ASSERT_TRUE(reader->RestorePositions({"100", "7"}, 0, 3).ok());
+  EXPECT_EQ(reader->SnapshotPosition(), "102 7/6/100");
+  for (const char* damaged : {"", "x", "1 ", "1 2", "1 2/3", "1 2/0/4", "1 2/3/4x", "1 2/3/4 "}) {
+    EXPECT_EQ(factory()->RestorePosition(damaged).code(), absl::StatusCode::kDataLoss) << damaged;
+    EXPECT_EQ(factory()->RestorePositions({"1", damaged}, 0, 3).code(),
+              absl::StatusCode::kDataLoss);
+  }
 }
 
 TEST(GeneratorTest, ANegativeRateIsRefused) {

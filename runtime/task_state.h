@@ -84,6 +84,9 @@ struct OperatorState {
   uint32_t node = 0;
   // What the operator had been told.
   Ticks watermark = kMinTicks;
+  // Of a restored source that had another parallelism: the position is not this subtask's own but
+  // those of all that there were, in their order.
+  bool positions_of_all = false;
   std::vector<Keyed> keyed;
   std::vector<List> lists;
 };

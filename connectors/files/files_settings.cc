@@ -24,6 +24,7 @@ absl::StatusOr<Files> ParseFilesSettings(const ConnectorSpec& spec, bool is_sour
     constexpr std::array kUnits = {TimeUnit::kMillis, TimeUnit::kSeconds, TimeUnit::kMicros,
                                    TimeUnit::kNanos};
     settings.time_unit = kUnits[reader.Choice("time-unit", {"ms", "s", "us", "ns"}, 0)];
+    settings.discover = Duration(reader.Number("discover-micros", 0));
     reader.Refuse("overwrite", "is for sinks: a source overwrites nothing");
     reader.Refuse("bucket", "is for sinks: a source reads all folders below its path");
     for (const char* name : {"roll-bytes", "roll-after-micros", "roll-idle-micros"}) {
@@ -42,6 +43,7 @@ absl::StatusOr<Files> ParseFilesSettings(const ConnectorSpec& spec, bool is_sour
     }
     reader.Refuse("malformed", "is for sources: a sink decodes nothing");
     reader.Refuse("time-unit", "is for sources: a sink writes times as text");
+    reader.Refuse("discover-micros", "is for sources: a sink looks for no files");
     const std::string_view extension = ExtensionOf(settings.path);
     if (extension == "gz" || extension == "zst") {
       reader.Fail(

@@ -3,12 +3,17 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/base/strings.h"
 #include "common/env/sim/sim_env.h"
+#include "common/env/sim/sim_random.h"
 #include "common/env/sim/sim_world.h"
 #include "common/env/system/system_env.h"
 #include "connectors/testing/contexts.h"
@@ -74,8 +79,8 @@ class FilesSourceTest : public ::testing::Test {
       auto result = reader.Poll(batch, max_records_);
       if (!result.ok()) return result.status();
       EXPECT_LE(batch.size(), max_records_);
-      EXPECT_EQ(result->split, 0u);
       for (Row& row : batch.records) rows_.push_back(std::move(row));
+      EXPECT_LT(result->split, reader.splits());
       if (result->state == PollState::kEnd) {
         EXPECT_TRUE(result->split_ended);
         ended = true;
@@ -88,6 +93,23 @@ class FilesSourceTest : public ::testing::Test {
       }
     }
     EXPECT_TRUE(ended || stop_after < SIZE_MAX);
+    return absl::OkStatus();
+  }
+  // Polls one that never ends, until it waits for the clock and nothing else, or has `stop_after`
+  // rows in all.
+  absl::Status Follow(SourceReader& reader, TestSourceContext& context,
+                      size_t stop_after = SIZE_MAX) {
+    while (rows_.size() < stop_after) {
+      const int wakes = context.wakes;
+      Batch<Row> batch;
+      auto result = reader.Poll(batch, max_records_);
+      if (!result.ok()) return result.status();
+      for (Row& row : batch.records) rows_.push_back(std::move(row));
+      EXPECT_NE(result->state, PollState::kEnd);
+      if (result->state != PollState::kWait) continue;
+      world_.RunFor(absl::Seconds(1));
+      if (context.wakes == wakes && result->wake_at > context.now) break;
+    }
     return absl::OkStatus();
   }
   // Opens and reads as the only subtask.
@@ -328,6 +350,10 @@ TEST_F(FilesSourceTest, ReadsNoFurtherAheadThanItsBound) {
   auto reader = Make({.path = "/in"});
   ASSERT_TRUE(reader->Open(context_).ok());
   world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(reads, 0u) << "the files are listed";
+  Batch<Row> batch;
+  ASSERT_EQ(reader->Poll(batch, 10)->state, PollState::kWait);
+  world_.RunFor(absl::Seconds(1));
   // One for the first bytes, one a chunk.
   EXPECT_EQ(reads, 1 + options_.max_chunks);
   ASSERT_TRUE(Read(*reader, context_).ok());
@@ -367,6 +393,171 @@ TEST_F(FilesSourceTest, GoesOnFromEveryPosition) {
     EXPECT_EQ(Ids(), Range(0, 20)) << stop;
     EXPECT_EQ(rows_[0].text, "two\nlines");
   }
+}
+
+// Rule 49
+TEST_F(FilesSourceTest, GoesOnAtAnyOtherParallelism) {
+  for (int i = 0; i < 7; ++i) {
+    const std::string path = StrCat("/in/", i, i % 2 == 0 ? ".jsonl" : ".jsonl.gz");
+    const std::string lines = JsonLines(100 * i, 100 * (i + 1));
+    Put(path, i % 2 == 0 ? lines : Gzip(lines));
+  }
+  SimRandom random(7);
+  for (int round = 0; round < 60; ++round) {
+    rows_.clear();
+    std::vector<std::string> positions;
+    for (int step = 0; step < 5; ++step) {
+      const auto parallelism = static_cast<uint32_t>(random.Between(1, 5));
+      std::vector<std::string> next;
+      for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+        auto reader = Make({.path = "/in"});
+        TestSourceContext context(subtask, parallelism);
+        if (positions.size() == parallelism) {
+          ASSERT_TRUE(reader->RestorePosition(positions[subtask]).ok());
+        } else if (!positions.empty()) {
+          ASSERT_TRUE(
+              reader->RestorePositions({positions.begin(), positions.end()}, subtask, parallelism)
+                  .ok());
+        }
+        ASSERT_TRUE(reader->Open(context).ok());
+        // Some do not even know their files.
+        const size_t more = random.Chance(0.3) ? 0 : static_cast<size_t>(random.Between(0, 100));
+        const absl::Status read =
+            Read(*reader, context, step == 4 ? SIZE_MAX : rows_.size() + more);
+        ASSERT_TRUE(read.ok()) << read;
+        next.push_back(reader->SnapshotPosition());
+      }
+      positions = std::move(next);
+    }
+    std::vector<int64_t> ids = Ids();
+    std::sort(ids.begin(), ids.end());
+    ASSERT_EQ(ids, Range(0, 700)) << round;
+  }
+}
+
+// A watermark of one may have passed what is still to come in another.
+TEST_F(FilesSourceTest, FilesThatSeveralHadBegunAreASplitEach) {
+  Put("/in/a.jsonl", JsonLines(0, 100));
+  Put("/in/b.jsonl", JsonLines(100, 200));
+  std::vector<std::string> positions;
+  for (uint32_t subtask = 0; subtask < 2; ++subtask) {
+    rows_.clear();
+    TestSourceContext context(subtask, 2);
+    auto reader = Make({.path = "/in"});
+    ASSERT_TRUE(reader->Open(context).ok());
+    ASSERT_TRUE(Read(*reader, context, 50).ok());
+    positions.push_back(reader->SnapshotPosition());
+  }
+  auto reader = Make({.path = "/in"});
+  ASSERT_TRUE(reader->RestorePositions({positions.begin(), positions.end()}, 0, 1).ok());
+  ASSERT_TRUE(reader->Open(context_).ok());
+  EXPECT_EQ(reader->splits(), 2u);
+  std::map<uint32_t, std::set<int64_t>> by_split;
+  size_t turns = 0;
+  uint32_t last = 2;
+  for (size_t ended = 0; ended < 2;) {
+    const int wakes = context_.wakes;
+    Batch<Row> batch;
+    const auto result = reader->Poll(batch, max_records_);
+    ASSERT_TRUE(result.ok()) << result.status();
+    if (!batch.empty() && result->split != last) {
+      ++turns;
+      last = result->split;
+    }
+    for (const Row& row : batch.records) by_split[result->split].insert(row.id / 100);
+    if (result->split_ended) ++ended;
+    EXPECT_EQ(result->state == PollState::kEnd, ended == 2);
+    if (result->state == PollState::kWait) {
+      ASSERT_TRUE(world_.RunUntil([&] { return context_.wakes > wakes; }, absl::Seconds(10)));
+    }
+  }
+  EXPECT_EQ(by_split, (std::map<uint32_t, std::set<int64_t>>{{0, {0}}, {1, {1}}}));
+  EXPECT_GT(turns, 6u) << "side by side";
+}
+
+TEST_F(FilesSourceTest, FindsFilesThatComeWhileItRuns) {
+  Put("/in/b.jsonl", JsonLines(0, 10));
+  const Files settings = {.path = "/in", .discover = Duration(1'000'000)};
+  auto reader = Make(settings);
+  ASSERT_TRUE(reader->Open(context_).ok());
+  ASSERT_TRUE(Follow(*reader, context_).ok());
+  EXPECT_EQ(Ids(), Range(0, 10));
+  // Also one whose name comes before those that were read.
+  Put("/in/a.jsonl", JsonLines(10, 20));
+  ASSERT_TRUE(Follow(*reader, context_).ok());
+  EXPECT_EQ(Ids(), Range(0, 10)) << "it is not time yet";
+  context_.now += 1'000'000;
+  ASSERT_TRUE(Follow(*reader, context_).ok());
+  EXPECT_EQ(Ids(), Range(0, 20));
+  // What was read may go, and what comes under its name later is another file.
+  ASSERT_TRUE(files().Delete("/in/b.jsonl").ok());
+  context_.now += 1'000'000;
+  ASSERT_TRUE(Follow(*reader, context_).ok());
+  Put("/in/b.jsonl", JsonLines(20, 30));
+  context_.now += 1'000'000;
+  ASSERT_TRUE(Follow(*reader, context_).ok());
+  EXPECT_EQ(Ids(), Range(0, 30));
+  EXPECT_LT(reader->SnapshotPosition().size(), 60u) << "16 bytes a file";
+}
+
+TEST_F(FilesSourceTest, FilesThatComeAreReadOnceAtAnyParallelism) {
+  SimRandom random(3);
+  const Files settings = {.path = "/in/*.jsonl", .discover = Duration(1'000'000)};
+  int64_t written = 0;
+  Ticks now = 0;
+  std::vector<std::string> positions;
+  for (int step = 0; step < 60; ++step) {
+    const auto parallelism = static_cast<uint32_t>(random.Between(1, 4));
+    std::vector<std::string> next;
+    for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      TestSourceContext context(subtask, parallelism);
+      context.now = now += 1'000'000;
+      auto reader = Make(settings);
+      if (positions.size() == parallelism) {
+        ASSERT_TRUE(reader->RestorePosition(positions[subtask]).ok());
+      } else if (!positions.empty()) {
+        ASSERT_TRUE(
+            reader->RestorePositions({positions.begin(), positions.end()}, subtask, parallelism)
+                .ok());
+      }
+      ASSERT_TRUE(reader->Open(context).ok());
+      for (int i = 0; i < random.Between(0, 3) && step < 58; ++i) {
+        Put(StrCat("/in/", random.Next() % 1000000, ".jsonl"), JsonLines(written, written + 20));
+        written += 20;
+      }
+      const size_t more = random.Chance(0.3) ? 0 : static_cast<size_t>(random.Between(0, 60));
+      const absl::Status read =
+          Follow(*reader, context, step >= 58 ? SIZE_MAX : rows_.size() + more);
+      ASSERT_TRUE(read.ok()) << read;
+      next.push_back(reader->SnapshotPosition());
+    }
+    positions = std::move(next);
+  }
+  std::vector<int64_t> ids = Ids();
+  std::sort(ids.begin(), ids.end());
+  EXPECT_EQ(ids, Range(0, written));
+  EXPECT_GT(written, 1000);
+}
+
+TEST_F(FilesSourceTest, ToLookForFilesAfterASnapshotWithoutThatIsRefused) {
+  Put("/in/a.jsonl", JsonLines(0, 10));
+  auto reader = Make({.path = "/in"});
+  ASSERT_TRUE(reader->Open(context_).ok());
+  ASSERT_TRUE(Read(*reader, context_).ok());
+  auto restored = Make({.path = "/in", .discover = Duration(1'000'000)});
+  ASSERT_TRUE(restored->RestorePosition(reader->SnapshotPosition()).ok());
+  EXPECT_THAT(restored->Open(context_).ToString(), HasSubstr("take .discover out"));
+}
+
+TEST_F(FilesSourceTest, AFolderThatIsNotThereIsAnErrorAlsoIfFilesAreLookedFor) {
+  auto reader = Make({.path = "/nowhere", .discover = Duration(1'000'000)});
+  ASSERT_TRUE(reader->Open(context_).ok());
+  EXPECT_THAT(Follow(*reader, context_).ToString(), HasSubstr("/nowhere"));
+  // But a pattern may wait for its first file.
+  auto waiting = Make({.path = "/in/*.jsonl", .discover = Duration(1'000'000)});
+  ASSERT_TRUE(waiting->Open(context_).ok());
+  ASSERT_TRUE(Follow(*waiting, context_).ok());
+  EXPECT_THAT(rows_, IsEmpty());
 }
 
 TEST_F(FilesSourceTest, AnErrorAfterARestoreHasTheRightLine) {

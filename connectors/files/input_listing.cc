@@ -16,6 +16,11 @@ constexpr int kMaxFolderDepth = 32;
 // What opening a file costs, in bytes read.
 constexpr uint64_t kFileCostBytes = 64 << 10;
 
+// Of a compressed file a guess: how far it was read is known of its content only.
+uint64_t BytesLeft(const InputFile& file) {
+  return file.size_bytes - std::min(file.size_bytes, file.offset);
+}
+
 std::string_view BaseName(std::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -166,7 +171,8 @@ bool MatchesGlob(std::string_view pattern, std::string_view name) {
   return pattern.empty();
 }
 
-absl::StatusOr<std::vector<InputFile>> ListInputs(FileSystem& files, const std::string& path) {
+absl::StatusOr<std::vector<InputFile>> ListInputs(FileSystem& files, const std::string& path,
+                                                  bool awaited) {
   std::vector<InputFile> inputs;
   auto info = files.Stat(path);
   if (info.ok()) {
@@ -177,7 +183,8 @@ absl::StatusOr<std::vector<InputFile>> ListInputs(FileSystem& files, const std::
     return info.status();
   } else if (HasGlob(path)) {
     WEIR_RETURN_IF_ERROR(AddGlob(files, "", path, inputs));
-    if (inputs.empty()) return absl::NotFoundError(StrCat("no file matches '", path, "'"));
+    if (inputs.empty() && !awaited)
+      return absl::NotFoundError(StrCat("no file matches '", path, "'"));
   } else {
     return absl::NotFoundError(
         StrCat("there is no file or folder '", path,
@@ -193,12 +200,12 @@ std::vector<InputFile> AssignInputs(const std::vector<InputFile>& inputs, uint32
   std::vector<size_t> order(inputs.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return inputs[a].size_bytes > inputs[b].size_bytes; });
+                   [&](size_t a, size_t b) { return BytesLeft(inputs[a]) > BytesLeft(inputs[b]); });
   std::vector<uint64_t> load(parallelism, 0);
   std::vector<size_t> mine;
   for (const size_t i : order) {
     const auto least = std::min_element(load.begin(), load.end());
-    *least += inputs[i].size_bytes + kFileCostBytes;
+    *least += BytesLeft(inputs[i]) + kFileCostBytes;
     if (static_cast<uint32_t>(least - load.begin()) == subtask) mine.push_back(i);
   }
   std::sort(mine.begin(), mine.end());

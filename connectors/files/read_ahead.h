@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -23,7 +25,7 @@ namespace weir {
 struct FileChunk {
   std::unique_ptr<char[]> memory;
   size_t size = 0;
-  // Index into the files that are read.
+  // Counted from the first file that was added.
   size_t file = 0;
   // No more of this file follows.
   bool end_of_file = false;
@@ -37,69 +39,64 @@ struct ReadAheadOptions {
   size_t max_chunks = 4;
 };
 
-// Lists the files of a source and reads them one after the other, ahead of the task, on Env's
-// blocking pool: at most one piece of work at a time, of a chunk each. What was read waits in a
-// bounded queue.
+// Reads files one after the other, ahead of the task, on Env's blocking pool: at most one piece of
+// work at a time, of a chunk each. What was read waits in a bounded queue.
 //
-// Made, fed back and closed on the task's thread; the work on the pool shares the object and
-// outlives Close by at most one chunk.
+// Made, fed and closed on the task's thread; the work on the pool shares the object and outlives
+// Close by at most one chunk.
 class ReadAhead : public std::enable_shared_from_this<ReadAhead> {
  public:
-  using Lister = std::function<absl::StatusOr<std::vector<InputFile>>(FileSystem&)>;
-
-  // `lister` runs once, on the pool. `wake` is called from there after Take returned nothing and
-  // there is something now; never after Close.
-  static std::shared_ptr<ReadAhead> Make(Env& env, ReadAheadOptions options, Lister lister,
+  // `wake` is called from the pool after Take returned nothing and there is something now; never
+  // after Close.
+  static std::shared_ptr<ReadAhead> Make(Env& env, ReadAheadOptions options,
                                          std::function<void()> wake);
-  // Begins, with the first file at `offset` of its content.
-  void Start(uint64_t offset);
-  // The files being read, in order; null until they are listed.
-  std::shared_ptr<const std::vector<InputFile>> files() const;
-  // The next piece; nothing if it is not there yet or all were taken (see ended). A failed listing
-  // or reading is returned after the chunks before it.
+  // More to read, behind all that was added before, each from its offset on.
+  void Add(const std::vector<InputFile>& files);
+  // The next piece; nothing if it is not there yet or all were taken. A failed reading is returned
+  // after the chunks before it.
   absl::StatusOr<std::optional<FileChunk>> Take();
-  // All chunks of all files were taken.
-  bool ended() const;
+  // All chunks of all files that were added were taken.
+  bool all_taken() const;
   // Gives back the memory of a chunk.
   void Recycle(std::unique_ptr<char[]> memory);
   // Ends reading. No wake after it.
   void Close();
 
-  const ReadAheadOptions& options() const { return options_; }
-  size_t buffer_bytes() const;
-
  private:
-  ReadAhead(Env& env, ReadAheadOptions options, Lister lister, std::function<void()> wake)
-      : env_(env), options_(options), lister_(std::move(lister)), wake_(std::move(wake)) {}
+  struct Source {
+    std::string path;
+    uint64_t size_bytes = 0;
+    uint64_t offset = 0;
+  };
 
+  ReadAhead(Env& env, ReadAheadOptions options, std::function<void()> wake)
+      : env_(env), options_(options), wake_(std::move(wake)) {}
+
+  size_t buffer_bytes() const;
+  bool MayWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Schedule();
-  // On the pool. One step: lists the files or reads one chunk.
+  // On the pool. One step: reads one chunk of the first file.
   void Work();
-  absl::Status ListFiles();
-  // Fills `chunk`; false if there are no more files.
-  absl::StatusOr<bool> ReadChunk(FileChunk& chunk);
+  absl::Status ReadChunk(const Source& file, FileChunk& chunk);
 
   Env& env_;
   const ReadAheadOptions options_;
-  const Lister lister_;
 
   // Touched by the work on the pool only, of which there is one at a time.
-  std::vector<InputFile> list_;
-  size_t next_file_ = 0;
-  uint64_t start_offset_ = 0;
   std::unique_ptr<InputStream> stream_;
 
   mutable Mutex mutex_;
   std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const std::vector<InputFile>> files_ ABSL_GUARDED_BY(mutex_);
+  // Not read to their ends.
+  std::deque<Source> files_ ABSL_GUARDED_BY(mutex_);
+  // Of the first of them, counted from the first that was added.
+  size_t first_file_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<FileChunk> chunks_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<char[]>> free_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   bool working_ ABSL_GUARDED_BY(mutex_) = false;
   // The consumer found nothing and waits for wake_.
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
-  // Everything was read, or an error ended it.
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

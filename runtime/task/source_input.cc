@@ -154,12 +154,20 @@ absl::Status SourceInput::Restore(const OperatorState& state) {
   absl::Status status;
   for (const OperatorState::List& list : state.lists) {
     if (list.name != kPosition) continue;
-    if (list.items.size() != 1) {
-      status = absl::UnimplementedError(
-          StrCat("source '", node_.uid(), "' cannot be restored with another parallelism"));
-    } else {
+    if (state.positions_of_all) {
+      status = reader_->RestorePositions({list.items.begin(), list.items.end()}, node_.subtask(),
+                                         node_.parallelism());
+    } else if (list.items.size() == 1) {
       status = reader_->RestorePosition(list.items[0]);
+    } else {
+      status = absl::DataLossError(
+          StrCat("source '", node_.uid(), "' is given ", list.items.size(), " positions"));
     }
+  }
+  if (absl::IsUnimplemented(status)) {
+    status = absl::FailedPreconditionError(
+        StrCat("source '", node_.uid(),
+               "' cannot be restored with another parallelism: ", ToStd(status.message())));
   }
   ThisThreadCrashContext() = former;
   return status;

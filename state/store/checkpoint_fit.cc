@@ -74,13 +74,7 @@ void FitNode(const proto::OperatorCheckpoint* checkpoint, const proto::Node& nod
   if (checkpoint == nullptr || !HasState(*checkpoint)) return;
   StateFit& fit = fits.emplace_back();
   fit.uid = node.uid();
-  if (node.kind() != proto::SOURCE) return;
-  fit.state = "position";
-  if (checkpoint->parallelism() == node.parallelism()) return;
-  fit.kind = Kind::kRefused;
-  fit.text = StrCat("it has the positions of ", checkpoint->parallelism(),
-                    " subtasks of the source, which has parallelism ", node.parallelism(),
-                    " in the job: a source goes on at the same parallelism only");
+  if (node.kind() == proto::SOURCE) fit.state = "position";
 }
 
 }  // namespace

@@ -31,8 +31,7 @@ struct StateFit {
 };
 
 // By uid and name: first what concerns the whole job. Both have been validated
-// (ValidateCheckpointMetadata, ValidateJobGraph). Parallelism may differ, but for sources, whose
-// positions are each subtask's own. Pure.
+// (ValidateCheckpointMetadata, ValidateJobGraph). Parallelism may differ. Pure.
 std::vector<StateFit> FitState(const proto::CheckpointMetadata& metadata,
                                const proto::JobGraph& graph);
 

@@ -102,15 +102,20 @@ TEST_F(CheckpointFitTest, WantsTheSameMaximumParallelismAndNoneAboveIt) {
   EXPECT_THAT(Fits(metadata_, graph_), ElementsAre("/ refused", "wide/ refused"));
 }
 
-// Rule 49: keyed state moves; a source's position is its subtask's.
-TEST_F(CheckpointFitTest, WantsTheSameParallelismOfASourceAlone) {
+// Rule 49
+TEST_F(CheckpointFitTest, AnyParallelismFitsUpToTheMaximum) {
   AddState(AddOperator(metadata_, "numbers", 2), "position", "string", proto::SPLIT_LIST);
   AddState(AddOperator(metadata_, "count", 2), "s", "int64");
-  AddState(AddNode(graph_, "count", proto::OPERATOR, 3), "s", "int64");
+  proto::Node& count = AddNode(graph_, "count", proto::OPERATOR, 3);
+  AddState(count, "s", "int64");
   proto::Node& source = AddNode(graph_, "numbers", proto::SOURCE, 2);
   EXPECT_THAT(Fits(metadata_, graph_), ElementsAre("count/s fits", "numbers/position fits"));
-  source.set_parallelism(3);
-  EXPECT_THAT(Fits(metadata_, graph_), ElementsAre("count/s fits", "numbers/position refused"));
+  source.set_parallelism(128);
+  count.set_parallelism(1);
+  EXPECT_THAT(Fits(metadata_, graph_), ElementsAre("count/s fits", "numbers/position fits"));
+  source.set_parallelism(129);
+  EXPECT_THAT(Fits(metadata_, graph_),
+              ElementsAre("count/s fits", "numbers/ refused", "numbers/position fits"));
 }
 
 }  // namespace

@@ -127,14 +127,16 @@ class CheckpointFiles {
 // What one new subtask of one operator gets.
 class OperatorReader {
  public:
-  OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore, uint32_t subtask,
-                 uint32_t parallelism, uint32_t max_parallelism)
+  OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore, bool is_source,
+                 uint32_t subtask, uint32_t parallelism, uint32_t max_parallelism)
       : files_(files),
         old_(restore.checkpoint()),
         subtask_(subtask),
         parallelism_(parallelism),
         range_(KeyGroupRangeOf(subtask, max_parallelism, parallelism)) {
     state_.node = restore.node();
+    // Its reader takes its part by itself.
+    state_.positions_of_all = is_source && !Same();
     for (const proto::StateDescriptor& state : old_.states()) {
       has_union_ |= state.division() == proto::UNION_LIST;
     }
@@ -202,7 +204,7 @@ class OperatorReader {
     }
     for (const auto& entry : section.entries) {
       // In turns over all subtasks' items, in the order of the subtasks.
-      if (list.redistribution == Redistribution::kSplit && !Same() &&
+      if (list.redistribution == Redistribution::kSplit && !Same() && !state_.positions_of_all &&
           dealt_[section.info.state]++ % parallelism_ != subtask_) {
         continue;
       }
@@ -312,7 +314,8 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
       for (const uint32_t node : vertex.nodes()) {
         const auto found = of_node.find(node);
         if (found == of_node.end()) continue;
-        OperatorReader reader(checkpoint, *found->second, subtask, vertex.parallelism(),
+        const bool is_source = graph.nodes(static_cast<int>(node)).kind() == proto::SOURCE;
+        OperatorReader reader(checkpoint, *found->second, is_source, subtask, vertex.parallelism(),
                               graph.max_parallelism());
         WEIR_ASSIGN_OR_RETURN(OperatorState read, reader.Read());
         state->push_back(std::move(read));

@@ -25,6 +25,7 @@ proto::JobGraph GraphOf(uint32_t parallelism) {
     proto::Node& node = *graph.add_nodes();
     node.set_id(static_cast<uint32_t>(graph.nodes_size() - 1));
     node.set_uid(uid);
+    node.set_kind(node.id() == 0 ? proto::SOURCE : proto::OPERATOR);
     node.set_parallelism(parallelism);
   }
   proto::Vertex& vertex = *graph.add_vertices();
@@ -150,6 +151,14 @@ TEST_F(TaskSnapshotsTest, AnotherParallelismMovesKeyGroupsAndDealsListsOut) {  /
       std::set<uint32_t> groups;
       std::multiset<std::string> split;
       for (uint32_t subtask = 0; subtask < to; ++subtask) {
+        // Readers of sources are given all positions and take their part.
+        const OperatorState& source = tasks->at({0, subtask})->at(0);
+        EXPECT_EQ(source.positions_of_all, from != to);
+        const auto& positions = ListNamed(source, "position").items;
+        ASSERT_EQ(positions.size(), from == to ? 1 : from);
+        for (uint32_t i = 0; i < positions.size(); ++i) {
+          EXPECT_EQ(positions[i], "p" + std::to_string(from == to ? subtask : i));
+        }
         const OperatorState& sum = tasks->at({0, subtask})->at(1);
         const KeyGroupRange range = KeyGroupRangeOf(subtask, kMaxParallelism, to);
         for (const auto& [group, bytes] : sum.keyed.at(0).key_groups) {

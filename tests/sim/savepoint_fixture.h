@@ -93,8 +93,9 @@ class SavepointSim : public ::testing::Test {
     EXPECT_TRUE(cluster_->AwaitState(*job, proto::RUNNING, absl::Seconds(20))) << Log();
     return *job;
   }
-  absl::StatusOr<JobId> SubmitFrom(const std::string& savepoint, std::int64_t count = 4000) {
-    return cluster_->Submit("tally", DescribeTally, 2, {{"count", std::to_string(count)}},
+  absl::StatusOr<JobId> SubmitFrom(const std::string& savepoint, std::int64_t count = 4000,
+                                   uint32_t parallelism = 2) {
+    return cluster_->Submit("tally", DescribeTally, parallelism, {{"count", std::to_string(count)}},
                             savepoint);
   }
   // Of the shared folder, by the job manager's file system.

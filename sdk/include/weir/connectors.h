@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "weir/sequence_source.h"
 #include "weir/side_output.h"
 #include "weir/source.h"
 #include "weir/time.h"
@@ -57,7 +58,7 @@ struct FileRolling {
 // dealt out to the subtasks by size, each is read by one subtask, and a subtask reads its own in
 // the order of their names: its watermark is made over them as if they were one file, so files that
 // follow each other in time should have names that do too. The folder must not change while a job
-// starts.
+// starts, unless it is looked at again and again (`discover`).
 //
 // As a sink, `path` is a folder, in which subtask i writes files part-<i>-<...>.jsonl or .csv, or,
 // if it has an extension and the sink one subtask, a file. A file is hidden in the folder
@@ -72,6 +73,11 @@ struct Files {
   Malformed malformed = Malformed::kFail;
   // Source only; for JSON.
   TimeUnit time_unit = TimeUnit::kMillis;
+  // Source only. How often `path` is looked at for files that were not there; 0: once, and the
+  // source ends with the files that are found. Otherwise it never ends. Each file is read once, as
+  // it is when it is found, so it must come into the folder whole: written elsewhere (or under a
+  // name that begins with '.') and moved. One that was read may be deleted.
+  Duration discover = {};
   // CSV: the first line names the columns. Without it the columns are the record's fields in their
   // order.
   bool header = true;
@@ -99,6 +105,7 @@ struct Files {
                                                : time_unit == TimeUnit::kMicros ? "us"
                                                                                 : "ns");
     }
+    if (discover != Duration()) spec.settings["discover-micros"] = discover.count();
     if (!header) spec.settings["header"] = false;
     if (overwrite) spec.settings["overwrite"] = true;
     if (!bucket.empty()) spec.settings["bucket"] = bucket;
@@ -163,102 +170,6 @@ inline constexpr bool kWritesRecord = true;
 template <class C, class T>
   requires requires { typename C::Record; }
 inline constexpr bool kWritesRecord<C, T> = std::same_as<typename C::Record, T>;
-
-// Emits make(i) for i = subtask, subtask + parallelism, ... below `count`, each when it is due.
-// What both the generator and the collection are made of. Owned by the task's thread.
-template <class T, class Make>
-class SequenceReader final : public SourceReader {
- public:
-  // `rate`: records a second over all subtasks, 0 for as many as are taken. `count`: 0 for endless
-  // only if `endless`.
-  SequenceReader(Make make, std::uint64_t count, bool endless, double rate)
-      : make_(std::move(make)), count_(count), endless_(endless), rate_(rate) {}
-
-  absl::Status Open(SourceContext& context) override {
-    if (!(rate_ >= 0)) {
-      return absl::InvalidArgumentError("source '" + context.uid() +
-                                        "': the rate of a generator must be 0 or more");
-    }
-    context_ = &context;
-    stride_ = context.parallelism();
-    if (!restored_) next_ = context.subtask();
-    return absl::OkStatus();
-  }
-
-  std::uint32_t splits() const override { return 1; }
-
-  absl::StatusOr<PollResult> Poll(BatchBase& batch, std::size_t max_records) override {
-    auto& records = static_cast<Batch<T>&>(batch).records;
-    std::uint64_t end = endless_ ? ~std::uint64_t{0} : count_;
-    Ticks wake_at = kMaxTicks;
-    if (rate_ > 0) end = std::min(end, DueBefore(context_->ProcessingTime(), wake_at));
-    const std::uint64_t available = next_ >= end ? 0 : (end - next_ - 1) / stride_ + 1;
-    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(available, max_records));
-    records.reserve(records.size() + n);
-    for (std::size_t i = 0; i < n; ++i, next_ += stride_) records.emplace_unchecked(make_(next_));
-    if (!endless_ && next_ >= count_) {
-      return PollResult{
-          .state = PollState::kEnd, .split = 0, .split_ended = true, .wake_at = kMaxTicks};
-    }
-    if (rate_ > 0 && next_ >= end) {
-      return PollResult{
-          .state = PollState::kWait, .split = 0, .split_ended = false, .wake_at = wake_at};
-    }
-    return PollResult{};
-  }
-
-  std::string SnapshotPosition() const override { return std::to_string(next_); }
-
-  absl::Status RestorePosition(std::string_view position) override {
-    const char* end = position.data() + position.size();
-    const auto parsed = std::from_chars(position.data(), end, next_);
-    if (parsed.ec != std::errc() || parsed.ptr != end) {
-      return absl::DataLossError("the position of a generator is not a number: '" +
-                                 std::string(position) + "'");
-    }
-    restored_ = true;
-    return absl::OkStatus();
-  }
-
- private:
-  // The index after the last record that is due at `now`, and in `wake_at` when the next one of
-  // this subtask is. The schedule does not wait for a slow consumer: what was held back is made as
-  // soon as it is taken. If the clock jumps back, the schedule moves with it.
-  std::uint64_t DueBefore(Ticks now, Ticks& wake_at) {
-    if (!started_ || now < last_now_) {
-      started_ = true;
-      base_ = now;
-      first_ = next_;
-    }
-    last_now_ = now;
-    const double elapsed = static_cast<double>(now - base_) / 1e6;
-    const double due = std::min(elapsed * rate_, 4e18);
-    const std::uint64_t end = first_ + static_cast<std::uint64_t>(due) + 1;
-    const std::uint64_t upcoming =
-        next_ >= end ? next_ : next_ + ((end - next_ - 1) / stride_ + 1) * stride_;
-    const double at = static_cast<double>(upcoming - first_) / rate_ * 1e6;
-    wake_at = at < 9e18 ? base_ + std::max(static_cast<Ticks>(at) + 1, now - base_ + kMinWaitTicks)
-                        : kMaxTicks;
-    return end;
-  }
-
-  // A wait is never shorter: at a high rate several records are made at a time.
-  static constexpr Ticks kMinWaitTicks = 100;
-
-  Make make_;
-  std::uint64_t count_;
-  bool endless_;
-  double rate_;
-  SourceContext* context_ = nullptr;
-  std::uint64_t stride_ = 1;
-  std::uint64_t next_ = 0;
-  bool restored_ = false;
-  bool started_ = false;
-  // Record `first_` is due at `base_`.
-  Ticks base_ = 0;
-  Ticks last_now_ = 0;
-  std::uint64_t first_ = 0;
-};
 
 }  // namespace internal
 

@@ -70,9 +70,21 @@ class SourceReader {
   // Never blocks. Appends at most `max_records` records of one split to `batch` (timestamps only if the source itself gives
   // them). An error fails the job and names the place.
   virtual absl::StatusOr<PollResult> Poll(BatchBase& batch, std::size_t max_records) = 0;
-  // The position, for a checkpoint, in the reader's own format; Restore is called before Open.
+  // The position, for a checkpoint, in the reader's own format. A restored reader is given it back before Open: by
+  // RestorePosition this subtask's own, where the source has as many subtasks as it had.
   virtual std::string SnapshotPosition() const = 0;
   virtual absl::Status RestorePosition(std::string_view position) = 0;
+  // The source has another number of subtasks than it had: takes the part of subtask `subtask` of `parallelism` of what the
+  // former subtasks, whose positions these are in their order, had still to read. Every subtask is given the same and
+  // decides by itself, so the parts depend on nothing else; together they are everything, and no two overlap. By default
+  // kUnimplemented: such a source is restored with its own parallelism only.
+  virtual absl::Status RestorePositions(const std::vector<std::string_view>& positions, std::uint32_t subtask,
+                                        std::uint32_t parallelism) {
+    (void)positions;
+    (void)subtask;
+    (void)parallelism;
+    return absl::UnimplementedError("its reader has no RestorePositions");
+  }
   virtual void Close() {}
 };
 
