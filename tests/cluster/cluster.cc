@@ -48,7 +48,8 @@ absl::Time Now() { return absl::Now(); }
 }  // namespace
 
 std::unique_ptr<TestProcess> TestProcess::Start(std::vector<std::string> arguments,
-                                                const std::string& log_prefix) {
+                                                const std::string& log_prefix,
+                                                const std::vector<std::string>& environment) {
   auto process = std::make_unique<TestProcess>();
   process->log_prefix_ = log_prefix;
   posix_spawn_file_actions_t actions;
@@ -63,7 +64,13 @@ std::unique_ptr<TestProcess> TestProcess::Start(std::vector<std::string> argumen
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  const int error = posix_spawn(&process->pid_, argv[0], &actions, nullptr, argv.data(), environ);
+  std::vector<char*> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  std::vector<std::string> more = environment;
+  for (std::string& variable : more) variables.push_back(variable.data());
+  variables.push_back(nullptr);
+  const int error =
+      posix_spawn(&process->pid_, argv[0], &actions, nullptr, argv.data(), variables.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) fprintf(stderr, "%s: %s\n", argv[0], strerror(error));
   WEIR_CHECK_EQ(error, 0);
@@ -141,6 +148,13 @@ bool Cluster::Poll(const std::function<bool()>& condition, absl::Duration limit)
 }
 
 void Cluster::StartJobManager(const std::vector<std::string>& settings) {
+  if (TryStartJobManager(settings, {})) return;
+  PrintLogs();
+  WEIR_CHECK(!"the job manager did not start");
+}
+
+bool Cluster::TryStartJobManager(const std::vector<std::string>& settings,
+                                 const std::vector<std::string>& environment) {
   const std::string port = address_.empty() ? "0" : address_.substr(address_.rfind(':') + 1);
   std::vector<std::string> arguments{WEIR_JOBMANAGER,
                                      "-D",
@@ -153,17 +167,14 @@ void Cluster::StartJobManager(const std::vector<std::string>& settings) {
     arguments.push_back("-D");
     arguments.push_back(setting);
   }
-  job_manager_ = TestProcess::Start(std::move(arguments),
-                                    StrCat(folder_, "/jobmanager-", started_job_managers_++));
+  job_manager_ = TestProcess::Start(
+      std::move(arguments), StrCat(folder_, "/jobmanager-", started_job_managers_++), environment);
   const bool listening = Poll(
       [this] {
         return !AddressIn(job_manager_->Output()).empty() || job_manager_->AwaitExit({}) != -1;
       },
       absl::Seconds(20));
-  if (!listening || AddressIn(job_manager_->Output()).empty()) {
-    PrintLogs();
-    WEIR_CHECK(!"the job manager did not start");
-  }
+  if (!listening || AddressIn(job_manager_->Output()).empty()) return false;
   address_ = AddressIn(job_manager_->Output());
   std::promise<void> made;
   executor_->Post([this, &made] {
@@ -172,10 +183,12 @@ void Cluster::StartJobManager(const std::vector<std::string>& settings) {
     made.set_value();
   });
   made.get_future().wait();
+  return true;
 }
 
 size_t Cluster::StartTaskManager(uint32_t slots, std::vector<std::string> settings,
-                                 const std::string& program) {
+                                 const std::string& program,
+                                 const std::vector<std::string>& environment) {
   const size_t index = task_managers_.size();
   const size_t colon = address_.rfind(':');
   settings.push_back(StrCat("taskmanager.numberOfTaskSlots=", slots));
@@ -188,8 +201,8 @@ size_t Cluster::StartTaskManager(uint32_t slots, std::vector<std::string> settin
     arguments.push_back("-D");
     arguments.push_back(setting);
   }
-  task_managers_.push_back(
-      TestProcess::Start(std::move(arguments), StrCat(folder_, "/taskmanager-", index)));
+  task_managers_.push_back(TestProcess::Start(
+      std::move(arguments), StrCat(folder_, "/taskmanager-", index), environment));
   return index;
 }
 
@@ -228,6 +241,12 @@ absl::StatusOr<JobId> Cluster::Submit(const std::string& plugin, uint32_t parall
 absl::StatusOr<proto::JobStatusResponse> Cluster::Status(JobId job) {
   return Await<proto::JobStatusResponse>(
       [this, job](auto done) { client_->JobStatus(job, std::move(done)); });
+}
+
+absl::StatusOr<proto::JobCheckpointsResponse> Cluster::Checkpoints(JobId job, uint64_t checkpoint) {
+  return Await<proto::JobCheckpointsResponse>([this, job, checkpoint](auto done) {
+    client_->JobCheckpoints(job, checkpoint, std::move(done));
+  });
 }
 
 absl::StatusOr<proto::ClusterInfoResponse> Cluster::Info() {

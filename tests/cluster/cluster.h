@@ -21,9 +21,11 @@ namespace weir::cluster {
 // the latest.
 class TestProcess {
  public:
-  // `arguments[0]` is the program. Output goes to <log_prefix>.out and .err.
+  // `arguments[0]` is the program. Output goes to <log_prefix>.out and .err. `environment`:
+  // "NAME=value", besides those of the test.
   static std::unique_ptr<TestProcess> Start(std::vector<std::string> arguments,
-                                            const std::string& log_prefix);
+                                            const std::string& log_prefix,
+                                            const std::vector<std::string>& environment = {});
   ~TestProcess();
 
   pid_t pid() const { return pid_; }
@@ -53,12 +55,17 @@ class Cluster {
 
   // On a free port the first time, and on the same one afterwards: the next job manager of the same
   // cluster.
-  // `settings`: "key=value".
+  // `settings`: "key=value". It must come up.
   void StartJobManager(const std::vector<std::string>& settings = {});
+  // False: it ended before it was up.
+  bool TryStartJobManager(const std::vector<std::string>& settings,
+                          const std::vector<std::string>& environment);
   TestProcess& job_manager() { return *job_manager_; }
   // `settings`: "key=value". Returns its index.
   size_t StartTaskManager(uint32_t slots, std::vector<std::string> settings = {},
-                          const std::string& program = "");
+                          const std::string& program = "",
+                          const std::vector<std::string>& environment = {});
+  size_t task_managers() const { return task_managers_.size(); }
   TestProcess& task_manager(size_t index) { return *task_managers_[index]; }
   const std::string& folder() const { return folder_; }
   const std::string& address() const { return address_; }
@@ -67,6 +74,7 @@ class Cluster {
   absl::StatusOr<JobId> Submit(const std::string& plugin, uint32_t parallelism,
                                std::map<std::string, std::string> arguments = {});
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
+  absl::StatusOr<proto::JobCheckpointsResponse> Checkpoints(JobId job, uint64_t checkpoint = 0);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
   absl::StatusOr<std::string> Logs(JobId job);
   absl::Status Cancel(JobId job);
