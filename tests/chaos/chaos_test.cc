@@ -203,27 +203,27 @@ class ChaosTest : public ::testing::Test {
     if (worker == 0) return;
     Say("SIGSTOP of a worker for 3 s");
     ::kill(worker, SIGSTOP);
-    usleep(3'000'000);
+    cluster_.RunFor(absl::Seconds(3));
     ::kill(worker, SIGCONT);
   }
   void PauseTheJobManager() {
     Say("SIGSTOP of the job manager for 3 s");
     cluster_.job_manager().Signal(SIGSTOP);
-    usleep(3'000'000);
+    cluster_.RunFor(absl::Seconds(3));
     cluster_.job_manager().Signal(SIGCONT);
   }
   void PauseATaskManager() {
     Say("SIGSTOP of a task manager for 3 s");
     const uint32_t which = Below(static_cast<uint32_t>(live_.size()));
     cluster_.task_manager(live_[which]).Signal(SIGSTOP);
-    usleep(3'000'000);
+    cluster_.RunFor(absl::Seconds(3));
     cluster_.task_manager(live_[which]).Signal(SIGCONT);
   }
   // Whether the process with the mark has ended at its step.
   bool AwaitMark(absl::Duration limit) {
     for (absl::Duration waited; waited < limit; waited += absl::Milliseconds(10)) {
       if (access(mark_.c_str(), F_OK) == 0) return true;
-      usleep(10'000);
+      cluster_.RunFor(absl::Milliseconds(10));
     }
     return false;
   }
@@ -287,7 +287,7 @@ class ChaosTest : public ::testing::Test {
       if (Below(10) < 7) {
         ASSERT_TRUE(AwaitProgress()) << "it does not go on, after " << kills_ << " kills";
       }
-      usleep(Below(300'000));
+      cluster_.RunFor(absl::Microseconds(Below(300'000)));
       OneFault();
       if (HasFatalFailure()) return;
     }

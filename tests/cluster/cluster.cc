@@ -136,14 +136,18 @@ Cluster::~Cluster() {
   std::filesystem::remove_all(folder_);
 }
 
+void Cluster::RunFor(absl::Duration duration) {
+  std::promise<void> over;
+  executor_->PostAfter(duration, [&over] { over.set_value(); });
+  over.get_future().wait();
+}
+
 bool Cluster::Poll(const std::function<bool()>& condition, absl::Duration limit) {
   const absl::Time until = Now() + limit;
   for (;;) {
     if (condition()) return true;
     if (Now() >= until) return false;
-    std::promise<void> later;
-    executor_->PostAfter(absl::Milliseconds(10), [&later] { later.set_value(); });
-    later.get_future().wait();
+    RunFor(absl::Milliseconds(10));
   }
 }
 

@@ -83,6 +83,8 @@ class Cluster {
   // Asks until `condition` holds.
   bool AwaitStatus(JobId job, const std::function<bool(const proto::JobStatusResponse&)>& condition,
                    absl::Duration limit = absl::Seconds(30));
+  // For a fault that lasts; to wait for something there are the others.
+  void RunFor(absl::Duration duration);
   // True once no process with this number is left.
   bool AwaitGone(int64_t pid, absl::Duration limit);
 
