@@ -100,7 +100,9 @@ class CheckpointFiles {
     }
     const proto::StateFile& file = restore_.files(static_cast<int>(index));
     const std::string path = PathOf(file.name());
-    WEIR_ASSIGN_OR_RETURN(auto opened, files_.OpenForRead(path));
+    auto found = files_.OpenForRead(path);
+    if (absl::IsNotFound(found.status())) return ExplainMissing(path);
+    WEIR_ASSIGN_OR_RETURN(auto opened, std::move(found));
     WEIR_ASSIGN_OR_RETURN(const uint64_t size, opened->Size());
     if (size != file.bytes()) {
       return absl::DataLossError(StrCat(path, " has ", size, " bytes; the checkpoint says ",
@@ -111,6 +113,20 @@ class CheckpointFiles {
   }
 
  private:
+  // A checkpoint without one of its files is damaged; a folder that is not there may be on a disk
+  // that is there later.
+  absl::Status ExplainMissing(const std::string& path) const {
+    const absl::Status metadata = files_.Stat(StrCat(restore_.directory(), "/_metadata")).status();
+    if (metadata.ok()) {
+      return absl::DataLossError(StrCat("checkpoint ", restore_.checkpoint_id(), " in '",
+                                        restore_.directory(), "' is damaged: its file '", path,
+                                        "' is missing"));
+    }
+    return absl::NotFoundError(
+        StrCat("there is no '", path, "' on this host, nor the checkpoint '", restore_.directory(),
+               "': is its folder mounted here, as the job manager sees it?"));
+  }
+
   std::string PathOf(const std::string& name) const {
     constexpr std::string_view kShared = "shared/";
     if (name.rfind(kShared, 0) != 0) return StrCat(restore_.directory(), "/", name);

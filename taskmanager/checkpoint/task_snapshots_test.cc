@@ -194,6 +194,12 @@ TEST_F(TaskSnapshotsTest, ADamagedOrMissingFileIsAnErrorThatNamesIt) {
   status = Read(restore, 2).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr("/checkpoints/job/shared/1-0-1.state"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is its folder mounted here"));
+  // The checkpoint is there, and the file is not.
+  ASSERT_TRUE(WriteFileAtomically(files(), "/checkpoints/job/chk-7/_metadata", "").ok());
+  status = Read(restore, 2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1-0-1.state' is missing"));
 
   restore.mutable_operators(0)->mutable_checkpoint()->set_uid("other");
   EXPECT_EQ(Read(restore, 2).status().code(), absl::StatusCode::kFailedPrecondition);
