@@ -43,6 +43,13 @@ std::string AddressIn(const std::string& output) {
   return output.substr(from, output.find_first_of(",\n", from) - from);
 }
 
+void AddSettings(const std::vector<std::string>& settings, std::vector<std::string>& arguments) {
+  for (const std::string& setting : settings) {
+    if (setting.rfind("--", 0) != 0) arguments.push_back("-D");
+    arguments.push_back(setting);
+  }
+}
+
 absl::Time Now() { return absl::Now(); }
 
 }  // namespace
@@ -167,10 +174,7 @@ bool Cluster::TryStartJobManager(const std::vector<std::string>& settings,
                                      "rest.port=0",
                                      "-D",
                                      StrCat("weir.data.dir=", folder_, "/jobmanager")};
-  for (const std::string& setting : settings) {
-    arguments.push_back("-D");
-    arguments.push_back(setting);
-  }
+  AddSettings(settings, arguments);
   job_manager_ = TestProcess::Start(
       std::move(arguments), StrCat(folder_, "/jobmanager-", started_job_managers_++), environment);
   const bool listening = Poll(
@@ -192,7 +196,8 @@ bool Cluster::TryStartJobManager(const std::vector<std::string>& settings,
 
 size_t Cluster::StartTaskManager(uint32_t slots, std::vector<std::string> settings,
                                  const std::string& program,
-                                 const std::vector<std::string>& environment) {
+                                 const std::vector<std::string>& environment,
+                                 std::vector<std::string> launcher) {
   const size_t index = task_managers_.size();
   const size_t colon = address_.rfind(':');
   settings.push_back(StrCat("taskmanager.numberOfTaskSlots=", slots));
@@ -200,11 +205,9 @@ size_t Cluster::StartTaskManager(uint32_t slots, std::vector<std::string> settin
   settings.push_back(StrCat("jobmanager.rpc.address=", address_.substr(0, colon)));
   settings.push_back(StrCat("jobmanager.rpc.port=", address_.substr(colon + 1)));
   settings.push_back(StrCat("weir.data.dir=", folder_, "/tm-", index));
-  std::vector<std::string> arguments{program.empty() ? WEIR_TASKMANAGER : program};
-  for (const std::string& setting : settings) {
-    arguments.push_back("-D");
-    arguments.push_back(setting);
-  }
+  std::vector<std::string> arguments = std::move(launcher);
+  arguments.push_back(program.empty() ? WEIR_TASKMANAGER : program);
+  AddSettings(settings, arguments);
   task_managers_.push_back(TestProcess::Start(
       std::move(arguments), StrCat(folder_, "/taskmanager-", index), environment));
   return index;

@@ -55,16 +55,18 @@ class Cluster {
 
   // On a free port the first time, and on the same one afterwards: the next job manager of the same
   // cluster.
-  // `settings`: "key=value". It must come up.
+  // `settings`: "key=value", or a flag ("--..."). It must come up.
   void StartJobManager(const std::vector<std::string>& settings = {});
   // False: it ended before it was up.
   bool TryStartJobManager(const std::vector<std::string>& settings,
                           const std::vector<std::string>& environment);
   TestProcess& job_manager() { return *job_manager_; }
-  // `settings`: "key=value". Returns its index.
+  // `settings`: as above. `launcher`: a program and its arguments that become the task manager,
+  // such as one that enters a namespace. Returns its index.
   size_t StartTaskManager(uint32_t slots, std::vector<std::string> settings = {},
                           const std::string& program = "",
-                          const std::vector<std::string>& environment = {});
+                          const std::vector<std::string>& environment = {},
+                          std::vector<std::string> launcher = {});
   size_t task_managers() const { return task_managers_.size(); }
   TestProcess& task_manager(size_t index) { return *task_managers_[index]; }
   const std::string& folder() const { return folder_; }
