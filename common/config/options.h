@@ -230,7 +230,7 @@ inline constexpr DurationOption kHeartbeatInterval{
     "heartbeat.interval", absl::Milliseconds(500), absl::Milliseconds(10), absl::Hours(1),
     "How often job manager, task managers and workers tell each other that they live."};
 inline constexpr DurationOption kHeartbeatTimeout{
-    "heartbeat.timeout", absl::Seconds(3), absl::Milliseconds(50), absl::Hours(24),
+    "heartbeat.timeout", absl::Milliseconds(2500), absl::Milliseconds(50), absl::Hours(24),
     "After how long without a sign of life a process counts as lost."};
 inline constexpr DurationOption kSlotRequestTimeout{
     "slot.request.timeout", absl::Minutes(5), absl::Milliseconds(10), absl::Hours(24 * 7),
