@@ -166,11 +166,12 @@ class ChaosTest : public ::testing::Test {
           job_,
           [&](const proto::JobStatusResponse& status) {
             const proto::JobState state = status.summary().state();
+            EXPECT_NE(state, proto::FAILED) << status.failure().message();
             if (state == proto::FINISHED || state == proto::FAILED) return true;
             return state == proto::RUNNING && NewestCheckpoint() > before;
           },
           absl::Milliseconds(100));
-      if (progress) return true;
+      if (progress) return !HasFailure();
     }
     return false;
   }
