@@ -23,9 +23,10 @@ std::string StateName(const proto::JobCheckpoint& checkpoint) {
                                                                                        : name;
 }
 
-// "1.3 ms" below a second, where FormatSpan has no fraction.
+// "40 µs", "1.3 ms" below a second, where FormatSpan has no fraction.
 std::string Nanos(int64_t nanos) {
   if (nanos >= 1'000'000'000) return FormatSpan(nanos / 1000);
+  if (nanos < 1'000'000) return StrCat(std::max<int64_t>(nanos, 0) / 1000, " µs");
   const int64_t tenths = std::max<int64_t>(nanos, 0) / 100'000;
   return StrCat(tenths / 10, ".", tenths % 10, " ms");
 }

@@ -312,8 +312,8 @@ TEST(CheckpointTextTest, IsATableWithTheFailuresBelow) {
 started from 3 at 2026-01-01T00:00:00Z: /ckpt/chk-3
 
 ID  KIND        STATE      TRIGGERED               DURATION  SUBTASKS      NEW    WHOLE  IN FLIGHT  ALIGNMENT   PAUSE
- 5  checkpoint  FAILED     2026-01-01T00:00:02Z  10 min 0 s       1/2      0 B      0 B        0 B     0.0 ms  0.0 ms
- 4  savepoint   COMPLETED  2026-01-01T00:00:01Z     12.3 ms       2/2  2.0 KiB  4.0 KiB      512 B     1.5 ms  0.1 ms
+ 5  checkpoint  FAILED     2026-01-01T00:00:02Z  10 min 0 s       1/2      0 B      0 B        0 B       0 µs    0 µs
+ 4  savepoint   COMPLETED  2026-01-01T00:00:01Z     12.3 ms       2/2  2.0 KiB  4.0 KiB      512 B     1.5 ms  140 µs
 
 5: timeout: 1 of 2?[31m
 )");
