@@ -154,6 +154,8 @@ class JobManager::Process {
     Add(methods, "JobCheckpoints", &Dispatcher::JobCheckpoints);
     Add(methods, "TriggerSavepoint", &Dispatcher::TriggerSavepoint);
     Add(methods, "SavepointStatus", &Dispatcher::SavepointStatus);
+    Add(methods, "RescaleJob", &Dispatcher::RescaleJob);
+    Add(methods, "RescaleStatus", &Dispatcher::RescaleStatus);
     Add(methods, "RegisterTaskManager", &Dispatcher::RegisterTaskManager);
     Add(methods, "TaskManagerHeartbeat", &Dispatcher::TaskManagerHeartbeat);
     Add(methods, "WorkerExited", &Dispatcher::WorkerExited);

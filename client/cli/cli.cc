@@ -59,6 +59,8 @@ constexpr Command kCommands[] = {
      RunSavepointCheck},
     {"stop", "End a job with a savepoint from which it can go on, and print where it is", "job",
      "id, beginning of the id, or name", false, true, "jobctl stop flights --savepoint", RunStop},
+    {"rescale", "Give a running job another parallelism", "job", "id, beginning of the id, or name",
+     false, true, "jobctl rescale flights 8", RunRescale},
     {"version", "Show the version, and what jobs must be built with", nullptr, nullptr, false,
      false, "jobctl version --json", RunVersion},
 };
@@ -180,6 +182,12 @@ class CommandLine {
       sub.add_option(command.target, options_.target, command.target_help)
           // One with commands of its own says itself that it is missing.
           ->required(name != kWithCommands)
+          ->option_text(" ");
+    }
+    if (name == "rescale") {
+      sub.add_option("parallelism", options_.parallelism,
+                     "Subtasks of operators that set no number themselves")
+          ->required()
           ->option_text(" ");
     }
     if (name == "savepoint check") {

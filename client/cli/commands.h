@@ -20,6 +20,7 @@ struct CliOptions {
   bool json = false;
   // A plugin's file, or the id or name of a job.
   std::string target;
+  // Of a submission; of rescale.
   std::optional<uint32_t> parallelism;
   std::string job_name;
   // The file of -c, -D over it, and defaults.
@@ -58,6 +59,7 @@ ExitCode RunCheckpoints(CliContext& context, const CliOptions& options);
 ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointInspect(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointCheck(CliContext& context, const CliOptions& options);
+ExitCode RunRescale(CliContext& context, const CliOptions& options);
 ExitCode RunStop(CliContext& context, const CliOptions& options);
 ExitCode RunVersion(CliContext& context, const CliOptions& options);
 

@@ -17,8 +17,8 @@ std::string Bytes(const Id& id) {
   return std::string(id.bytes().begin(), id.bytes().end());
 }
 
-template <class Response>
-ClientCallback<Response> ProgressOf(ClientCallback<proto::SavepointProgress> done) {
+template <class Response, class Progress>
+ClientCallback<Response> ProgressOf(ClientCallback<Progress> done) {
   return [done = std::move(done)](absl::StatusOr<Response>&& response) mutable {
     if (!response.ok()) return done(response.status());
     done(std::move(*response->mutable_progress()));
@@ -133,6 +133,23 @@ void JobManagerClient::JobCheckpoints(JobId job, uint64_t checkpoint,
   request.set_job_id(Bytes(job));
   request.set_checkpoint_id(checkpoint);
   Call("JobCheckpoints", request, std::move(done));
+}
+
+void JobManagerClient::RescaleJob(const RescaleRequest& rescale,
+                                  ClientCallback<proto::RescaleProgress> done) {
+  proto::RescaleJobRequest request;
+  request.set_job_id(Bytes(rescale.job));
+  request.set_trigger_id(Bytes(rescale.trigger));
+  request.set_parallelism(rescale.parallelism);
+  Call("RescaleJob", request, ProgressOf<proto::RescaleJobResponse>(std::move(done)));
+}
+
+void JobManagerClient::RescaleStatus(JobId job, TriggerId trigger,
+                                     ClientCallback<proto::RescaleProgress> done) {
+  proto::RescaleStatusRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_trigger_id(Bytes(trigger));
+  Call("RescaleStatus", request, ProgressOf<proto::RescaleStatusResponse>(std::move(done)));
 }
 
 void JobManagerClient::JobLogs(JobId job, uint32_t max_lines,

@@ -26,6 +26,7 @@ class JobLogsResponse;
 class JobStatusResponse;
 class ListJobsResponse;
 class JobCheckpointsResponse;
+class RescaleProgress;
 class SavepointProgress;
 }  // namespace proto
 
@@ -39,6 +40,13 @@ struct SavepointRequest {
   std::string directory;
   enum class Then { kGoOn, kStop, kDrainAndStop };
   Then then = Then::kGoOn;
+};
+
+// Another parallelism that a running job is to have. The same id asks for the same change again.
+struct RescaleRequest {
+  JobId job;
+  TriggerId trigger;
+  uint32_t parallelism = 1;
 };
 
 // What is submitted besides the plugin's file.
@@ -102,6 +110,11 @@ class JobManagerClient {
   // is not known, or not any more.
   void JobCheckpoints(JobId job, uint64_t checkpoint,
                       ClientCallback<proto::JobCheckpointsResponse> done);
+  // Begins to give a running job another parallelism, and says how far that is: it is done later,
+  // see RescaleStatus. May be repeated. kFailedPrecondition: the job does not run, takes no
+  // checkpoints, has that parallelism, ...; kInvalidArgument: above the maximum.
+  void RescaleJob(const RescaleRequest& request, ClientCallback<proto::RescaleProgress> done);
+  void RescaleStatus(JobId job, TriggerId trigger, ClientCallback<proto::RescaleProgress> done);
   // The last `max_lines` lines of each worker; 0: the job manager's default.
   void JobLogs(JobId job, uint32_t max_lines, ClientCallback<proto::JobLogsResponse> done);
   void ClusterInfo(ClientCallback<proto::ClusterInfoResponse> done);

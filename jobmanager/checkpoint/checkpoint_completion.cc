@@ -103,6 +103,7 @@ void CheckpointCoordinator::Complete(uint64_t id) {
       checkpoint.statistics().attempt == tasks_->attempt()) {
     stopped_ = true;
   }
+  if (of_this_attempt && checkpoint.kind() == CheckpointKind::kRescale) rescaled_ = true;
   if (CommitsOutside(checkpoint.kind())) {
     told_ = id;
     if (running_) surroundings_.SendNotice({.completed = told_, .aborted = 0});
@@ -171,8 +172,8 @@ CheckpointCoordinator::Entry CheckpointCoordinator::Remove(uint64_t id) {
 }
 
 void CheckpointCoordinator::CountFailure(const PendingCheckpoint& checkpoint) {
-  // Whoever asked for a savepoint is told, and may try again.
-  if (IsSavepoint(checkpoint.kind())) return;
+  // Whoever asked for it is told, and may try again.
+  if (IsAskedFor(checkpoint.kind())) return;
   ++counters_.consecutive_failures;
   if (counters_.consecutive_failures <= settings_.tolerable_failed || !running_) return;
   FailJob(absl::AbortedError(

@@ -50,6 +50,7 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   tasks_ = std::make_unique<AttemptTasks>(job_.graph, attempt, std::move(placement));
   attempt_live_ = true;
   failing_ = false;
+  rescaled_ = false;
   last_triggered_ = false;
   last_complete_ = false;
   counters_.consecutive_failures = 0;
@@ -68,6 +69,12 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   told_ = std::max(told_, restored);
   aborted_folders_.clear();
   Sweep(attempt);
+}
+
+void CheckpointCoordinator::SetGraph(std::shared_ptr<const proto::JobGraph> graph) {
+  WEIR_CHECK(settled());
+  WEIR_CHECK(!attempt_live_);
+  job_.graph = std::move(graph);
 }
 
 void CheckpointCoordinator::SetStopped() {

@@ -126,6 +126,11 @@ class CheckpointCoordinator {
   void TriggerSavepoint(const std::string& directory, CheckpointKind kind, SavepointDone done);
   // The same for a checkpoint that is due now.
   void TriggerCheckpoint(SavepointDone done);
+  // The same for one at which the tasks stop. When it is complete nothing else is triggered in this
+  // attempt; if it fails the tasks go on.
+  void TriggerRescale(SavepointDone done);
+  // Between two attempts, when settled: the next one has another graph of the same job.
+  void SetGraph(std::shared_ptr<const proto::JobGraph> graph);
 
   // No write of metadata is open, so that latest() is known.
   bool settled() const;
@@ -219,7 +224,7 @@ class CheckpointCoordinator {
 
   CheckpointSurroundings& surroundings_;
   const CheckpointSettings settings_;
-  const CheckpointedJob job_;
+  CheckpointedJob job_;
   uint64_t next_id_;
   // The highest complete one that was told; see completed_for_tasks.
   uint64_t told_ = 0;
@@ -240,6 +245,8 @@ class CheckpointCoordinator {
   bool failing_ = false;
   // A savepoint that stops the job is complete.
   bool stopped_ = false;
+  // A checkpoint of this attempt at which its tasks stop is complete: the next one goes on.
+  bool rescaled_ = false;
   // A checkpoint was triggered, or is complete, since every task told its final snapshot.
   bool last_triggered_ = false;
   bool last_complete_ = false;

@@ -43,6 +43,8 @@ std::string_view Name(CheckpointKind kind) {
       return "draining savepoint";
     case CheckpointKind::kStopWithSavepoint:
       return "stop-with-savepoint";
+    case CheckpointKind::kRescale:
+      return "rescaling checkpoint";
   }
   return "unknown";
 }

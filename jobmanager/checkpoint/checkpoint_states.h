@@ -24,12 +24,25 @@ enum class CheckpointKind {
   kStopWithSavepoint,
   // Likewise, after all has been done that would be done at the end of the input.
   kDrainWithSavepoint,
+  // A checkpoint of the job's own at which its tasks stop: the next attempt goes on from it, at
+  // another parallelism.
+  kRescale,
 };
 std::string_view Name(CheckpointKind kind);
-inline bool IsSavepoint(CheckpointKind kind) { return kind != CheckpointKind::kCheckpoint; }
+inline bool IsSavepoint(CheckpointKind kind) {
+  return kind != CheckpointKind::kCheckpoint && kind != CheckpointKind::kRescale;
+}
 inline bool StopsJob(CheckpointKind kind) {
   return kind == CheckpointKind::kStopWithSavepoint || kind == CheckpointKind::kDrainWithSavepoint;
 }
+// The tasks stop behind its barrier until it is complete or aborted.
+inline bool StopsTasks(CheckpointKind kind) {
+  return StopsJob(kind) || kind == CheckpointKind::kRescale;
+}
+// Somebody asked for it, and is told what comes of it.
+inline bool IsAskedFor(CheckpointKind kind) { return kind != CheckpointKind::kCheckpoint; }
+// The order to trigger it goes to all workers and names the folder that their tasks write to.
+inline bool NamesFolder(CheckpointKind kind) { return IsSavepoint(kind) || StopsTasks(kind); }
 // Whether its completion is told to the tasks, so that sinks commit: a savepoint that does not stop
 // the job commits nothing outside (semantics rule 47).
 inline bool CommitsOutside(CheckpointKind kind) { return kind != CheckpointKind::kSavepoint; }

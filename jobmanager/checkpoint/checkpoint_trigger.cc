@@ -21,13 +21,17 @@ void CheckpointCoordinator::TriggerCheckpoint(SavepointDone done) {
   Ask({.kind = CheckpointKind::kCheckpoint, .target = {}, .done = std::move(done)});
 }
 
+void CheckpointCoordinator::TriggerRescale(SavepointDone done) {
+  Ask({.kind = CheckpointKind::kRescale, .target = {}, .done = std::move(done)});
+}
+
 void CheckpointCoordinator::Ask(Request request) {
   if (!running_) {
     return Answer(std::move(request.done), absl::FailedPreconditionError("the job does not run"));
   }
   if (Stopping()) {
     return Answer(std::move(request.done),
-                  absl::FailedPreconditionError("the job is being stopped with a savepoint"));
+                  absl::FailedPreconditionError("the job is being stopped or rescaled"));
   }
   if (requests_.size() >= kMaxWaitingSavepoints) {
     return Answer(std::move(request.done),
@@ -45,11 +49,11 @@ void CheckpointCoordinator::Answer(SavepointDone done, absl::StatusOr<SavepointR
 }
 
 bool CheckpointCoordinator::Stopping() const {
-  return stopped_ ||
+  return stopped_ || rescaled_ ||
          std::any_of(requests_.begin(), requests_.end(),
-                     [](const Request& request) { return StopsJob(request.kind); }) ||
+                     [](const Request& request) { return StopsTasks(request.kind); }) ||
          std::any_of(entries_.begin(), entries_.end(),
-                     [](const auto& entry) { return StopsJob(entry.second.checkpoint->kind()); });
+                     [](const auto& entry) { return StopsTasks(entry.second.checkpoint->kind()); });
 }
 
 bool CheckpointCoordinator::stop_undecided() const {
@@ -82,7 +86,7 @@ void CheckpointCoordinator::Schedule() {
   for (const auto& [id, entry] : entries_) {
     if (!entry.checkpoint->pending()) continue;
     // One folder is prepared at a time: workers ignore a trigger that comes after a higher one.
-    if (IsSavepoint(entry.checkpoint->kind()) || !entry.checkpoint->prepared()) return;
+    if (IsAskedFor(entry.checkpoint->kind()) || !entry.checkpoint->prepared()) return;
   }
   const std::optional<int64_t> next = policy_.NextNanos(entries_.size());
   if (!next.has_value()) return;
@@ -150,7 +154,7 @@ void CheckpointCoordinator::OnPrepared(uint64_t id, absl::StatusOr<std::string> 
                      .kind = checkpoint->kind(),
                      .directory = checkpoint->directory(),
                      .triggered_unix_micros = checkpoint->triggered_unix_micros(),
-                     .workers = IsSavepoint(checkpoint->kind()) ? tasks_->AllWorkers()
+                     .workers = NamesFolder(checkpoint->kind()) ? tasks_->AllWorkers()
                                                                 : tasks_->WorkersToTrigger()};
   if (!order.workers.empty()) surroundings_.SendTrigger(order);
   CompleteIfAcknowledged(id);

@@ -241,6 +241,27 @@ absl::StatusOr<proto::JobCheckpointsResponse> Dispatcher::JobCheckpoints(
   return ReportCheckpoints(*job->Checkpoints(), *job->spec().graph, request.checkpoint_id());
 }
 
+absl::StatusOr<proto::RescaleJobResponse> Dispatcher::RescaleJob(
+    const proto::RescaleJobRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  const absl::Status begun = job->Rescale(request);
+  Log("info", StrCat("audit: job ", job->spec().id.ToString(), " '", job->spec().name,
+                     "' parallelism ", request.parallelism(), " asked for",
+                     begun.ok() ? std::string() : StrCat(", refused: ", ToStd(begun.message()))));
+  if (!begun.ok()) return begun;
+  proto::RescaleJobResponse response;
+  WEIR_RETURN_IF_ERROR(job->FillRescale(request.trigger_id(), *response.mutable_progress()));
+  return response;
+}
+
+absl::StatusOr<proto::RescaleStatusResponse> Dispatcher::RescaleStatus(
+    const proto::RescaleStatusRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(const Job* job, FindJob(request.job_id()));
+  proto::RescaleStatusResponse response;
+  WEIR_RETURN_IF_ERROR(job->FillRescale(request.trigger_id(), *response.mutable_progress()));
+  return response;
+}
+
 absl::StatusOr<proto::ClusterInfoResponse> Dispatcher::ClusterInfo() {
   WEIR_RETURN_IF_ERROR(CheckReady());
   proto::ClusterInfoResponse response;

@@ -37,6 +37,10 @@ class RegisterTaskManagerRequest;
 class RegisterTaskManagerResponse;
 class RegisterWorkerRequest;
 class RegisterWorkerResponse;
+class RescaleJobRequest;
+class RescaleJobResponse;
+class RescaleStatusRequest;
+class RescaleStatusResponse;
 class SavepointStatusRequest;
 class SavepointStatusResponse;
 class TaskManagerHeartbeatRequest;
@@ -106,6 +110,9 @@ class Dispatcher final : public JobSurroundings {
   // kNotFound also for a checkpoint that is not known, or not any more.
   absl::StatusOr<proto::JobCheckpointsResponse> JobCheckpoints(
       const proto::JobCheckpointsRequest& request);
+  absl::StatusOr<proto::RescaleJobResponse> RescaleJob(const proto::RescaleJobRequest& request);
+  absl::StatusOr<proto::RescaleStatusResponse> RescaleStatus(
+      const proto::RescaleStatusRequest& request);
   void JobLogs(const proto::JobLogsRequest& request,
                TypedResponder<proto::JobLogsResponse> respond);
   absl::StatusOr<proto::ClusterInfoResponse> ClusterInfo();

@@ -15,6 +15,7 @@ void Dispatcher::TakeUp(const StoredJob& stored) {
   if (status.ok()) {
     spec = ToJobSpec(stored.id, *stored.submitted);
     status = spec.status();
+    if (status.ok() && stored.record->has_scale()) ApplyScale(stored.record->scale(), *spec);
   }
   if (status.ok()) {
     uint32_t slots = 0;

@@ -62,8 +62,27 @@ absl::Status ValidateCheckpoints(const proto::JobRecord& record) {
   return absl::OkStatus();
 }
 
+absl::Status Validate(const proto::JobRecord::Scale& scale) {
+  if (scale.parallelism() == 0 || scale.parallelism() > kMaxGraphParallelism) {
+    return Invalid("a parallelism is ", scale.parallelism());
+  }
+  WEIR_RETURN_IF_ERROR(ValidateJobGraph(scale.graph()));
+  if (scale.graph_hash() != GraphHash(scale.graph())) {
+    return Invalid("the hash of a graph is another one");
+  }
+  return absl::OkStatus();
+}
+
+uint32_t VersionOf(const proto::SubmittedJob&) { return 1; }
+uint32_t VersionOf(const proto::JobRecord& record) {
+  return record.has_scale() || record.has_next_scale() || record.has_former_scale() ? 2 : 1;
+}
+
 absl::Status Validate(const proto::JobRecord& record) {
   WEIR_RETURN_IF_ERROR(CheckId(record.job_id()));
+  if (record.has_scale()) WEIR_RETURN_IF_ERROR(Validate(record.scale()));
+  if (record.has_next_scale()) WEIR_RETURN_IF_ERROR(Validate(record.next_scale()));
+  if (record.has_former_scale()) WEIR_RETURN_IF_ERROR(Validate(record.former_scale()));
   if (record.leader_epoch() == 0) return Invalid("it names no leader epoch");
   if (record.attempt() == 0) return Invalid("it names no attempt");
   for (const proto::JobRecord::Worker& worker : record.workers()) {
@@ -124,6 +143,9 @@ absl::Status Decode(std::string_view bytes, uint32_t kind, Message* message) {
   if (!parsed.ParseFromArray(content.data(), static_cast<int>(content.size()))) {
     return absl::DataLossError("its message cannot be parsed");
   }
+  if (LoadLittleEndian<uint32_t>(bytes.data() + 8) != VersionOf(parsed)) {
+    return absl::DataLossError("its format version is not that of what it holds");
+  }
   const absl::Status valid = Validate(parsed);
   if (!valid.ok()) return absl::DataLossError(valid.message());
   message->Swap(&parsed);
@@ -133,7 +155,7 @@ absl::Status Decode(std::string_view bytes, uint32_t kind, Message* message) {
 template <class Message>
 absl::StatusOr<std::string> Encode(const Message& message, uint32_t kind) {
   std::string bytes(kJobRecordMagic);
-  AppendLittleEndian(bytes, kJobRecordVersion);
+  AppendLittleEndian(bytes, VersionOf(message));
   AppendLittleEndian(bytes, kind);
   const uint64_t length = message.ByteSizeLong();
   if (length > kMaxJobRecordBytes - kJobRecordHeaderBytes - kDigestBytes) {

@@ -18,7 +18,8 @@ namespace weir::jobmanager {
 // The bytes of a job's records: a header, a message and a digest; docs/FORMATS.md, "Records of
 // jobs", has them byte by byte. Nothing here blocks.
 
-inline constexpr uint32_t kJobRecordVersion = 1;
+// The highest; a record has 2 if the job's parallelism was changed, everything else 1.
+inline constexpr uint32_t kJobRecordVersion = 2;
 inline constexpr std::string_view kJobRecordMagic = "WEIRJOB\n";
 inline constexpr size_t kJobRecordHeaderBytes = 24;
 inline constexpr uint64_t kMaxJobRecordBytes = 16 << 20;

@@ -1,7 +1,12 @@
+#include <algorithm>
+
 #include "jobmanager/schedule/phase_internal.h"
 
 namespace weir::jobmanager {
 namespace {
+
+// How long a job waits for the slots of a new parallelism before it goes back to the former one.
+constexpr absl::Duration kRescaleSlotTimeout = absl::Seconds(10);
 
 // Waits until enough slots are free.
 class Created final : public Phase {
@@ -11,7 +16,8 @@ class Created final : public Phase {
   proto::JobState state() const override { return proto::CREATED; }
 
   void Enter() override {
-    const absl::Duration timeout = core_.surroundings.options().slot_request_timeout;
+    absl::Duration timeout = core_.surroundings.options().slot_request_timeout;
+    if (core_.record.has_former_scale()) timeout = std::min(timeout, kRescaleSlotTimeout);
     After(timeout, [this, timeout] {
       core_.Fail(absl::ResourceExhaustedError(
                      StrCat("no slots within ", absl::FormatDuration(timeout),

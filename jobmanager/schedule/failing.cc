@@ -57,11 +57,16 @@ class Failing final : public Phase {
       return;
     }
     if (core_.StoppedForGood()) return core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    const bool readable = !core_.checkpoints_unreadable && core_.restorable;
+    // That is no failure of the job as it was.
+    if (readable && (core_.record.has_next_scale() || core_.record.has_former_scale())) {
+      return core_.GoTo(MakeRestarting(core_, absl::ZeroDuration()));
+    }
     if (!MayPass(core_.root_cause.failure())) {
       core_.Log("info", "is not started again: it would fail for the same reason");
       return End();
     }
-    if (core_.checkpoints_unreadable || !core_.restorable) {
+    if (!readable) {
       core_.Log("error", "is not started again: what it would begin from cannot be read");
       return End();
     }

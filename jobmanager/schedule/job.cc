@@ -253,6 +253,31 @@ absl::Status Job::TriggerSavepoint(const proto::TriggerSavepointRequest& request
   return core_->savepoints.Begin(request, core_->NowMicros());
 }
 
+absl::Status Job::Rescale(const proto::RescaleJobRequest& request) {
+  if (core_->rescale.Knows(request.trigger_id())) return absl::OkStatus();
+  const std::string job = StrCat("job ", core_->spec.id.ToString(), " '", core_->spec.name, "'");
+  if (state() != proto::RUNNING) {
+    const std::string waiting = core_->phase->waiting_for();
+    return absl::FailedPreconditionError(
+        StrCat(job, IsTerminal(state()) ? " has ended: it is " : " does not run: it is ",
+               Name(state()), waiting.empty() ? "" : StrCat(" (", waiting, ")"),
+               "; a job that is RUNNING can be given another parallelism"));
+  }
+  if (core_->spec.policies.checkpoint_directory.empty()) {
+    return absl::FailedPreconditionError(
+        StrCat(job,
+               " has no directory for checkpoints, in which its state is kept while it stops: "
+               "submit it with execution.checkpointing.dir, or stop it with a savepoint and submit "
+               "that with another parallelism"));
+  }
+  return core_->rescale.Begin(request);
+}
+
+absl::Status Job::FillRescale(const std::string& trigger_id,
+                              proto::RescaleProgress& progress) const {
+  return core_->rescale.Fill(trigger_id, progress);
+}
+
 absl::Status Job::FillSavepoint(const std::string& trigger_id,
                                 proto::SavepointProgress& progress) const {
   return core_->savepoints.Fill(trigger_id, progress);

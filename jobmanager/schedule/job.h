@@ -29,6 +29,9 @@ class SavepointProgress;
 class TriggerSavepointRequest;
 class WorkerExitedRequest;
 class JobRecord;
+class JobRecord_Scale;
+class RescaleJobRequest;
+class RescaleProgress;
 class SubmittedJob;
 class WorkerHeartbeatRequest;
 }  // namespace weir::proto
@@ -87,6 +90,10 @@ struct JobSpec {
 // this version does not take such settings.
 std::shared_ptr<const proto::SubmittedJob> ToSubmittedJob(const JobSpec& spec);
 absl::StatusOr<JobSpec> ToJobSpec(const JobId& id, const proto::SubmittedJob& job);
+
+// The job has another parallelism than it was submitted with. Whether the graph fits was seen when
+// it was changed.
+void ApplyScale(const proto::JobRecord_Scale& scale, JobSpec& spec);
 
 // What a job needs of the cluster around it; outlives the job. Calls come on the job's executor.
 class JobSurroundings {
@@ -184,6 +191,12 @@ class Job {
 
   // What is known of its checkpoints; never null.
   std::shared_ptr<const CheckpointsView> Checkpoints() const;
+  // Begins to give it another parallelism; FillRescale says how far that is. OK also for what was
+  // begun by the same trigger id. kFailedPrecondition: the job does not run, or takes no
+  // checkpoints, or has that parallelism. kInvalidArgument: no job can have it.
+  absl::Status Rescale(const proto::RescaleJobRequest& request);
+  // kNotFound: not known, or not any more.
+  absl::Status FillRescale(const std::string& trigger_id, proto::RescaleProgress& progress) const;
 
   const JobSpec& spec() const;
   proto::JobState state() const;

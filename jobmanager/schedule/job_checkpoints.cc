@@ -245,6 +245,7 @@ void JobCheckpoints::Prepare(uint64_t id, CheckpointKind kind, const std::string
   proto::JobRecord& record = owner_.record;
   record.set_last_checkpoint_id(std::max(record.last_checkpoint_id(), id));
   if (StopsJob(kind)) stop_ids_.insert(id);
+  if (kind == CheckpointKind::kRescale) rescale_ids_.insert(id);
   if (kind == CheckpointKind::kDrainWithSavepoint) record.set_draining(true);
   owner_.persist(lifetime_.Guard(
       [this, prepare, done = std::move(done)]() mutable { OnIoThread(prepare, std::move(done)); }));
@@ -276,6 +277,7 @@ void JobCheckpoints::AddToRecord(const proto::CheckpointMetadata& metadata,
   added.set_directory(directory);
   added.set_owned(true);
   if (stop_ids_.contains(added.id())) owner_.record.set_stopped(true);
+  if (rescale_ids_.contains(added.id())) owner_.note_rescaled();
   std::vector<proto::JobRecord::Checkpoint> all(listed.begin(), listed.end());
   std::erase_if(all, [&](const auto& other) { return other.id() == added.id(); });
   all.push_back(std::move(added));

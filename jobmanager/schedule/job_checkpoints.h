@@ -40,6 +40,9 @@ class JobCheckpoints final : public CheckpointSurroundings {
     // back once it is durable.
     proto::JobRecord& record;
     std::function<void(Closure)> persist;
+    // The checkpoint at which the tasks stop for another parallelism exists from the next write of
+    // the record on: notes in it what the next attempt is.
+    std::function<void()> note_rescaled;
     // Calls back if this job manager leads still, and not at all otherwise.
     std::function<void(Closure)> confirm_leadership;
     // Calls the worker, if it runs, until it answers or the attempt is over.
@@ -112,6 +115,7 @@ class JobCheckpoints final : public CheckpointSurroundings {
   const uint32_t num_retained_;
   // Of savepoints that stop the job.
   std::set<uint64_t> stop_ids_;
+  std::set<uint64_t> rescale_ids_;
   // Shared with work on IO threads, which may outlive this. Null without a directory.
   const std::shared_ptr<CheckpointStore> store_;
   // Empty without a directory.

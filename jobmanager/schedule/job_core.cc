@@ -27,6 +27,9 @@ proto::CheckpointAction ActionOf(CheckpointKind kind) {
       return proto::STOP_WITH_SAVEPOINT;
     case CheckpointKind::kDrainWithSavepoint:
       return proto::DRAIN_WITH_SAVEPOINT;
+    // To a worker it is the same: its tasks stop, and write to the folder that is named.
+    case CheckpointKind::kRescale:
+      return proto::STOP_WITH_SAVEPOINT;
   }
   return proto::TAKE_CHECKPOINT;
 }
@@ -67,6 +70,7 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto:
       restart(spec.policies.restart, surroundings.env().random()),
       checkpoints(MakeCheckpoints()),
       savepoints(checkpoints->coordinator(), spec.policies.savepoint_directory),
+      rescale(RescaleOwner()),
       state_machine(stored == nullptr              ? proto::CREATED
                     : IsTerminal(record.outcome()) ? record.outcome()
                                                    : proto::RECONCILING) {
@@ -247,10 +251,38 @@ bool JobCore::StoppedForGood() const {
   return graph.AllFinished() || !latest.has_value() || !HoldsCommittables(*latest->metadata);
 }
 
+proto::JobRecord::Scale JobCore::CurrentScale() const {
+  proto::JobRecord::Scale scale;
+  scale.set_parallelism(spec.parallelism);
+  *scale.mutable_graph() = *spec.graph;
+  scale.set_graph_hash(spec.graph_hash);
+  return scale;
+}
+
+void JobCore::UseScale(const proto::JobRecord::Scale& scale) {
+  Log("info", StrCat("is started at parallelism ", scale.parallelism(), ", before it had ",
+                     spec.parallelism));
+  ApplyScale(scale, spec);
+  *record.mutable_scale() = scale;
+  checkpoints->coordinator().SetGraph(spec.graph);
+}
+
 void JobCore::BeginNextAttempt() {
   ++attempt;
   if (root_cause.has_failure()) last_failure = std::move(root_cause);
   root_cause = RootCause();
+  if (record.has_next_scale()) {
+    *record.mutable_former_scale() = CurrentScale();
+    const proto::JobRecord::Scale next = std::move(*record.mutable_next_scale());
+    record.clear_next_scale();
+    UseScale(next);
+  } else if (record.has_former_scale() && record.failing()) {
+    rescale.OnFailed(absl::AbortedError(
+        StrCat("it did not come to run at that parallelism: ", last_failure.failure().message())));
+    const proto::JobRecord::Scale former = std::move(*record.mutable_former_scale());
+    record.clear_former_scale();
+    UseScale(former);
+  }
   graph = ExecutionGraph(spec.graph);
   workers.clear();
   record.set_failing(false);
@@ -263,6 +295,7 @@ std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
       JobCheckpoints::Owner{
           surroundings.env(), surroundings.executor(), surroundings.cluster_id(), record,
           [this](Closure durable) { Persist(std::move(durable)); },
+          [this] { *record.mutable_next_scale() = rescale.target(); },
           [this](Closure leads) {
             surroundings.ConfirmLeadership(lifetime.Guard(std::move(leads)));
           },
@@ -274,6 +307,58 @@ std::unique_ptr<JobCheckpoints> JobCore::MakeCheckpoints() {
                       /*keeps_final_states=*/!spec.policies.checkpoint_directory.empty()},
       spec.policies.checkpoints, spec.policies.checkpoint_directory, spec.restore,
       spec.allow_dropped_state);
+}
+
+JobRescale::Owner JobCore::RescaleOwner() {
+  return {.coordinator = checkpoints->coordinator(),
+          .build_graph = [this](uint32_t parallelism,
+                                auto done) { BuildGraph(parallelism, std::move(done)); },
+          .current = [this] { return CurrentScale(); },
+          .check_slots = [this](const proto::JobGraph& wanted) { return CheckSlots(wanted); },
+          .on_stopped = [this] { phase->OnStoppedToRescale(); },
+          .now_unix_micros = [this] { return NowMicros(); },
+          .log = [this](std::string_view level, std::string_view text) { Log(level, text); }};
+}
+
+void JobCore::BuildGraph(uint32_t parallelism,
+                         std::function<void(absl::StatusOr<proto::JobGraph>)> done) {
+  const auto asked = std::find_if(workers.begin(), workers.end(), [](const WorkerRecord& worker) {
+    return worker.peer != nullptr && !worker.ending();
+  });
+  if (asked == workers.end()) {
+    surroundings.executor().Post(lifetime.Guard([done = std::move(done)] {
+      done(absl::UnavailableError("no worker of the job can be asked for its graph"));
+    }));
+    return;
+  }
+  proto::BuildGraphRequest request;
+  request.set_leader_epoch(surroundings.leader_epoch());
+  request.set_job_id(BytesOf(spec.id));
+  request.set_attempt(attempt);
+  request.set_parallelism(parallelism);
+  TypedCall<proto::BuildGraphRequest, proto::BuildGraphResponse>(
+      *asked->peer, "/weir.Worker/BuildGraph", request, surroundings.options().call_timeout,
+      &surroundings.executor(),
+      lifetime.Guard([done = std::move(done),
+                      who = asked->Describe()](absl::StatusOr<proto::BuildGraphResponse> response) {
+        if (response.ok()) return done(std::move(*response->mutable_graph()));
+        done(absl::Status(response.status().code(), StrCat("asking ", who, " for the graph: ",
+                                                           ToStd(response.status().message()))));
+      }));
+}
+
+absl::Status JobCore::CheckSlots(const proto::JobGraph& wanted) const {
+  uint32_t needed = 0;
+  for (const proto::Vertex& vertex : wanted.vertices()) {
+    needed = std::max(needed, vertex.parallelism());
+  }
+  uint32_t held = 0;
+  for (const WorkerRecord& worker : workers) held += worker.gone() ? 0 : worker.slots;
+  const SlotPool& pool = surroundings.slots();
+  if (needed <= held + pool.free()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      StrCat("it needs ", needed, " slots, has ", held, ", and ", pool.free(),
+             " more are free: start more task managers, or choose a lower parallelism"));
 }
 
 template <class Request, class Response>
@@ -307,7 +392,7 @@ void JobCore::TellTrigger(const TriggerOrder& order) {
   request->set_checkpoint_id(order.checkpoint_id);
   request->set_triggered_unix_micros(order.triggered_unix_micros);
   request->set_action(ActionOf(order.kind));
-  if (IsSavepoint(order.kind)) request->set_directory(order.directory);
+  if (NamesFolder(order.kind)) request->set_directory(order.directory);
   for (const uint32_t worker : order.workers) {
     Tell<proto::TriggerCheckpointRequest, proto::TriggerCheckpointResponse>(
         worker, "/weir.Worker/TriggerCheckpoint", request, kFirstRetry);

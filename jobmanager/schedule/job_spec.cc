@@ -26,6 +26,12 @@ std::shared_ptr<const proto::SubmittedJob> ToSubmittedJob(const JobSpec& spec) {
   return job;
 }
 
+void ApplyScale(const proto::JobRecord_Scale& scale, JobSpec& spec) {
+  spec.parallelism = scale.parallelism();
+  spec.graph = std::make_shared<const proto::JobGraph>(scale.graph());
+  spec.graph_hash = scale.graph_hash();
+}
+
 absl::StatusOr<JobSpec> ToJobSpec(const JobId& id, const proto::SubmittedJob& job) {
   JobSpec spec;
   spec.id = id;

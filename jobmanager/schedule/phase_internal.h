@@ -11,6 +11,7 @@
 #include "common/base/strings.h"
 #include "jobmanager/schedule/job.h"
 #include "jobmanager/schedule/job_checkpoints.h"
+#include "jobmanager/schedule/job_rescale.h"
 #include "jobmanager/schedule/job_savepoints.h"
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
@@ -59,6 +60,8 @@ class Phase {
   virtual void TrySchedule() {}
   virtual void OnWorkerRegistered(WorkerRecord&) {}
   virtual void OnTasksChanged() {}
+  // The checkpoint is complete from which the next attempt starts at another parallelism.
+  virtual void OnStoppedToRescale() {}
   // A worker is known to be gone.
   virtual void OnWorkerGone() {}
   // By default: the job fails.
@@ -90,6 +93,8 @@ class Phase {
 std::unique_ptr<Phase> MakeCreated(JobCore& core);
 std::unique_ptr<Phase> MakeDeploying(JobCore& core);
 std::unique_ptr<Phase> MakeRunning(JobCore& core);
+// The tasks have stopped for another parallelism, which the record names.
+std::unique_ptr<Phase> MakeRescaling(JobCore& core);
 std::unique_ptr<Phase> MakeCancelling(JobCore& core);
 std::unique_ptr<Phase> MakeFailing(JobCore& core);
 // Nothing of the failed attempt runs any more; the next one begins after `delay`.
@@ -150,9 +155,13 @@ struct JobCore {
   absl::Status CheckFence(uint64_t epoch, uint32_t its_attempt) const;
 
   JobSurroundings& surroundings;
-  const JobSpec spec;
-  // Forgets the attempt that is over, of which nothing runs any more.
+  // As it was submitted, but for the parallelism and the graph, which may have been changed since.
+  JobSpec spec;
+  // Forgets the attempt that is over, of which nothing runs any more. If the job is being given
+  // another parallelism it has that from now on; if it was, and failed before it came to run, it
+  // has the former one again.
   void BeginNextAttempt();
+  proto::JobRecord::Scale CurrentScale() const;
 
   uint32_t attempt = 1;
   // What is kept; Persist adds what is known elsewhere.
@@ -169,6 +178,7 @@ struct JobCore {
   bool restorable = true;
   const std::unique_ptr<JobCheckpoints> checkpoints;
   JobSavepoints savepoints;
+  JobRescale rescale;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.
   bool attempt_open = false;
   // What a restart would begin from is damaged: there is none, and nothing is deleted.
@@ -185,6 +195,11 @@ struct JobCore {
 
  private:
   void TakeOver();
+  void UseScale(const proto::JobRecord::Scale& scale);
+  JobRescale::Owner RescaleOwner();
+  // Asks a worker for the graph at another parallelism.
+  void BuildGraph(uint32_t parallelism, std::function<void(absl::StatusOr<proto::JobGraph>)> done);
+  absl::Status CheckSlots(const proto::JobGraph& wanted) const;
   std::unique_ptr<JobCheckpoints> MakeCheckpoints();
   // Calls `method` of a worker of this attempt and repeats it while nobody answers; what comes of
   // it is of no concern.

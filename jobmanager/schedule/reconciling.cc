@@ -18,8 +18,12 @@ class Reconciling final : public Phase {
   proto::JobState state() const override { return proto::RECONCILING; }
 
   void Enter() override {
-    if (!core_.record.tasks_may_run()) {
-      core_.Log("info", "was being deployed when its job manager went away: it is deployed anew");
+    if (given_up()) {
+      core_.Log("info",
+                core_.record.has_next_scale()
+                    ? "was stopped to be rescaled when its job manager went away: it is deployed "
+                      "anew"
+                    : "was being deployed when its job manager went away: it is deployed anew");
       core_.StopAllWorkers();
       return OnWorkerGone();
     }
@@ -46,13 +50,13 @@ class Reconciling final : public Phase {
 
   void OnWorkerRegistered(WorkerRecord&) override { StartIfAllAreBack(); }
   void OnWorkerGone() override {
-    if (core_.record.tasks_may_run() || !core_.AllWorkersGone()) return;
+    if (!given_up() || !core_.AllWorkersGone()) return;
     JobCore& core = core_;
     core.GoTo(MakeRestarting(core, absl::ZeroDuration()));
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank rank) override {
-    if (core_.record.tasks_may_run()) return Phase::OnFailure(failure, rank);
+    if (!given_up()) return Phase::OnFailure(failure, rank);
     core_.Log("info", StrCat("is deployed anew in any case: ", failure.message()));
   }
 
@@ -60,14 +64,18 @@ class Reconciling final : public Phase {
     const auto back =
         std::count_if(core_.workers.begin(), core_.workers.end(),
                       [](const WorkerRecord& worker) { return !worker.control_address.empty(); });
-    return core_.record.tasks_may_run()
+    return !given_up()
                ? StrCat("waits for its workers to come back: ", back, " of ", core_.workers.size())
                : "the workers that were being started are stopped";
   }
 
  private:
+  // What the leader before had deployed is not to go on: its tasks were never told to run, or have
+  // stopped for another parallelism.
+  bool given_up() const { return !core_.record.tasks_may_run() || core_.record.has_next_scale(); }
+
   void StartIfAllAreBack() {
-    if (!core_.record.tasks_may_run() || !All(WorkerState::kRegistered)) return;
+    if (given_up() || !All(WorkerState::kRegistered)) return;
     // That all had made their tasks is recorded; that all were told to start them is not.
     for (WorkerRecord& worker : core_.workers) {
       worker.state.MoveTo(WorkerState::kDeployed);

@@ -27,13 +27,13 @@ bool MayFollow(proto::JobState from, proto::JobState to) {
     case proto::DEPLOYING:
       return OneOf(to, {proto::RUNNING, proto::CANCELLING, proto::FAILING});
     case proto::RUNNING:
-      return OneOf(to, {proto::FINISHED, proto::CANCELLING, proto::FAILING});
+      return OneOf(to, {proto::FINISHED, proto::RESTARTING, proto::CANCELLING, proto::FAILING});
     case proto::CANCELLING:
       return to == proto::CANCELED;
     case proto::FAILING:
       return OneOf(to, {proto::FAILED, proto::RESTARTING, proto::FINISHED});
     case proto::RESTARTING:
-      return OneOf(to, {proto::CREATED, proto::CANCELLING});
+      return OneOf(to, {proto::CREATED, proto::CANCELLING, proto::FAILING});
     default:
       return false;
   }

@@ -18,6 +18,7 @@ TEST(JobStateTest, MovesAlongItsTableOnly) {
       {proto::DEPLOYING, proto::CANCELLING},
       {proto::DEPLOYING, proto::FAILING},
       {proto::RUNNING, proto::FINISHED},
+      {proto::RUNNING, proto::RESTARTING},
       {proto::RUNNING, proto::CANCELLING},
       {proto::RUNNING, proto::FAILING},
       {proto::CANCELLING, proto::CANCELED},
@@ -27,6 +28,7 @@ TEST(JobStateTest, MovesAlongItsTableOnly) {
       {proto::FAILING, proto::FINISHED},
       {proto::RESTARTING, proto::CREATED},
       {proto::RESTARTING, proto::CANCELLING},
+      {proto::RESTARTING, proto::FAILING},
       // After a restart of the job manager, by what its record and its workers say.
       {proto::RECONCILING, proto::CREATED},
       {proto::RECONCILING, proto::RUNNING},

@@ -38,15 +38,18 @@ struct LoadedJob {
   proto::JobGraph graph;
 };
 
+GraphOptions GraphOptionsOf(const WorkerSpec& spec) {
+  return {.job_name = spec.job_name,
+          .parallelism = spec.parallelism,
+          .max_parallelism = spec.max_parallelism};
+}
+
 // Blocks: reads a file and runs user code.
 absl::StatusOr<std::shared_ptr<LoadedJob>> LoadJob(PluginLoader& loader, const WorkerSpec& spec) {
   auto job = std::make_shared<LoadedJob>();
   WEIR_ASSIGN_OR_RETURN(job->plugin, loader.Load(spec.plugin_path));
   WEIR_ASSIGN_OR_RETURN(job->definition, job->plugin->Define({.arguments = spec.arguments}));
-  WEIR_ASSIGN_OR_RETURN(job->graph,
-                        BuildJobGraph(*job->definition, {.job_name = spec.job_name,
-                                                         .parallelism = spec.parallelism,
-                                                         .max_parallelism = spec.max_parallelism}));
+  WEIR_ASSIGN_OR_RETURN(job->graph, BuildJobGraph(*job->definition, GraphOptionsOf(spec)));
   const std::string hash = GraphHash(job->graph);
   if (hash != spec.graph_hash) {
     return absl::FailedPreconditionError(
@@ -174,6 +177,10 @@ class RuntimeWorker final : public Worker {
             "/weir.Worker/NotifyCheckpoint", &control_,
             lifetime_.GuardConst(
                 [this](auto request, auto respond) { respond(NotifyCheckpoint(request)); })));
+    methods.unary.push_back(TypedUnary<proto::BuildGraphRequest, proto::BuildGraphResponse>(
+        "/weir.Worker/BuildGraph", &control_,
+        lifetime_.GuardConst(
+            [this](auto request, auto respond) { respond(BuildGraph(request)); })));
     WEIR_ASSIGN_OR_RETURN(
         listener_, env_.network().Listen(StrCat(spec_.listen_host, ":0"), std::move(methods)));
     return absl::OkStatus();
@@ -485,6 +492,16 @@ class RuntimeWorker final : public Worker {
       runtime_->Start();
     }
     return proto::StartTasksResponse();
+  }
+
+  // What the job would be at another parallelism: the definition does not depend on it.
+  absl::StatusOr<proto::BuildGraphResponse> BuildGraph(const proto::BuildGraphRequest& request) {
+    WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    GraphOptions graph = GraphOptionsOf(spec_);
+    graph.parallelism = request.parallelism();
+    proto::BuildGraphResponse response;
+    WEIR_ASSIGN_OR_RETURN(*response.mutable_graph(), BuildJobGraph(*job_->definition, graph));
+    return response;
   }
 
   absl::StatusOr<proto::CancelTasksResponse> CancelTasks(const proto::CancelTasksRequest& request) {

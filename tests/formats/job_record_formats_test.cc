@@ -14,7 +14,7 @@ namespace {
 
 std::string Committed(const std::string& name) {
   PosixFileSystem files;
-  const auto content = ReadFile(files, StrCat(WEIR_FORMATS "/job_records_v1/", name), 1 << 20);
+  const auto content = ReadFile(files, StrCat(WEIR_FORMATS "/job_records_", name), 1 << 20);
   EXPECT_TRUE(content.ok()) << content.status();
   return content.ok() ? *content : std::string();
 }
@@ -44,14 +44,14 @@ void Damage(const std::string& content, Check check) {
 }
 
 template <class Message>
-void ExpectVersion1(const std::string& name, absl::Status (*decode)(std::string_view, Message*),
+void ExpectWritten(const std::string& name, absl::Status (*decode)(std::string_view, Message*),
                     absl::StatusOr<std::string> (*encode)(const Message&)) {
   const std::string committed = Committed(name);
   Message message;
   const absl::Status status = decode(committed, &message);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(message.DebugString(), Expected<Message>(name).DebugString());
-  EXPECT_EQ(*encode(message), committed) << "this version writes the bytes of version 1";
+  EXPECT_EQ(*encode(message), committed) << "this version writes the same bytes";
   Damage(committed, [decode](const std::string& damaged) {
     Message none;
     const absl::Status refused = decode(damaged, &none);
@@ -61,11 +61,16 @@ void ExpectVersion1(const std::string& name, absl::Status (*decode)(std::string_
 }
 
 TEST(JobRecordFormatTest, TheSubmissionOfVersion1IsReadAndAnyDamageOfItFound) {
-  ExpectVersion1("job", DecodeSubmittedJob, EncodeSubmittedJob);
+  ExpectWritten("v1/job", DecodeSubmittedJob, EncodeSubmittedJob);
 }
 
 TEST(JobRecordFormatTest, TheRecordOfVersion1IsReadAndAnyDamageOfItFound) {
-  ExpectVersion1("record-5", DecodeJobRecord, EncodeJobRecord);
+  ExpectWritten("v1/record-5", DecodeJobRecord, EncodeJobRecord);
+}
+
+// Of a job whose parallelism was changed.
+TEST(JobRecordFormatTest, TheRecordOfVersion2IsReadAndAnyDamageOfItFound) {
+  ExpectWritten("v2/record-5", DecodeJobRecord, EncodeJobRecord);
 }
 
 }  // namespace

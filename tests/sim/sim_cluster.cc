@@ -352,6 +352,30 @@ absl::StatusOr<proto::SavepointProgress> SimCluster::TakeSavepoint(const Savepoi
   return progress;
 }
 
+absl::StatusOr<proto::RescaleProgress> SimCluster::TriggerRescale(const RescaleRequest& request) {
+  return Await<proto::RescaleProgress>(
+      [this, request](auto done) { client_->RescaleJob(request, std::move(done)); });
+}
+
+absl::StatusOr<proto::RescaleProgress> SimCluster::RescaleStatus(const RescaleRequest& request) {
+  return Await<proto::RescaleProgress>([this, request](auto done) {
+    client_->RescaleStatus(request.job, request.trigger, std::move(done));
+  });
+}
+
+absl::StatusOr<proto::RescaleProgress> SimCluster::Rescale(const RescaleRequest& request,
+                                                           absl::Duration limit) {
+  const absl::Duration until = world_.elapsed() + limit;
+  auto progress = TriggerRescale(request);
+  while (progress.ok() && progress->state() != proto::RescaleProgress::COMPLETED &&
+         progress->state() != proto::RescaleProgress::FAILED) {
+    if (world_.elapsed() >= until) return absl::DeadlineExceededError("it is not over");
+    world_.RunFor(absl::Milliseconds(10));
+    progress = RescaleStatus(request);
+  }
+  return progress;
+}
+
 bool SimCluster::AwaitState(JobId job, proto::JobState state, absl::Duration limit) {
   const absl::Duration until = world_.elapsed() + limit;
   while (world_.elapsed() < until) {

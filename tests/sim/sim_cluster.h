@@ -87,6 +87,12 @@ class SimCluster {
   // A savepoint from its order to its end; asks as jobctl does.
   absl::StatusOr<proto::SavepointProgress> TakeSavepoint(const SavepointRequest& request,
                                                          absl::Duration limit = absl::Minutes(1));
+  // Another parallelism, from its order to its end; asks as jobctl does.
+  absl::StatusOr<proto::RescaleProgress> Rescale(const RescaleRequest& request,
+                                                 absl::Duration limit = absl::Minutes(1));
+  // Only asks.
+  absl::StatusOr<proto::RescaleProgress> TriggerRescale(const RescaleRequest& request);
+  absl::StatusOr<proto::RescaleProgress> RescaleStatus(const RescaleRequest& request);
   // Runs the world until the job is in `state`, asking now and then. False: it did not get there
   // within `limit`, or is terminal in another one.
   bool AwaitState(JobId job, proto::JobState state, absl::Duration limit);
