@@ -276,7 +276,7 @@ TEST_F(SavepointSim, ThatAJobHasGoneOnFromIsMissedUntilItIsThereAgain) {
   cluster_->KillWorker(cluster_->Workers().at(0));
   cluster_->world().RunFor(absl::Seconds(5));
   EXPECT_NE(State(*next), proto::RUNNING);
-  EXPECT_THAT(Log(), HasSubstr("No such file"));
+  EXPECT_THAT(Log(), HasSubstr("is its folder mounted here"));
   Move("/shared/elsewhere", taken->directory());
   ASSERT_TRUE(cluster_->AwaitState(*next, proto::FINISHED, absl::Minutes(1))) << Log();
   EXPECT_EQ(Output(), Expected(4000));
