@@ -41,6 +41,44 @@ void DescribeFiled(Job& job) {
       .To("tallies", Files{.path = "/shared/out/tallies"});
 }
 
+constexpr std::int64_t kRules = 50;
+
+// Tells at the end of event time what of the rules it knows, which came at the beginning.
+struct Ruled : KeyedBroadcastProcess<std::int64_t, Number, Number, std::string> {
+  BroadcastState<std::int64_t, std::int64_t> rules{this, "rules"};
+  ValueState<std::int64_t> count{this, "count"};
+  EventTimer end{this, "end"};
+
+  void Process(const Number&, Context&) override {
+    count.Mutable() += 1;
+    end.Set(EventTime::FromTicks(1'000'000));
+  }
+  void ProcessBroadcast(const Number& rule, BroadcastContext& context) override {
+    rules.Mutable(context, rule.value) += rule.value;
+  }
+  void OnTimer(const EventTimer&, Context& context) override {
+    context.Emit(StrCat(context.key(), " ", count.Get(), " ", rules.size(), " ",
+                        rules.Get(context.key()).value_or(-1)));
+  }
+};
+
+void DescribeRuled(Job& job) {
+  const auto make = [](std::uint64_t i) {
+    const auto n = static_cast<std::int64_t>(i);
+    return Number{n % kKeys, n, EventTime::FromTicks(n)};
+  };
+  const auto rules = job.From<Number>("rules", Generator{.make = make, .count = kRules},
+                                      {.timestamp = &Number::at});
+  job.From<Number>(
+         "numbers",
+         Generator{.make = make, .count = static_cast<std::uint64_t>(kCount), .rate = 1000},
+         {.timestamp = &Number::at})
+      .KeyBy(&Number::key)
+      .WithBroadcast(rules)
+      .Process<Ruled>("ruled")
+      .To("out", Print{.prefix = "ruled"});
+}
+
 void ReadLines(SimDisk& disk, const std::string& folder, std::map<std::string, int>& lines) {
   const auto entries = disk.List(folder);
   if (!entries.ok()) return;
@@ -231,6 +269,36 @@ TEST_F(LiveRescaleSim, AJobManagerThatIsKilledMeanwhileLosesNothing) {
   }
   EXPECT_GT(changed, 3);
   EXPECT_LT(changed, kSeeds - 3);
+}
+
+// Rule 49: what was broadcast is copied to each subtask, though its source has ended.
+TEST_F(LiveRescaleSim, BroadcastStateIsCopiedUpAndDown) {
+  std::set<std::string> expected;
+  for (std::int64_t key = 0; key < kKeys; ++key) {
+    const std::int64_t count = (kCount - key + kKeys - 1) / kKeys;
+    expected.insert(StrCat("\"", key, " ", count, " ", kRules, " ", key, "\""));
+  }
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Start(200 + seed);
+    SimRandom& random = cluster_->world().random();
+    const auto job =
+        cluster_->Submit("ruled", DescribeRuled, static_cast<uint32_t>(random.Between(1, 4)));
+    ASSERT_TRUE(job.ok()) << job.status();
+    ASSERT_TRUE(cluster_->AwaitState(*job, proto::RUNNING, absl::Seconds(20))) << Log();
+    for (int i = 0; i < 3; ++i) {
+      cluster_->world().RunFor(absl::Milliseconds(random.Between(100, 800)));
+      const std::string refused = Rescale(*job, static_cast<uint32_t>(random.Between(1, 8)));
+      EXPECT_THAT(refused, ::testing::AnyOf("", HasSubstr("already"), HasSubstr("does not run")));
+      if (!random.Chance(0.5)) continue;
+      const std::vector<std::string> workers = cluster_->Workers();
+      if (!workers.empty()) cluster_->KillWorker(workers[random.Below(workers.size())]);
+    }
+    ASSERT_TRUE(cluster_->AwaitState(*job, proto::FINISHED, absl::Minutes(1))) << Log();
+    const std::vector<std::string> lines = cluster_->Output("ruled");
+    EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected);
+    if (HasFailure()) FAIL() << Log();
+  }
 }
 
 // At any moment, to any parallelism, while workers, task managers and the job manager are killed.

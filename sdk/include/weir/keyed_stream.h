@@ -31,6 +31,9 @@ namespace weir {
   "a keyed stream has no such step: do it before KeyBy, or after Window, Reduce, Aggregate or " \
   "Process; to spread records evenly write Rebalance() in place of KeyBy"
 
+template <class T, class F, class B>
+class KeyedStreamWithBroadcast;
+
 namespace internal {
 
 // CheckRecord of the first that is no record.
@@ -296,7 +299,7 @@ class KeyedStream {
   // P derives from weir::KeyedProcess<Key, T, Out>; `args` go to its constructor, once for each
   // subtask.
   template <internal::KeyedProcessOf<Key, T> P, class... Args>
-    requires internal::MadeFrom<P, Args...>
+    requires(internal::MadeFrom<P, Args...> && !internal::TakesBroadcast<P>)
   auto Process(internal::PlacedUid uid, Args... args) const {
     if constexpr (CheckRecord<typename P::Out>()) {
       NodeDefinition node;
@@ -347,6 +350,28 @@ class KeyedStream {
       "Process<P>(uid, args...): the uid comes first, and P must have a constructor that takes "
       "args... by value or const reference")
   internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+
+  template <class P, class... A>
+    requires(internal::KeyedProcessOf<P, Key, T> && internal::TakesBroadcast<P> &&
+             internal::kProcessArguments<P, A...>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): P takes the records of a second stream too: write "
+      "WithBroadcast(stream) before it")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+
+  // This stream and another one, of which every subtask gets all records; a
+  // weir::KeyedBroadcastProcess follows. For the watermark see Stream::WithBroadcast.
+  template <class B, class OtherStage>
+  auto WithBroadcast(const Stream<B, OtherStage>& broadcast) const {
+    return KeyedStreamWithBroadcast<T, F, B>(keyed_, broadcast.Close());
+  }
+  template <class Other>
+  WEIR_USAGE_ERROR("WithBroadcast(stream): what is broadcast must be a stream without KeyBy")
+  internal::AfterMistake WithBroadcast(const Other&) const {
     return {};
   }
 

@@ -74,6 +74,10 @@ class AfterMistake {
   AfterMistake Process(A&&...) const {
     return {};
   }
+  template <class S>
+  AfterMistake WithBroadcast(const S&) const {
+    return {};
+  }
   template <class... A>
   AfterMistake Union(A&&...) const {
     return {};
@@ -157,6 +161,9 @@ concept ProcessOf = AnyProcessFunction<F> && std::same_as<typename F::In, T>;
 template <class F, class Key, class T>
 concept KeyedProcessOf =
     AnyKeyedProcess<F> && std::same_as<typename F::In, T> && std::same_as<typename F::Key, Key>;
+// It takes the records of a second stream, which every subtask gets.
+template <class F>
+concept TakesBroadcast = requires { typename F::Broadcast; };
 // Whether F can be made from `A`, once for each subtask.
 template <class F, class... A>
 concept MadeFrom = !std::is_abstract_v<F> && std::constructible_from<F, const A&...>;

@@ -25,7 +25,14 @@ class OperatorListMember : public OperatorListState {
  private:
   // Of the whole, with how it is dealt out.
   std::string Notation(const std::string& of_item) const {
-    return (redistribution() == Redistribution::kUnion ? "union<" : "split<") + of_item + ">";
+    switch (redistribution()) {
+      case Redistribution::kUnion:
+        return "union<" + of_item + ">";
+      case Redistribution::kBroadcast:
+        return "broadcast<" + of_item + ">";
+      default:
+        return "split<" + of_item + ">";
+    }
   }
 };
 

@@ -197,6 +197,19 @@ void DescribeMembers(const Members& members, const std::source_location& where, 
   }
 }
 
+// Hands the records of the second input of an operator to a function with broadcast state.
+template <class F, class Context>
+absl::Status ProcessBroadcastBatch(F& function, const Context& context, BatchBase& base,
+                                   Results<typename F::Out>& results) {
+  auto& batch = static_cast<Batch<typename F::Broadcast>&>(base);
+  typename F::BroadcastContext broadcast(context);
+  for (std::size_t i = 0; i < batch.records.size(); ++i) {
+    broadcast.set_timestamp(batch.TimestampAt(i));
+    function.ProcessBroadcast(std::as_const(batch.records[i]), broadcast);
+  }
+  return results.Flush();
+}
+
 template <class F>
 class ProcessOperator final : public Operator {
  public:
@@ -211,7 +224,10 @@ class ProcessOperator final : public Operator {
     opened_ = true;
     return absl::OkStatus();
   }
-  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+  absl::Status ProcessBatch([[maybe_unused]] std::size_t input, BatchBase& base) override {
+    if constexpr (requires { typename F::Broadcast; }) {
+      if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
+    }
     auto& batch = static_cast<Batch<typename F::In>&>(base);
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
       context_->set_timestamp(batch.TimestampAt(i));
@@ -264,7 +280,10 @@ class KeyedProcessOperator final : public Operator {
     return absl::OkStatus();
   }
 
-  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+  absl::Status ProcessBatch([[maybe_unused]] std::size_t input, BatchBase& base) override {
+    if constexpr (requires { typename F::Broadcast; }) {
+      if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
+    }
     auto& batch = static_cast<Batch<typename F::In>&>(base);
     const bool hashed = !batch.hashes.empty();
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
@@ -327,6 +346,13 @@ class KeyedProcessOperator final : public Operator {
     std::vector<KeyedStateTable*> tables;
     for (const auto& member : function_->members()) tables.push_back(member->table());
     return tables;
+  }
+  std::vector<OperatorListState*> list_state() override {
+    std::vector<OperatorListState*> lists;
+    if constexpr (requires { typename F::Broadcast; }) {
+      for (const auto& member : function_->broadcast_members()) lists.push_back(member.get());
+    }
+    return lists;
   }
 
  private:

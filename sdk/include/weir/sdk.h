@@ -3,6 +3,7 @@
 // Everything a job needs: #include <weir/sdk.h>.
 
 #include "weir/aggregates.h"
+#include "weir/broadcast.h"
 #include "weir/connectors.h"
 #include "weir/for_each.h"
 #include "weir/job.h"

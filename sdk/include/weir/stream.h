@@ -23,6 +23,8 @@ namespace weir {
 
 template <class T, class F>
 class KeyedStream;
+template <class T, class B>
+class StreamWithBroadcast;
 
 namespace internal {
 
@@ -252,7 +254,7 @@ class Stream {
   // F derives from weir::ProcessFunction<T, Out>; `args` go to its constructor, once for each
   // subtask.
   template <internal::ProcessOf<T> F, class... Args>
-    requires internal::MadeFrom<F, Args...>
+    requires(internal::MadeFrom<F, Args...> && !internal::TakesBroadcast<F>)
   auto Process(internal::PlacedUid uid, Args... args) const {
     if constexpr (CheckRecord<typename F::Out>()) {
       NodeDefinition node;
@@ -300,6 +302,29 @@ class Stream {
       "Process<F>(uid, args...): the uid comes first, and F must have a constructor that takes "
       "args... by value or const reference")
   internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+
+  template <class F, class... A>
+    requires(internal::ProcessOf<F, T> && internal::TakesBroadcast<F> &&
+             internal::kProcessArguments<F, A...>)
+  WEIR_USAGE_ERROR(
+      "Process<F>(uid, args...): F takes the records of a second stream too: write "
+      "WithBroadcast(stream) before it")
+  internal::AfterMistake Process(A&&...) const {
+    return {};
+  }
+
+  // This stream and another one, of which every subtask gets all records; a weir::BroadcastProcess
+  // follows. The watermark is the lesser of both: if the other stream is to hold nothing back it
+  // needs timestamps and an `idle_after`, or an end.
+  template <class B, class OtherStage>
+  auto WithBroadcast(const Stream<B, OtherStage>& broadcast) const {
+    return StreamWithBroadcast<T, B>(Closed(), graph_, broadcast.Close());
+  }
+  template <class Other>
+  WEIR_USAGE_ERROR("WithBroadcast(stream): what is broadcast must be a stream without KeyBy")
+  internal::AfterMistake WithBroadcast(const Other&) const {
     return {};
   }
 

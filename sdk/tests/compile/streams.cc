@@ -78,6 +78,23 @@ struct SinkOfOthers {
   std::function<std::unique_ptr<weir::SinkWriter>()> MakeFactory() const { return {}; }
 };
 
+struct Priced : weir::BroadcastProcess<Order, Other, Order> {
+  weir::BroadcastState<std::string, Other> others{this, "others"};
+  void Process(const Order& order, Context& context) override {
+    if (others.Contains(order.customer)) context.Emit(order);
+#ifdef MISUSE
+    others.Put(context, order.customer, Other{});  // MISUSE: Put(context, key, value): broadcast state is written in
+#endif
+  }
+  void ProcessBroadcast(const Other& other, BroadcastContext& context) override { others.Put(context, other.name, other); }
+};
+struct PricedVisits : weir::KeyedBroadcastProcess<std::string, Order, Other, Order> {
+  weir::BroadcastState<std::string, Other> others{this, "others"};
+  weir::ValueState<std::int64_t> seen{this, "seen"};
+  void Process(const Order& order, Context& context) override { context.Emit(order); }
+  void ProcessBroadcast(const Other& other, BroadcastContext& context) override { others.Put(context, other.name, other); }
+};
+
 WEIR_JOB(job) {
   const auto orders = job.From<Order>("orders", weir::Files{.path = "in"}, {.timestamp = &Order::at});
   const auto customer = &Order::customer;
@@ -101,6 +118,11 @@ WEIR_JOB(job) {
       .Process<Cleaning>("cleaned", 3)
       .To("newest-out", weir::Print{});
   by_customer.Process<Visits>("visits").To("visits-out", weir::Print{});
+  const auto others = job.From<Other>("known", weir::Files{.path = "others"});
+  orders.WithBroadcast(others).Process<Priced>("priced").To("priced-out", weir::Print{});
+  by_customer.WithBroadcast(others.Map([](Other other) { return other; }))
+      .Process<PricedVisits>("priced-visits")
+      .To("priced-visits-out", weir::Print{});
   job.From<std::string>("words", weir::Collection{.records = std::vector<std::string>()})
       .KeyBy(std::identity{})
       .Aggregate("words-count", weir::Count())
@@ -159,6 +181,15 @@ WEIR_JOB(job) {
   by_customer.Process<Cleaning>("p", 3).To("print", weir::Print{});  // MISUSE: Process<P>(uid, args...): after KeyBy, P must derive from
   by_customer.Process<VisitsByNumber>("p").To("print", weir::Print{});  // MISUSE: Process<P>(uid, args...): P has another key or takes other
   by_customer.Process<UnfinishedVisits>("p");  // MISUSE: Process<P>(uid, args...): P does not override void
+  const auto others = job.From<Other>("others", weir::Files{.path = "others"});
+  orders.WithBroadcast(others).Process<Priced>("priced");
+  orders.Process<Priced>("p");  // MISUSE: Process<F>(uid, args...): F takes the records of a second stream too
+  by_customer.Process<PricedVisits>("p");  // MISUSE: Process<P>(uid, args...): P takes the records of a second stream too
+  orders.WithBroadcast(by_customer);  // MISUSE: WithBroadcast(stream): what is broadcast must be a stream without KeyBy
+  orders.WithBroadcast(others).Process<PricedVisits>("p");  // MISUSE: Process<F>(uid, args...) after WithBroadcast: F must derive from
+  orders.WithBroadcast(orders).Process<Priced>("p");  // MISUSE: Process<F>(uid, args...) after WithBroadcast: F must derive from
+  by_customer.WithBroadcast(others).Process<Priced>("p");  // MISUSE: Process<F>(uid, args...) after WithBroadcast: F must derive from
+  orders.WithBroadcast(others).Process<Priced>("p", 3);  // MISUSE: Process<F>(uid, args...): the uid comes first, F must have
   by_customer.Process<Visits>("p", 3);  // MISUSE: Process<P>(uid, args...): the uid comes first, and P must have
 #endif
 #ifdef NO_FIELD
