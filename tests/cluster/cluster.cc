@@ -276,6 +276,12 @@ absl::Status Cluster::Cancel(JobId job) {
       .status();
 }
 
+absl::Status Cluster::TriggerRescale(const RescaleRequest& request) {
+  return Await<proto::RescaleProgress>(
+             [this, request](auto done) { client_->RescaleJob(request, std::move(done)); })
+      .status();
+}
+
 bool Cluster::AwaitTaskManagers(int count, absl::Duration limit) {
   return Poll(
       [&] {

@@ -80,6 +80,8 @@ class Cluster {
   absl::StatusOr<proto::ClusterInfoResponse> Info();
   absl::StatusOr<std::string> Logs(JobId job);
   absl::Status Cancel(JobId job);
+  // Begins it; whatever comes of it.
+  absl::Status TriggerRescale(const RescaleRequest& request);
   // False: not within `limit`, or terminal in another state.
   bool AwaitState(JobId job, proto::JobState state, absl::Duration limit = absl::Seconds(30));
   // Asks until `condition` holds.

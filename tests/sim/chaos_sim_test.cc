@@ -184,12 +184,14 @@ std::string WrongResults(SimDisk& disk) {
 // One run of one seed.
 class SeedRun {
  public:
-  explicit SeedRun(std::uint64_t seed) : cluster_(Options(seed)), random_(cluster_.world().random()) {
+  explicit SeedRun(std::uint64_t seed)
+      : cluster_(Options(seed)), random_(cluster_.world().random()) {
     // Each class of faults is off in 3 of 10 seeds.
     for (bool* fault : {&kills_, &job_manager_, &pauses_, &network_, &disk_, &crashes_}) {
       *fault = random_.Chance(0.7);
     }
     savepoints_ = random_.Chance(0.3);
+    rescales_ = random_.Chance(0.4);
   }
 
   // What is wrong; empty: nothing.
@@ -284,7 +286,7 @@ class SeedRun {
   }
 
   void Fault() {
-    switch (random_.Below(9)) {
+    switch (random_.Below(10)) {
       case 0:
       case 1:
         if (const std::string worker = AnyWorker(); kills_ && !worker.empty()) {
@@ -349,6 +351,13 @@ class SeedRun {
           RestartTaskManager(/*crash=*/true);
         }
         return;
+      case 9:
+        if (!rescales_) return;
+        (void)cluster_.TriggerRescale(
+            {.job = job_,
+             .trigger = TriggerId(2, ++triggers_),
+             .parallelism = static_cast<std::uint32_t>(1 + random_.Below(4))});
+        return;
     }
   }
   void RestartTaskManager(bool crash) {
@@ -398,6 +407,7 @@ class SeedRun {
   bool disk_ = false;
   bool crashes_ = false;
   bool savepoints_ = false;
+  bool rescales_ = false;
   bool disk_fails_ = false;
 };
 
