@@ -79,6 +79,27 @@ void DescribeRuled(Job& job) {
       .To("out", Print{.prefix = "ruled"});
 }
 
+// One source ends after half a second, the other after three.
+void DescribeTwoSources(Job& job) {
+  const auto numbers = [&job](const char* uid, std::uint64_t count, double rate) {
+    return job.From<Number>(uid,
+                            Generator{.make =
+                                          [](std::uint64_t i) {
+                                            const auto n = static_cast<std::int64_t>(i);
+                                            return Number{n % kKeys, n, EventTime::FromTicks(n)};
+                                          },
+                                      .count = count,
+                                      .rate = rate},
+                            {.timestamp = &Number::at});
+  };
+  numbers("short", 500, 1000)
+      .Process<Hold>("hold", 400)
+      .Union(numbers("long", 2500, 800))
+      .KeyBy(&Number::key)
+      .Process<Tally>("tally")
+      .To("out", Print{.prefix = "two"});
+}
+
 void ReadLines(SimDisk& disk, const std::string& folder, std::map<std::string, int>& lines) {
   const auto entries = disk.List(folder);
   if (!entries.ok()) return;
@@ -269,6 +290,38 @@ TEST_F(LiveRescaleSim, AJobManagerThatIsKilledMeanwhileLosesNothing) {
   }
   EXPECT_GT(changed, 3);
   EXPECT_LT(changed, kSeeds - 3);
+}
+
+// What has ended ends again at once, and its state is there.
+TEST_F(LiveRescaleSim, PartsOfTheJobThatHaveEndedAreNotRepeated) {
+  std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> tallies;
+  for (const std::int64_t count : {500, 2500}) {
+    for (std::int64_t n = 0; n < count; ++n) {
+      tallies[n % kKeys].first += 1;
+      tallies[n % kKeys].second += n;
+    }
+  }
+  std::set<std::string> expected;
+  for (const auto& [key, tally] : tallies) {
+    expected.insert(StrCat("\"", key, " ", tally.first, " ", tally.second, "\""));
+  }
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(StrCat("seed ", seed));
+    Start(300 + seed);
+    SimRandom& random = cluster_->world().random();
+    const auto job = cluster_->Submit("two", DescribeTwoSources, 2);
+    ASSERT_TRUE(job.ok()) << job.status();
+    ASSERT_TRUE(cluster_->AwaitState(*job, proto::RUNNING, absl::Seconds(20))) << Log();
+    for (const uint32_t parallelism : {3u, 1u, 4u}) {
+      cluster_->world().RunFor(absl::Milliseconds(random.Between(300, 800)));
+      EXPECT_EQ(Rescale(*job, parallelism), "") << Log();
+    }
+    ASSERT_TRUE(cluster_->AwaitState(*job, proto::FINISHED, absl::Minutes(1))) << Log();
+    const std::vector<std::string> lines = cluster_->Output("two");
+    EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected);
+    EXPECT_EQ(lines.size(), expected.size()) << "each once: nothing has failed";
+    if (HasFailure()) FAIL() << Log();
+  }
 }
 
 // Rule 49: what was broadcast is copied to each subtask, though its source has ended.
