@@ -2,6 +2,7 @@
 // as if nothing had happened.
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "gmock/gmock.h"
 #include "runtime/testing/sim_cluster_internal.h"
@@ -21,6 +22,7 @@ class Checkpoints {
 
   void Add(TaskCheckpoint checkpoint) {
     const TaskKey key{checkpoint.vertex, checkpoint.subtask};
+    EXPECT_TRUE(checkpoint.failed.ok()) << checkpoint.failed;
     auto state = std::make_shared<const TaskState>(std::move(checkpoint.state));
     if (checkpoint.final) {
       EXPECT_TRUE(final_.emplace(key, std::pair(checkpoint.barrier.id, std::move(state))).second)
@@ -57,16 +59,71 @@ size_t TasksOf(const proto::JobGraph& graph) {
   return tasks;
 }
 
+// What a worker does when it reads a checkpoint: records in flight go to the task that was to read
+// them, first what had arrived, then what its sender had.
+JobState AsRestored(const proto::JobGraph& graph, const JobState& state, uint64_t& in_flight) {
+  std::map<uint32_t, uint32_t> vertex_of;
+  for (const proto::Vertex& vertex : graph.vertices()) {
+    for (const uint32_t node : vertex.nodes()) vertex_of[node] = vertex.id();
+  }
+  std::map<TaskKey, TaskState> tasks;
+  std::map<std::tuple<TaskKey, uint32_t, uint32_t>, std::string> elements[2];
+  for (const auto& [key, task] : state) {
+    for (OperatorState& node : tasks[key] = *task) {
+      for (OperatorState::InFlight& part : node.in_flight) {
+        const uint32_t to = vertex_of.at(graph.edges(static_cast<int>(part.edge)).to_node());
+        elements[part.sent ? 1 : 0][{{to, part.to_subtask}, part.edge, part.from_subtask}] +=
+            part.elements;
+        ++in_flight;
+      }
+      node.in_flight.clear();
+    }
+  }
+  for (const auto& sent : elements[1]) elements[0][sent.first] += sent.second;
+  for (auto& [channel, bytes] : elements[0]) {
+    const auto& [to, edge, from] = channel;
+    tasks.at(to).front().in_flight.push_back({edge, from, to.second, false, std::move(bytes)});
+  }
+  JobState restored;
+  for (auto& [key, task] : tasks) {
+    restored[key] = std::make_shared<const TaskState>(std::move(task));
+  }
+  return restored;
+}
+
+// A sum over records of which each takes several frames between workers.
+struct JobOfLargeRecords {
+  JobOfLargeRecords(SimRandom& random, Results& results) {
+    SequenceOptions options;
+    options.count = 150;
+    options.keys = 7;
+    options.text_bytes = 70'000 + random.Below(200'000);
+    for (int64_t i = 0; i < options.count; ++i) expected[i % options.keys] += i;
+    const uint32_t source = job.Source("source", 2, options);
+    const uint32_t sum = job.Apply("sum", 3, [] { return std::make_unique<SumOperator>(); });
+    const uint32_t keep =
+        job.Apply("keep", 2, [&results] { return std::make_unique<KeepOperator>(results); });
+    job.Connect(source, sum, Partitioning::kHash);
+    job.Connect(sum, keep, Partitioning::kRebalance);
+    job.Connect(keep, job.Sink("none", 1, rest), Partitioning::kRebalance);
+  }
+  TestJob job;
+  Results rest;
+  std::map<int64_t, int64_t> expected;
+};
+
 struct Tally {
   uint64_t checkpoints = 0;
   uint64_t restored = 0;
   // At least once: keys of which some records count twice.
   uint64_t repeated = 0;
+  // Channels of restored checkpoints with records in flight.
+  uint64_t in_flight = 0;
 };
 
 // Runs a random job to its end over a few attempts, each killed at a random moment and restored
 // from the newest complete checkpoint of the one before.
-void RunWithKills(uint64_t seed, Tally& tally, BarrierOptions barriers = {}) {
+void RunWithKills(uint64_t seed, Tally& tally, BarrierOptions barriers = {}, bool large = false) {
   JobState restore;
   SimRandom faults(seed * 7919);
   const uint64_t kills = faults.Below(4);
@@ -76,8 +133,15 @@ void RunWithKills(uint64_t seed, Tally& tally, BarrierOptions barriers = {}) {
     Results results;
     SimCluster cluster(seed + 100'000 * attempt, 1 + static_cast<uint32_t>(faults.Below(3)));
     SimRandom shape(seed);
-    RandomJob random(shape, cluster.env(0), results, /*keep=*/true,
+    std::optional<RandomJob> random;
+    std::optional<JobOfLargeRecords> of_large;
+    if (large) {
+      of_large.emplace(shape, results);
+    } else {
+      random.emplace(shape, cluster.env(0), results, /*keep=*/true,
                      /*check_late=*/!barriers.at_least_once);
+    }
+    const auto& expected = large ? of_large->expected : random->expected;
     std::optional<Checkpoints> checkpoints;
     cluster.configure = [&](RuntimeOptions& options) {
       options.on_checkpoint = [&](TaskCheckpoint checkpoint) {
@@ -86,14 +150,14 @@ void RunWithKills(uint64_t seed, Tally& tally, BarrierOptions barriers = {}) {
       options.restore = restore;
       options.barriers = barriers;
     };
-    cluster.Deploy(random.job.definition);
+    cluster.Deploy(large ? of_large->job.definition : random->job.definition);
     checkpoints.emplace(TasksOf(cluster.graph()));
     cluster.Start();
     const bool last = attempt == kills;
-    uint64_t steps = last ? ~uint64_t{0} : 200 + faults.Below(20'000);
-    const uint64_t interval = 50 + faults.Below(2'000);
+    uint64_t steps = last ? ~uint64_t{0} : 200 + faults.Below(large ? 1'000 : 20'000);
+    const uint64_t interval = 50 + faults.Below(large ? 100 : 2'000);
     while (!cluster.AllTerminal() && steps > 0) {
-      const Barrier barrier{next_id++, 0};
+      const Barrier barrier{next_id++, absl::ToUnixMicros(cluster.env(0).clock().Now())};
       // Workers hear of it at different times, or never.
       for (size_t i = 0; i < cluster.workers(); ++i) {
         if (faults.Chance(0.05)) continue;
@@ -109,17 +173,17 @@ void RunWithKills(uint64_t seed, Tally& tally, BarrierOptions barriers = {}) {
     ASSERT_EQ(cluster.Failures(), "");
     tally.checkpoints += checkpoints->newest() > 0 ? 1 : 0;
     if (checkpoints->newest() > 0) {
-      restore = checkpoints->state();
+      restore = AsRestored(cluster.graph(), checkpoints->state(), tally.in_flight);
       tally.restored += last ? 0 : 1;
     }
     if (!last) continue;
     const std::map<int64_t, int64_t> sums = results.SumByKey();
     if (!barriers.at_least_once) {
-      ASSERT_EQ(sums, random.expected);
+      ASSERT_EQ(sums, expected);
       continue;
     }
-    ASSERT_EQ(sums.size(), random.expected.size());
-    for (const auto& [key, sum] : random.expected) {
+    ASSERT_EQ(sums.size(), expected.size());
+    for (const auto& [key, sum] : expected) {
       ASSERT_GE(sums.at(key), sum) << "key " << key << " has lost something";
       tally.repeated += sums.at(key) > sum ? 1 : 0;
     }
@@ -137,6 +201,43 @@ TEST(JobCheckpoint, ARestoredJobEndsAsIfNothingHadHappened) {
   EXPECT_GT(tally.restored, 50u);
 }
 
+// Rule 43.
+TEST(JobCheckpoint, BarriersThatOvertakeLoseAndRepeatNothing) {
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RunWithKills(seed, tally, {.unaligned = true});
+    if (HasFatalFailure() || HasFailure()) return;
+  }
+  EXPECT_GT(tally.restored, 50u);
+  EXPECT_GT(tally.in_flight, 100u) << "otherwise nothing was overtaken";
+}
+
+// Rule 43: a barrier overtakes the rest of a record, too.
+TEST(JobCheckpoint, BarriersThatOvertakeWithinRecordsLoseAndRepeatNothing) {
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RunWithKills(seed, tally, {.unaligned = true}, /*large=*/true);
+    if (HasFatalFailure() || HasFailure()) return;
+  }
+  EXPECT_GT(tally.restored, 30u);
+  EXPECT_GT(tally.in_flight, 100u) << "otherwise nothing was overtaken";
+}
+
+// Rule 43, with a timeout that some checkpoints meet and others do not.
+TEST(JobCheckpoint, BarriersThatOvertakeAfterATimeoutLoseAndRepeatNothing) {
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RunWithKills(seed, tally,
+                 {.unaligned = true, .aligned_timeout = static_cast<Ticks>(seed % 10) * 300 + 1});
+    if (HasFatalFailure() || HasFailure()) return;
+  }
+  EXPECT_GT(tally.restored, 50u);
+  EXPECT_GT(tally.in_flight, 30u) << "otherwise nothing was overtaken";
+}
+
 // Rule 44.
 TEST(JobCheckpoint, AtLeastOnceNothingIsLostAndSomeIsRepeated) {
   Tally tally;
@@ -147,6 +248,66 @@ TEST(JobCheckpoint, AtLeastOnceNothingIsLostAndSomeIsRepeated) {
   }
   EXPECT_GT(tally.restored, 30u);
   EXPECT_GT(tally.repeated, 30u) << "otherwise barriers were aligned";
+}
+
+// Endless sources on two workers, and a sink that takes one batch and then nothing.
+struct Stuck {
+  explicit Stuck(BarrierOptions barriers) : cluster(1, 2) {
+    SequenceOptions options;
+    options.endless = true;
+    options.text_bytes = 1000;
+    const uint32_t source = job.Source("source", 2, options);
+    const uint32_t stage =
+        job.Apply("stage", 2, [] { return std::make_unique<CheckedOperator>(); });
+    const uint32_t sum = job.Apply("pass", 3, [] { return std::make_unique<CheckedOperator>(); });
+    job.Connect(source, stage, Partitioning::kRebalance);
+    job.Connect(stage, sum, Partitioning::kHash);
+    job.Connect(sum, job.Sink("sink", 1, results, &cluster.env(0), absl::Hours(1)),
+                Partitioning::kRebalance);
+    cluster.configure = [this, barriers](RuntimeOptions& runtime) {
+      runtime.barriers = barriers;
+      runtime.on_checkpoint = [this](TaskCheckpoint told) {
+        checkpoints.push_back(std::move(told));
+      };
+    };
+    cluster.Deploy(job.definition);
+    cluster.Start();
+    cluster.world().RunFor(absl::Seconds(5));
+    taken = results.size();
+    const Barrier barrier{1, absl::ToUnixMicros(cluster.env(0).clock().Now())};
+    for (size_t i = 0; i < cluster.workers(); ++i) cluster.TriggerCheckpoint(i, barrier);
+  }
+  TestJob job;
+  Results results;
+  SimCluster cluster;
+  std::vector<TaskCheckpoint> checkpoints;
+  size_t taken = 0;
+};
+
+TEST(JobCheckpoint, BehindAStuckSinkAnAlignedBarrierDoesNotArrive) {
+  Stuck job({});
+  job.cluster.world().RunFor(absl::Minutes(5));
+  EXPECT_LT(job.checkpoints.size(), 8u);
+}
+
+// Rule 43.
+TEST(JobCheckpoint, BehindAStuckSinkACheckpointIsCompleteInASecond) {
+  Stuck job({.unaligned = true});
+  job.cluster.world().RunFor(absl::Seconds(1));
+  EXPECT_EQ(job.results.size(), job.taken) << "the sink has moved";
+  EXPECT_EQ(job.checkpoints.size(), 8u);
+  uint64_t in_flight = 0;
+  for (const TaskCheckpoint& told : job.checkpoints) in_flight += told.in_flight_bytes;
+  EXPECT_GT(in_flight, 100'000u);
+}
+
+TEST(JobCheckpoint, BehindAStuckSinkACheckpointIsCompleteSoonAfterItsTimeout) {
+  Stuck job({.unaligned = true, .aligned_timeout = 10'000'000});
+  job.cluster.world().RunFor(absl::Seconds(9));
+  EXPECT_LT(job.checkpoints.size(), 8u) << "too early";
+  job.cluster.world().RunFor(absl::Seconds(2));
+  EXPECT_EQ(job.results.size(), job.taken) << "the sink has moved";
+  EXPECT_EQ(job.checkpoints.size(), 8u);
 }
 
 // Two sources at a rate on two workers, of which the second hears of checkpoint 1 50 ms after the

@@ -11,6 +11,7 @@
 #include "proto/job_graph.pb.h"
 #include "runtime/task/source_input.h"
 #include "sdk/host/plugin_host.h"
+#include "weir/hash.h"
 
 namespace weir {
 namespace {
@@ -206,6 +207,7 @@ class TaskGraphBuilder {
     task_options.restored_checkpoint = options_.run.restored_checkpoint;
     task_options.commits_with_checkpoints = options_.run.commits_with_checkpoints;
     task_options.commit_only = options_.commit_only;
+    task_options.barriers = options_.barriers;
     if (const auto restore = options_.restore.find({vertex.id(), subtask});
         restore != options_.restore.end()) {
       task_options.restore = restore->second;
@@ -225,7 +227,7 @@ class TaskGraphBuilder {
         WEIR_RETURN_IF_ERROR(MakeOperator(node, *chain.nodes.back()));
     }
     if (chain.head().definition().kind == NodeKind::kSource) return MakeSource(parts);
-    return MakeGate(vertex, parts);
+    return MakeGate(vertex, subtask, parts);
   }
 
   absl::Status MakeOperator(const NodeDefinition& node, ChainNode& to) {
@@ -276,24 +278,34 @@ class TaskGraphBuilder {
     return absl::OkStatus();
   }
 
-  absl::Status MakeGate(const proto::Vertex& vertex, TaskParts& parts) {
+  absl::Status MakeGate(const proto::Vertex& vertex, uint32_t subtask, TaskParts& parts) {
     const NodeDefinition& head = parts.task->chain().head().definition();
-    std::vector<size_t> input_of_channel;
+    std::vector<GateInput::ChannelInfo> channels;
     std::set<size_t> connected;
     for (const proto::Edge& edge : graph_.edges()) {
       if (edge.chained() || edge.to_node() != vertex.nodes(0)) continue;
       const uint32_t from = VertexOf(edge.from_node()).parallelism();
-      const bool forward = definition_.edges[edge.id()].partitioning == Partitioning::kForward;
-      parts.first_channel[edge.id()] = input_of_channel.size();
-      input_of_channel.resize(input_of_channel.size() + (forward ? 1 : from), edge.to_input());
+      const EdgeDefinition& defined = definition_.edges[edge.id()];
+      const bool forward = defined.partitioning == Partitioning::kForward;
+      parts.first_channel[edge.id()] = channels.size();
+      for (uint32_t i = 0; i < (forward ? 1 : from); ++i) {
+        channels.push_back({edge.to_input(), edge.id(), forward ? subtask : i, defined.type,
+                            defined.hasher.get()});
+      }
       connected.insert(edge.to_input());
     }
     if (connected.size() != head.inputs) {
       return Mismatch(
           StrCat("an input of operator '", UidOf(vertex.nodes(0)), "' is not connected"));
     }
-    parts.input_channels.resize(input_of_channel.size());
-    auto gate = std::make_unique<GateInput>(input_of_channel, head.inputs, options_.barriers);
+    parts.input_channels.resize(channels.size());
+    GateInput::Options gate_options;
+    gate_options.barriers = options_.barriers;
+    gate_options.subtask = subtask;
+    gate_options.max_parallelism = graph_.max_parallelism();
+    gate_options.key_groups =
+        KeyGroupRangeOf(subtask, graph_.max_parallelism(), vertex.parallelism());
+    auto gate = std::make_unique<GateInput>(std::move(channels), head.inputs, gate_options);
     parts.gate = gate.get();
     parts.task->SetInput(std::move(gate));
     return absl::OkStatus();
@@ -431,6 +443,8 @@ class TaskGraphBuilder {
     output_options.hasher = defined.hasher;
     output_options.max_parallelism = graph_.max_parallelism();
     output_options.batch_records = options_.batch_records;
+    output_options.edge = edge.id();
+    output_options.subtask = node.subtask();
     auto output = std::make_unique<PartitionedOutput>(*defined.type, output_options,
                                                       parts.channels.at(edge.id()), records_out);
     node.channel_outputs.push_back(output.get());

@@ -35,6 +35,9 @@ struct Barrier {
   // The wall clock when the checkpoint was triggered.
   Ticks time = 0;
   BarrierKind kind = BarrierKind::kCheckpoint;
+  // It has overtaken records at its sender, or is to do so here at once (semantics rule 43). Never
+  // a savepoint's.
+  bool unaligned = false;
 
   friend bool operator==(const Barrier&, const Barrier&) = default;
 };
@@ -43,6 +46,21 @@ struct Barrier {
 struct BarrierOptions {
   // They are counted, and hold no channel back (semantics rule 44).
   bool at_least_once = false;
+  // Those of checkpoints overtake records once more than `aligned_timeout` has passed since the
+  // trigger (semantics rule 43); zero: at once. Not with at_least_once.
+  bool unaligned = false;
+  Ticks aligned_timeout = 0;
+
+  // Whether this one is to overtake by now.
+  bool Overtakes(const Barrier& barrier, Ticks now) const {
+    return unaligned && barrier.kind == BarrierKind::kCheckpoint &&
+           (barrier.unaligned || aligned_timeout == 0 || now >= OvertakesAt(barrier));
+  }
+  // When one that has not overtaken yet does, on the wall clock.
+  Ticks OvertakesAt(const Barrier& barrier) const {
+    return barrier.time > kMaxTicks - aligned_timeout - 1 ? kMaxTicks
+                                                          : barrier.time + aligned_timeout + 1;
+  }
 };
 
 // The state of one operator of one subtask, as bytes or as what writes them.
@@ -80,6 +98,19 @@ struct OperatorState {
     std::vector<std::string> items;
   };
 
+  // What an unaligned barrier has overtaken in one channel.
+  struct InFlight {
+    // Index into the graph's edges.
+    uint32_t edge = 0;
+    uint32_t from_subtask = 0;
+    uint32_t to_subtask = 0;
+    // It had not left its sender, who has it in its state then: it follows what the receiver has of
+    // the same channel.
+    bool sent = true;
+    // runtime/exchange/in_flight.h
+    std::string elements;
+  };
+
   // Index into the graph's nodes.
   uint32_t node = 0;
   // What the operator had been told.
@@ -89,6 +120,9 @@ struct OperatorState {
   bool positions_of_all = false;
   std::vector<Keyed> keyed;
   std::vector<List> lists;
+  // On its way to the operator, if it is the head of its task, and away from it. To start from,
+  // only a head has some: what is to be read before anything else, one element a channel.
+  std::vector<InFlight> in_flight;
 };
 
 // Of all operators of a task.
@@ -111,6 +145,11 @@ struct TaskCheckpoint {
   // Of the records that the task has processed from the first barrier to the last, as its channels
   // count them.
   uint64_t alignment_bytes = 0;
+  // The barrier overtook records here, of so many bytes.
+  bool unaligned = false;
+  uint64_t in_flight_bytes = 0;
+  // Not OK: why there is no state, and the checkpoint is to be declined.
+  absl::Status failed;
 };
 
 }  // namespace weir

@@ -58,6 +58,8 @@ std::string_view KindText(StateKind kind) {
       return "union list";
     case StateKind::kBroadcastList:
       return "broadcast";
+    case StateKind::kInFlight:
+      return "in flight";
   }
   return "";
 }
@@ -125,7 +127,7 @@ std::string ContentText(const SavepointContent& content) {
       FormatSpan(std::max<int64_t>(
           metadata.completed_unix_micros() - metadata.triggered_unix_micros(), 0)),
       "\nwritten by  Weir ", Harmless(metadata.weir_version()), ", format ",
-      kCheckpointMetadataVersion, "\nsize        ", FormatBytes(content.bytes), " in ",
+      CheckpointMetadataVersionOf(metadata), "\nsize        ", FormatBytes(content.bytes), " in ",
       metadata.files_size(), metadata.files_size() == 1 ? " file" : " files",
       "\nmaximum parallelism ", metadata.max_parallelism(), "\n\n");
   TextTable table;
@@ -182,7 +184,7 @@ std::string ContentJson(const SavepointContent& content) {
   json.Key("triggered").String(FormatTime(metadata.triggered_unix_micros()));
   json.Key("completed").String(FormatTime(metadata.completed_unix_micros()));
   json.Key("version").String(metadata.weir_version());
-  json.Key("format").Uint(kCheckpointMetadataVersion);
+  json.Key("format").Uint(CheckpointMetadataVersionOf(metadata));
   json.Key("max_parallelism").Uint(metadata.max_parallelism());
   json.Key("files").Uint(static_cast<uint64_t>(metadata.files_size()));
   json.Key("bytes").Uint(content.bytes);

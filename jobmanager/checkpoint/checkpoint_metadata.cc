@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "jobmanager/checkpoint/pending_checkpoint.h"
 #include "jobmanager/checkpoint/state_files.h"
 #include "proto/checkpoint.pb.h"
+#include "state/store/in_flight_edges.h"
 
 namespace weir::jobmanager {
 namespace {
@@ -77,6 +79,7 @@ absl::Status FillOperator(const proto::Node& node, const Snapshots& snapshots, s
   result.set_operator_id(node.operator_id());
   result.set_parallelism(parallelism);
   std::map<std::string_view, const proto::StateDescriptor*> states;
+  std::set<std::string> in_flight;
   for (uint32_t i = 0; i < parallelism; ++i) {
     const proto::TaskSnapshot& snapshot = *snapshots[first_task + i];
     proto::SubtaskState* subtask = result.add_subtasks();
@@ -89,6 +92,11 @@ absl::Status FillOperator(const proto::Node& node, const Snapshots& snapshots, s
     subtask->set_watermark(told->watermark());
     for (const uint32_t index : told->files()) {
       subtask->add_files(files.IndexOf(snapshot.files(static_cast<int>(index)).name()));
+    }
+    for (const proto::InFlightEdge& edge : told->in_flight()) {
+      std::string key = StrCat(InFlightStateName(edge, edge.from_uid() == node.uid()), "\n",
+                               edge.from_uid(), "\n", edge.to_uid());
+      if (in_flight.insert(std::move(key)).second) *result.add_in_flight() = edge;
     }
     for (const proto::StateDescriptor& state : told->states()) {
       const auto [known, inserted] = states.try_emplace(state.name(), &state);

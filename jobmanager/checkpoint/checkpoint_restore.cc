@@ -9,6 +9,7 @@
 #include "proto/checkpoint.pb.h"
 #include "state/store/checkpoint_fit.h"
 #include "state/store/checkpoint_metadata.h"
+#include "state/store/in_flight_edges.h"
 
 namespace weir::jobmanager {
 namespace {
@@ -62,6 +63,10 @@ absl::StatusOr<std::unique_ptr<proto::JobRestore>> MakeRestore(
       StrCat(metadata.kind() == proto::SAVEPOINT ? "savepoint " : "checkpoint ",
              metadata.checkpoint_id(), " in ", directory);
   WEIR_RETURN_IF_ERROR(CheckFit(metadata, what, graph, options));
+  if (const absl::Status fits = CheckInFlightFits(metadata, graph); !fits.ok()) {
+    return absl::Status(fits.code(),
+                        StrCat(what, " does not fit the job: ", ToStd(fits.message())));
+  }
 
   std::map<std::string_view, const proto::OperatorCheckpoint*> by_id;
   for (const proto::OperatorCheckpoint& operator_state : metadata.operators()) {

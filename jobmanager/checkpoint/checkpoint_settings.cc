@@ -21,9 +21,17 @@ absl::StatusOr<CheckpointSettings> CheckpointSettings::Make(const Settings& sett
   const std::string mode = settings.Get(options::kCheckpointMode);
   result.mode = mode == "at-least-once" || mode == "AT_LEAST_ONCE" ? CheckpointMode::kAtLeastOnce
                                                                    : CheckpointMode::kExactlyOnce;
-  if (settings.Get(options::kUnalignedCheckpoints)) {
-    return absl::InvalidArgumentError(StrCat(options::kUnalignedCheckpoints.key,
-                                             " is not there yet: all checkpoints are aligned"));
+  result.unaligned = settings.Get(options::kUnalignedCheckpoints);
+  result.aligned_timeout = settings.Get(options::kAlignedTimeout);
+  if (result.unaligned && result.mode != CheckpointMode::kExactlyOnce) {
+    return absl::InvalidArgumentError(StrCat(
+        options::kUnalignedCheckpoints.key, " needs ", options::kCheckpointMode.key,
+        "=exactly-once: at least once no barrier waits, so that none has anything to overtake"));
+  }
+  if (result.unaligned && result.max_concurrent > 1) {
+    return absl::InvalidArgumentError(StrCat(
+        options::kUnalignedCheckpoints.key, " needs ", options::kMaxConcurrentCheckpoints.key,
+        "=1, not ", result.max_concurrent, ": what one overtakes would be written again by each"));
   }
 
   if (result.periodic() && result.interval < absl::Milliseconds(1)) {

@@ -32,6 +32,9 @@ struct CheckpointSettings {
   uint32_t num_retained = 1;
   CheckpointRetention retention = CheckpointRetention::kDeleteOnCancellation;
   CheckpointMode mode = CheckpointMode::kExactlyOnce;
+  // Barriers overtake records once more than `aligned_timeout` has passed since the trigger.
+  bool unaligned = false;
+  absl::Duration aligned_timeout;
 
   bool periodic() const { return interval > absl::ZeroDuration(); }
 

@@ -48,6 +48,21 @@ TEST(CheckpointSettingsTest, IsExactlyOnceUnlessAskedForLess) {
   EXPECT_THAT(SetError("mode", "sometimes"), HasSubstr("at-least-once"));
 }
 
+TEST(CheckpointSettingsTest, BarriersOvertakeOnlyExactlyOnceAndOneCheckpointAtATime) {
+  EXPECT_FALSE(Make({})->unaligned);
+  const auto settings = Make({{"unaligned", "true"}, {"aligned-timeout", "30 s"}});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_TRUE(settings->unaligned);
+  EXPECT_EQ(settings->aligned_timeout, absl::Seconds(30));
+  for (const auto& [key, value] : std::vector<std::pair<std::string, std::string>>{
+           {"mode", "at-least-once"}, {"max-concurrent-checkpoints", "2"}}) {
+    const auto refused = Make({{"unaligned", "true"}, {key, value}});
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(refused.status().message()),
+                AllOf(HasSubstr("execution.checkpointing.unaligned"), HasSubstr(key)));
+  }
+}
+
 TEST(CheckpointSettingsTest, HasFlinksNames) {
   const auto settings = Make({{"interval", "5 s"},
                               {"min-pause", "1 s"},

@@ -209,6 +209,9 @@ absl::Status JobCheckpoints::FillDeployment(const proto::JobGraph& graph,
   const CheckpointSettings& settings = coordinator_.settings();
   request.set_commits_with_checkpoints(settings.periodic());
   request.mutable_barriers()->set_at_least_once(settings.mode == CheckpointMode::kAtLeastOnce);
+  request.mutable_barriers()->set_unaligned(settings.unaligned);
+  request.mutable_barriers()->set_aligned_timeout_micros(
+      absl::ToInt64Microseconds(settings.aligned_timeout));
   const auto& latest = coordinator_.latest();
   if (!latest.has_value()) return absl::OkStatus();
   WEIR_ASSIGN_OR_RETURN(

@@ -12,14 +12,20 @@ static_assert(std::endian::native == std::endian::little,
               "timestamps are written as they are in memory");
 
 constexpr unsigned char kHasTimestamps = 1;
+constexpr uint8_t kUnaligned = 0x80;
 constexpr size_t kBarrierBytes = sizeof(uint64_t) + 1;
 
 }  // namespace
 
-std::string EncodeBarrier(uint64_t id, BarrierKind kind) {
+std::string EncodeBarrier(const Barrier& barrier) {
   std::string payload(kBarrierBytes, '\0');
-  std::memcpy(payload.data(), &id, sizeof(id));
-  payload.back() = static_cast<char>(kind);
+  std::memcpy(payload.data(), &barrier.id, sizeof(barrier.id));
+  payload.back() = static_cast<char>(barrier.kind);
+  return barrier.unaligned ? AsUnaligned(std::move(payload)) : payload;
+}
+
+std::string AsUnaligned(std::string payload) {
+  payload.back() = static_cast<char>(static_cast<uint8_t>(payload.back()) | kUnaligned);
   return payload;
 }
 
@@ -31,7 +37,11 @@ absl::StatusOr<Barrier> DecodeBarrier(std::string_view payload, Ticks time) {
   Barrier barrier{.id = 0, .time = time};
   std::memcpy(&barrier.id, payload.data(), sizeof(barrier.id));
   if (barrier.id == 0) return absl::DataLossError("a barrier of checkpoint 0, which there is not");
-  const auto kind = static_cast<uint8_t>(payload.back());
+  barrier.unaligned = (static_cast<uint8_t>(payload.back()) & kUnaligned) != 0;
+  const auto kind = static_cast<uint8_t>(static_cast<uint8_t>(payload.back()) & ~kUnaligned);
+  if (barrier.unaligned && kind != static_cast<uint8_t>(BarrierKind::kCheckpoint)) {
+    return absl::DataLossError("an unaligned barrier of a savepoint");
+  }
   if (kind > static_cast<uint8_t>(BarrierKind::kDrain)) {
     return absl::DataLossError(StrCat("a barrier of unknown kind ", static_cast<int>(kind)));
   }

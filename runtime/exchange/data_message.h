@@ -31,8 +31,11 @@ absl::Status DecodeMessage(const RecordType& type, std::string_view message, siz
                            BatchBase& batch);
 
 // The payload of a barrier's frame: the id of the checkpoint, eight bytes, little-endian, and a
-// byte for its kind. Its time travels beside it.
-std::string EncodeBarrier(uint64_t id, BarrierKind kind);
+// byte for its kind, of which the highest bit says that it is unaligned. Its time travels beside
+// it.
+std::string EncodeBarrier(const Barrier& barrier);
+// The same barrier, unaligned.
+std::string AsUnaligned(std::string payload);
 // kDataLoss unless `payload` is exactly that, the id is not 0, and the kind is known.
 absl::StatusOr<Barrier> DecodeBarrier(std::string_view payload, Ticks time);
 

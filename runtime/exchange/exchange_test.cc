@@ -3,6 +3,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/exchange/data_message.h"
+#include "runtime/exchange/in_flight.h"
 #include "runtime/exchange/input_gate.h"
 #include "runtime/exchange/local_channel.h"
 #include "runtime/exchange/partitioned_output.h"
@@ -141,6 +142,58 @@ class LocalChannelTest : public ::testing::Test {
       RowType(), {4, 100 * sizeof(Row)}, producer_, consumer_, ready_, 0, bytes_out_, bytes_in_};
 };
 
+// Of each element: the ids of its records, or -watermark.
+std::vector<int64_t> InFlight(std::string bytes) {
+  std::vector<int64_t> found;
+  InFlightReader reader(std::move(bytes));
+  InFlightReader::Element element;
+  while (true) {
+    const absl::StatusOr<bool> more = reader.Next(element);
+    EXPECT_TRUE(more.ok()) << more.status();
+    if (!more.ok() || !*more) return found;
+    if (element.records == 0) {
+      found.push_back(-element.watermark);
+      continue;
+    }
+    const auto batch = RowType().NewBatch();
+    EXPECT_TRUE(DecodeMessage(RowType(), element.message, element.records, *batch).ok());
+    for (const int64_t id : Ids(*batch)) found.push_back(id);
+  }
+}
+
+// Semantics rule 43.
+TEST_F(LocalChannelTest, ABarrierIsTakenOutOfTheQueueAndWhatItOvertakesStays) {
+  auto batch = Rows({1, 2});
+  ASSERT_TRUE(channel_.SendBatch(batch).ok());
+  channel_.SendEvent({ElementKind::kWatermark, 7});
+  EXPECT_FALSE(ready_.TakeAnnounced());
+  EXPECT_FALSE(channel_.QueuedBarrier().has_value());
+  channel_.SendEvent({ElementKind::kBarrier, 55, 9});
+  EXPECT_TRUE(ready_.TakeAnnounced());
+  EXPECT_FALSE(ready_.TakeAnnounced());
+  batch = Rows({3});
+  ASSERT_TRUE(channel_.SendBatch(batch).ok());
+  channel_.SendEvent({ElementKind::kEndOfInput});
+  EXPECT_EQ(channel_.QueuedBarrier(), (Barrier{9, 55}));
+  std::string in_flight;
+  EXPECT_EQ(channel_.OvertakeQueue(8, in_flight), Overtaken::kNothing) << "it will not come";
+  EXPECT_EQ(channel_.OvertakeQueue(9, in_flight), Overtaken::kBarrier);
+  EXPECT_THAT(InFlight(in_flight), ElementsAre(1, 2, -7));
+  std::string recorded;
+  channel_.Record(&recorded);
+  std::vector<ElementKind> kinds;
+  size_t at = 0;
+  while (ready_.Next(0, at)) {
+    Element element;
+    ASSERT_TRUE(channel_.Poll(element).ok());
+    kinds.push_back(element.kind);
+    if (element.kind == ElementKind::kBatch) channel_.Recycle(std::move(element.batch));
+  }
+  EXPECT_THAT(kinds, ElementsAre(ElementKind::kBatch, ElementKind::kWatermark, ElementKind::kBatch,
+                                 ElementKind::kEndOfInput));
+  EXPECT_THAT(InFlight(recorded), ElementsAre(1, 2, -7, 3));
+}
+
 TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
   auto batch = Rows({1, 2});
   ASSERT_TRUE(channel_.SendBatch(batch).ok());
@@ -148,7 +201,7 @@ TEST_F(LocalChannelTest, KeepsTheOrderOfBatchesAndEvents) {
   channel_.SendEvent({ElementKind::kWatermark, 7});
   channel_.SendEvent({ElementKind::kBarrier, 55, 9, BarrierKind::kStop});
   channel_.SendEvent({ElementKind::kEndOfInput});
-  EXPECT_EQ(consumer_.wakes, 1) << "only when it stops being empty";
+  EXPECT_EQ(consumer_.wakes, 3) << "when it stops being empty, and for barrier and end";
   Element element;
   ASSERT_TRUE(channel_.Poll(element).ok());
   EXPECT_THAT(Ids(*element.batch), ElementsAre(1, 2));
@@ -246,6 +299,8 @@ class LoopSender final : public ChannelSender {
     if (frame.kind == FrameKind::kData) --credits_;
     receiver_->OnFrame(std::move(frame));
   }
+  bool BarrierWaits(const std::string&) const override { return false; }
+  void Overtake(const std::string&, std::string, std::vector<Frame>&) override {}
   void Flush() override {}
 
  private:
@@ -275,6 +330,32 @@ class RemoteChannelTest : public ::testing::Test {
   RemoteOutputChannel output_{RowType(), uid_, bytes_out_};
 };
 
+// Semantics rule 43: what had come of the record is kept with the rest of it.
+TEST_F(RemoteChannelTest, ABarrierOvertakesTheRestOfARecord) {
+  std::string message;
+  auto batch = Rows({5}, false, std::string(1000, 'x'));
+  ASSERT_EQ(EncodeMessage(RowType(), *batch, 0, message), 1u);
+  input_.OnFrame({FrameKind::kWatermark, false, 0, 4, ""});
+  input_.OnFrame({FrameKind::kData, true, 0, 0, message.substr(0, 300)});
+  Element element;
+  ASSERT_TRUE(input_.Poll(element).ok());
+  ASSERT_TRUE(input_.Poll(element).ok());
+  EXPECT_EQ(element.kind, ElementKind::kNone) << "a part of a record";
+  input_.OnFrame({FrameKind::kData, true, 0, 0, message.substr(300, 300)});
+  const Barrier barrier{3, 55, BarrierKind::kCheckpoint, /*unaligned=*/true};
+  input_.OnFrame({FrameKind::kBarrier, false, 0, 55, EncodeBarrier(barrier)});
+  EXPECT_TRUE(ready_.TakeAnnounced());
+  EXPECT_EQ(input_.QueuedBarrier(), barrier);
+  std::string in_flight;
+  EXPECT_EQ(input_.OvertakeQueue(3, in_flight), Overtaken::kBarrier);
+  AppendInFlightData(in_flight, false, 1, message.substr(600));
+  EXPECT_THAT(InFlight(in_flight), ElementsAre(5));
+  input_.OnFrame({FrameKind::kData, false, 1, 0, message.substr(600)});
+  ASSERT_TRUE(input_.Poll(element).ok());
+  ASSERT_EQ(element.kind, ElementKind::kBatch);
+  EXPECT_THAT(Ids(*element.batch), ElementsAre(5));
+}
+
 TEST_F(RemoteChannelTest, CarriesBatchesAndEventsInOrder) {
   auto batch = Rows(Sequence(0, 100), true, "text");
   ASSERT_TRUE(output_.SendBatch(batch).ok());
@@ -283,7 +364,7 @@ TEST_F(RemoteChannelTest, CarriesBatchesAndEventsInOrder) {
   output_.SendEvent({ElementKind::kActive});
   output_.SendEvent({ElementKind::kBarrier, 55, 1'000'000'007, BarrierKind::kDrain});
   output_.SendEvent({ElementKind::kEndOfInput});
-  EXPECT_EQ(consumer_.wakes, 1);
+  EXPECT_EQ(consumer_.wakes, 3) << "barrier and end are announced";
   EXPECT_EQ(credits_, 3);
   Element element;
   ASSERT_TRUE(input_.Poll(element).ok());
@@ -408,12 +489,17 @@ class RecordingChannel final : public OutputChannel {
   }
   void SendEvent(const Event& event) override { ids.push_back(-event.time); }
   bool Blocked() const override { return blocked; }
+  bool Overfull() const override { return overfull; }
   void Flush() override { ++flushes; }
+  bool BarrierWaits() const override { return !waiting.empty(); }
+  void OvertakeWithBarrier(std::string& in_flight) override { in_flight += waiting; }
 
   std::vector<size_t> sizes;
   std::vector<int64_t> ids;
   size_t hashes = 0;
   bool blocked = false;
+  bool overfull = false;
+  std::string waiting;
   int flushes = 0;
 };
 

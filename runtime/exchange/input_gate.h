@@ -30,6 +30,8 @@ class InputGate {
     element.kind = ElementKind::kNone;
     return absl::OkStatus();
   }
+  size_t channels() const { return channels_.size(); }
+  InputChannel& channel(size_t channel) { return *channels_[channel]; }
   void Recycle(size_t channel, std::unique_ptr<BatchBase> batch) {
     channels_[channel]->Recycle(std::move(batch));
   }

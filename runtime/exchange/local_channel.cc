@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "runtime/exchange/data_message.h"
+#include "runtime/exchange/in_flight.h"
+
 namespace weir {
 namespace {
 
@@ -48,23 +51,78 @@ absl::Status LocalChannel::SendBatch(std::unique_ptr<BatchBase>& batch) {
   return absl::OkStatus();
 }
 
-void LocalChannel::SendEvent(const Event& event) { Enqueue({event, nullptr, 0}, nullptr); }
+void LocalChannel::SendEvent(const Event& event) {
+  Enqueue({event, nullptr, 0}, nullptr);
+  if (event.kind != ElementKind::kBarrier && event.kind != ElementKind::kEndOfInput) return;
+  ready_.Announce();
+  consumer_.Wake();
+}
+
+bool LocalChannel::TakeNext(Element& element) {
+  MutexLock lock(mutex_);
+  if (!overtaken_.empty()) {
+    element = std::move(overtaken_.front());
+    overtaken_.pop_front();
+  } else if (queue_.empty()) {
+    element = Element{};
+    return false;
+  } else {
+    element = queue_.pop_front();
+  }
+  if (queue_.empty() && overtaken_.empty()) ready_.Clear(ready_index_);
+  return true;
+}
 
 absl::Status LocalChannel::Poll(Element& element) {
-  {
-    MutexLock lock(mutex_);
-    if (queue_.empty()) {
-      element = Element{};
-      return absl::OkStatus();
-    }
-    element = queue_.pop_front();
-    if (queue_.empty()) ready_.Clear(ready_index_);
-  }
+  if (!TakeNext(element)) return absl::OkStatus();
+  if (recorded_ != nullptr) Encode(element, *recorded_);
   if (element.kind == ElementKind::kBatch) {
     bytes_in_.Add(element.bytes);
     taken_bytes_.push_back(element.bytes);
   }
   return absl::OkStatus();
+}
+
+std::optional<Barrier> LocalChannel::QueuedBarrier() {
+  MutexLock lock(mutex_);
+  for (size_t i = queue_.size(); i-- > 0;) {
+    if (queue_[i].kind == ElementKind::kBarrier) return BarrierOf(queue_[i]);
+  }
+  return std::nullopt;
+}
+
+Overtaken LocalChannel::OvertakeQueue(uint64_t checkpoint, std::string& in_flight) {
+  Overtaken found = Overtaken::kNothing;
+  {
+    MutexLock lock(mutex_);
+    size_t ahead = 0;
+    for (; ahead < queue_.size() && found == Overtaken::kNothing; ++ahead) {
+      const Element& element = queue_[ahead];
+      if (element.kind == ElementKind::kEndOfInput) found = Overtaken::kEndOfInput;
+      if (element.kind != ElementKind::kBarrier) continue;
+      if (element.barrier > checkpoint) return found;
+      if (element.barrier == checkpoint) found = Overtaken::kBarrier;
+    }
+    if (found == Overtaken::kNothing) return found;
+    for (; ahead > 1; --ahead) overtaken_.push_back(queue_.pop_front());
+    if (found == Overtaken::kBarrier) queue_.pop_front();
+    if (queue_.empty() && overtaken_.empty()) ready_.Clear(ready_index_);
+  }
+  recorded_ = nullptr;
+  for (const Element& element : overtaken_) Encode(element, in_flight);
+  return found;
+}
+
+void LocalChannel::Encode(const Element& element, std::string& out) const {
+  if (element.kind == ElementKind::kWatermark) AppendInFlightWatermark(out, element.time);
+  if (element.kind != ElementKind::kBatch) return;
+  std::string message;
+  for (size_t begin = 0; begin < element.batch->size();) {
+    message.clear();
+    const size_t end = EncodeMessage(type_, *element.batch, begin, message);
+    AppendInFlightData(out, false, static_cast<uint32_t>(end - begin), message);
+    begin = end;
+  }
 }
 
 void LocalChannel::Recycle(std::unique_ptr<BatchBase> batch) {

@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <cstddef>
+#include <deque>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "common/base/mutex.h"
@@ -40,16 +43,30 @@ class LocalChannel final : public OutputChannel, public InputChannel {
     return batches_in_flight_.load(std::memory_order_acquire) >= capacity_.batches ||
            bytes_in_flight_.load(std::memory_order_acquire) >= capacity_.bytes;
   }
+  bool Overfull() const override {
+    return bytes_in_flight_.load(std::memory_order_acquire) >= capacity_.bytes + kMaxExcessBytes;
+  }
   void Flush() override {}
+  // There is one queue, and what it holds is the consumer's to take.
+  bool BarrierWaits() const override { return false; }
+  void OvertakeWithBarrier(std::string&) override {}
 
   absl::Status Poll(Element& element) override;
   void Recycle(std::unique_ptr<BatchBase> batch) override;
+  std::optional<Barrier> QueuedBarrier() override;
+  Overtaken OvertakeQueue(uint64_t checkpoint, std::string& in_flight) override;
+  void Record(std::string* in_flight) override { recorded_ = in_flight; }
+  void AppendBegun(std::string&) override {}
 
  private:
+  static constexpr size_t kMaxExcessBytes = 64 << 20;
+
   // Whether the producer, once blocked, waits on.
   bool AboveHalf(size_t batches, size_t bytes) const {
     return batches > capacity_.batches / 2 || bytes > capacity_.bytes / 2;
   }
+  bool TakeNext(Element& element);
+  void Encode(const Element& element, std::string& out) const;
   void Enqueue(Element element, std::unique_ptr<BatchBase>* replacement);
 
   const RecordType& type_;
@@ -64,6 +81,9 @@ class LocalChannel final : public OutputChannel, public InputChannel {
   std::atomic<size_t> bytes_in_flight_{0};
   // Of the consumer: the sizes of the batches that it has taken and not yet given back.
   RingQueue<size_t> taken_bytes_;
+  // Of the consumer: what a barrier has overtaken, before what is in queue_.
+  std::deque<Element> overtaken_;
+  std::string* recorded_ = nullptr;
 
   Mutex mutex_;
   RingQueue<Element> queue_ ABSL_GUARDED_BY(mutex_);

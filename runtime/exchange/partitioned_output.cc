@@ -32,7 +32,7 @@ PartitionedOutput::PartitionedOutput(const RecordType& type, Options options,
 
 bool PartitionedOutput::Blocked() const {
   for (const OutputChannel* channel : channels_) {
-    if (channel->Blocked()) return true;
+    if (may_exceed_ ? channel->Overfull() : channel->Blocked()) return true;
   }
   return false;
 }
@@ -145,6 +145,22 @@ absl::Status PartitionedOutput::SendEvent(const Event& event) {
   WEIR_RETURN_IF_ERROR(Flush());
   for (OutputChannel* channel : channels_) channel->SendEvent(event);
   return absl::OkStatus();
+}
+
+bool PartitionedOutput::BarrierWaits() const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const OutputChannel* channel) { return channel->BarrierWaits(); });
+}
+
+void PartitionedOutput::OvertakeWithBarrier(std::vector<OperatorState::InFlight>& in_flight) {
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    std::string elements;
+    channels_[i]->OvertakeWithBarrier(elements);
+    if (elements.empty()) continue;
+    const uint32_t to = options_.partitioning == Partitioning::kForward ? options_.subtask
+                                                                        : static_cast<uint32_t>(i);
+    in_flight.push_back({options_.edge, options_.subtask, to, true, std::move(elements)});
+  }
 }
 
 }  // namespace weir

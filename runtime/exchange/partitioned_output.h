@@ -24,6 +24,9 @@ class PartitionedOutput final : public Output {
     uint32_t max_parallelism = 128;
     // Records a buffer holds at most, unless one Push brings more.
     size_t batch_records = kBatchRecords;
+    // Which edge of the graph it is, from which subtask.
+    uint32_t edge = 0;
+    uint32_t subtask = 0;
   };
 
   // `channels`: by subtask of the consumer; one for kForward. All outlive it.
@@ -40,6 +43,14 @@ class PartitionedOutput final : public Output {
   void FlushSent();
   // After all that was pushed before, to every channel.
   absl::Status SendEvent(const Event& event);
+
+  // Whether the barrier that was sent last waits behind records at this end of some channel.
+  bool BarrierWaits() const;
+  // Has it overtake them; they are appended.
+  void OvertakeWithBarrier(std::vector<OperatorState::InFlight>& in_flight);
+  // While `may`, Blocked is what Overfull of the channels says: an operator may finish what it is
+  // at, so that a barrier can be passed on.
+  void SetMayExceed(bool may) { may_exceed_ = may; }
 
  private:
   absl::Status PushToOne(BatchBase& batch, size_t channel);
@@ -60,6 +71,7 @@ class PartitionedOutput final : public Output {
   std::vector<uint32_t> targets_;
   std::vector<uint32_t> counts_;
   uint32_t next_channel_ = 0;
+  bool may_exceed_ = false;
   bool buffered_ = false;
   bool sent_ = false;
 };

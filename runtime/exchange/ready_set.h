@@ -29,6 +29,14 @@ class ReadySet {
     bits_[channel / 64].fetch_and(~(uint64_t{1} << (channel % 64)), std::memory_order_release);
   }
 
+  // A barrier or an end has been queued in some channel. Thread safe.
+  void Announce() { announced_.store(true, std::memory_order_release); }
+  // Whether there was one since the last call. The consumer's.
+  bool TakeAnnounced() {
+    return announced_.load(std::memory_order_relaxed) &&
+           announced_.exchange(false, std::memory_order_acquire);
+  }
+
   // Next passes over the channel until SkipNone. Both are the consumer's.
   void Skip(size_t channel) { skipped_[channel / 64] |= uint64_t{1} << (channel % 64); }
   void SkipNone() { std::fill(skipped_.begin(), skipped_.end(), 0); }
@@ -55,6 +63,7 @@ class ReadySet {
   const size_t words_;
   const std::unique_ptr<std::atomic<uint64_t>[]> bits_;
   std::vector<uint64_t> skipped_;
+  std::atomic<bool> announced_{false};
 };
 
 }  // namespace weir

@@ -5,6 +5,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "runtime/exchange/data_message.h"
+#include "runtime/exchange/in_flight.h"
 
 namespace weir {
 namespace {
@@ -12,6 +13,12 @@ namespace {
 // Credits are given back in groups when there is more to read, one by one when there is not.
 constexpr uint32_t kGrantGroup = 4;
 constexpr size_t kMaxFreeBatches = 2;
+
+void AppendInFlight(const Frame& frame, std::string& out) {
+  if (frame.kind == FrameKind::kWatermark) AppendInFlightWatermark(out, frame.time);
+  if (frame.kind != FrameKind::kData) return;
+  AppendInFlightData(out, frame.more, frame.record_count, frame.payload);
+}
 
 }  // namespace
 
@@ -30,6 +37,7 @@ RemoteInputChannel::RemoteInputChannel(const RecordType& type, const KeyHasher* 
 
 void RemoteInputChannel::OnFrame(Frame frame) {
   bool was_empty = false;
+  const bool announce = frame.kind == FrameKind::kBarrier || frame.kind == FrameKind::kEndOfInput;
   {
     MutexLock lock(mutex_);
     if (ended_) return;
@@ -38,7 +46,8 @@ void RemoteInputChannel::OnFrame(Frame frame) {
     queue_.push_back(std::move(frame));
     if (was_empty) ready_.Mark(ready_index_);
   }
-  if (was_empty) consumer_.Wake();
+  if (announce) ready_.Announce();
+  if (was_empty || announce) consumer_.Wake();
 }
 
 void RemoteInputChannel::OnError(absl::Status status) {
@@ -51,12 +60,67 @@ void RemoteInputChannel::OnError(absl::Status status) {
 }
 
 bool RemoteInputChannel::PopFrame(Frame& frame, bool& empty_now) {
-  MutexLock lock(mutex_);
-  if (queue_.empty()) return false;
-  frame = queue_.pop_front();
-  empty_now = queue_.empty();
-  if (empty_now) ready_.Clear(ready_index_);
+  {
+    MutexLock lock(mutex_);
+    if (!overtaken_.empty()) {
+      frame = std::move(overtaken_.front());
+      overtaken_.pop_front();
+    } else if (queue_.empty()) {
+      return false;
+    } else {
+      frame = queue_.pop_front();
+    }
+    empty_now = queue_.empty() && overtaken_.empty();
+    if (empty_now) ready_.Clear(ready_index_);
+  }
+  if (recorded_ != nullptr) AppendInFlight(frame, *recorded_);
   return true;
+}
+
+std::optional<Barrier> RemoteInputChannel::QueuedBarrier() {
+  MutexLock lock(mutex_);
+  for (size_t i = queue_.size(); i-- > 0;) {
+    if (queue_[i].kind != FrameKind::kBarrier) continue;
+    // One that is malformed is found by Poll.
+    const auto barrier = DecodeBarrier(queue_[i].payload, queue_[i].time);
+    if (barrier.ok()) return *barrier;
+  }
+  return std::nullopt;
+}
+
+Overtaken RemoteInputChannel::OvertakeQueue(uint64_t checkpoint, std::string& in_flight) {
+  Overtaken found = Overtaken::kNothing;
+  {
+    MutexLock lock(mutex_);
+    size_t ahead = 0;
+    for (; ahead < queue_.size() && found == Overtaken::kNothing; ++ahead) {
+      const Frame& frame = queue_[ahead];
+      if (frame.kind == FrameKind::kEndOfInput) found = Overtaken::kEndOfInput;
+      if (frame.kind != FrameKind::kBarrier) continue;
+      const auto barrier = DecodeBarrier(frame.payload, frame.time);
+      if (barrier.ok() && barrier->id > checkpoint) return found;
+      if (barrier.ok() && barrier->id == checkpoint) found = Overtaken::kBarrier;
+    }
+    if (found == Overtaken::kNothing) return found;
+    for (; ahead > 1; --ahead) overtaken_.push_back(queue_.pop_front());
+    if (found == Overtaken::kBarrier) queue_.pop_front();
+    queue_empty_ = queue_.empty() && overtaken_.empty();
+    if (queue_empty_) ready_.Clear(ready_index_);
+  }
+  if (std::exchange(recorded_, nullptr) == nullptr) AppendBegun(in_flight);
+  for (const Frame& frame : overtaken_) AppendInFlight(frame, in_flight);
+  // Nothing that is polled may be left to give them back.
+  GiveBack();
+  return found;
+}
+
+void RemoteInputChannel::Record(std::string* in_flight) {
+  recorded_ = in_flight;
+  if (recorded_ != nullptr) AppendBegun(*recorded_);
+}
+
+void RemoteInputChannel::AppendBegun(std::string& in_flight) {
+  if (!assembled_.empty()) AppendInFlightData(in_flight, true, 0, assembled_);
 }
 
 absl::Status RemoteInputChannel::Poll(Element& element) {
@@ -95,7 +159,11 @@ absl::Status RemoteInputChannel::Poll(Element& element) {
         element.time = barrier.time;
         element.barrier = barrier.id;
         element.barrier_kind = barrier.kind;
-        break;
+        element.unaligned = barrier.unaligned;
+        if (!barrier.unaligned) break;
+        // The rest of the record that is being put together comes behind it.
+        GiveBack();
+        return absl::OkStatus();
       }
       case FrameKind::kCredit:
         return absl::DataLossError(StrCat("a frame of kind ", static_cast<int>(frame.kind),

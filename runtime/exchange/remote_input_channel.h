@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,10 @@ class RemoteInputChannel final : public InputChannel, public ChannelReceiver {
 
   absl::Status Poll(Element& element) override;
   void Recycle(std::unique_ptr<BatchBase> batch) override;
+  std::optional<Barrier> QueuedBarrier() override;
+  Overtaken OvertakeQueue(uint64_t checkpoint, std::string& in_flight) override;
+  void Record(std::string* in_flight) override;
+  void AppendBegun(std::string& in_flight) override;
 
  private:
   bool PopFrame(Frame& frame, bool& empty_now);
@@ -56,6 +62,9 @@ class RemoteInputChannel final : public InputChannel, public ChannelReceiver {
   std::vector<std::unique_ptr<BatchBase>> free_;
   uint32_t to_grant_ = 0;
   bool queue_empty_ = true;
+  // What a barrier has overtaken, before what is in queue_.
+  std::deque<Frame> overtaken_;
+  std::string* recorded_ = nullptr;
 
   Mutex mutex_;
   RingQueue<Frame> queue_ ABSL_GUARDED_BY(mutex_);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "common/base/check.h"
 #include "common/base/strings.h"
 #include "runtime/exchange/data_message.h"
+#include "runtime/exchange/in_flight.h"
 
 namespace weir {
 
@@ -62,7 +64,8 @@ void RemoteOutputChannel::SendEvent(const Event& event) {
     case ElementKind::kBarrier:
       frame.kind = FrameKind::kBarrier;
       frame.time = event.time;
-      frame.payload = EncodeBarrier(event.barrier, event.barrier_kind);
+      frame.payload = EncodeBarrier(BarrierOf(event));
+      last_barrier_ = frame.payload;
       break;
     case ElementKind::kEndOfInput:
       frame.kind = FrameKind::kEndOfInput;
@@ -73,6 +76,16 @@ void RemoteOutputChannel::SendEvent(const Event& event) {
   }
   sender_->Send(std::move(frame));
   sender_->Flush();
+}
+
+void RemoteOutputChannel::OvertakeWithBarrier(std::string& in_flight) {
+  std::vector<Frame> overtaken;
+  sender_->Overtake(last_barrier_, AsUnaligned(last_barrier_), overtaken);
+  for (const Frame& frame : overtaken) {
+    if (frame.kind == FrameKind::kWatermark) AppendInFlightWatermark(in_flight, frame.time);
+    if (frame.kind != FrameKind::kData) continue;
+    AppendInFlightData(in_flight, frame.more, frame.record_count, frame.payload);
+  }
 }
 
 }  // namespace weir

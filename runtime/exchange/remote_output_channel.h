@@ -26,15 +26,22 @@ class RemoteOutputChannel final : public OutputChannel {
   absl::Status SendBatch(std::unique_ptr<BatchBase>& batch) override;
   void SendEvent(const Event& event) override;
   bool Blocked() const override { return sender_->credits() <= 0; }
+  bool Overfull() const override { return sender_->credits() <= -kMaxExcessFrames; }
   void Flush() override { sender_->Flush(); }
+  bool BarrierWaits() const override { return sender_->BarrierWaits(last_barrier_); }
+  void OvertakeWithBarrier(std::string& in_flight) override;
 
  private:
+  static constexpr int64_t kMaxExcessFrames = 1024;
+
   void SendMessage(std::string message, size_t records);
 
   const RecordType& type_;
   const std::string& uid_;
   Counter& bytes_out_;
   std::unique_ptr<ChannelSender> sender_;
+  // The payload of the barrier that was sent last.
+  std::string last_barrier_;
 };
 
 }  // namespace weir

@@ -17,6 +17,8 @@ class RingQueue {
     slots_[(head_ + size_) & (slots_.size() - 1)] = std::move(value);
     ++size_;
   }
+  // The i-th from the front.
+  const T& operator[](size_t i) const { return slots_[(head_ + i) & (slots_.size() - 1)]; }
   // Precondition: not empty.
   T pop_front() {
     T value = std::move(slots_[head_]);

@@ -18,9 +18,11 @@ BarrierTracker::Outcome BarrierAligner::OnBarrier(size_t channel, const Barrier&
   if (barrier.id > pending()) {
     if (pending_.has_value()) {
       outcome.subsumed = pending_->id;
-      SetDone(pending_->id);
       Release(outcome);
     }
+    // Lower ones that come from now on are ignored, also if this one is aborted: of those that came
+    // before, some channels may have been read on.
+    SetDone(barrier.id - 1);
     pending_ = barrier;
     arrived_ = ended_;
   }

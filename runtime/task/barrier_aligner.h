@@ -30,6 +30,10 @@ class BarrierAligner final : public BarrierTracker {
 
   // The checkpoint whose barrier some channels have delivered; 0: none.
   uint64_t pending() const { return pending_.has_value() ? pending_->id : 0; }
+  // Whether it is being aligned, and the channel has delivered its barrier.
+  bool HasDelivered(size_t channel, uint64_t id) const {
+    return pending() == id && channels_[channel].delivered;
+  }
 
  private:
   struct Channel {

@@ -128,5 +128,18 @@ TEST(BarrierAligner, EveryOrderOfBarriersAndEndsCompletesEachCheckpointOnce) {
   }
 }
 
+// Rule 42.
+TEST(BarrierAlignerTest, ALowerBarrierStaysIgnoredWhenTheHigherOneIsAborted) {
+  BarrierAligner aligner(3);
+  aligner.OnBarrier(0, {2, 0});
+  // Channel 1 is read on behind it.
+  EXPECT_FALSE(aligner.OnBarrier(1, {1, 0}).hold);
+  aligner.Abort(2);
+  EXPECT_FALSE(aligner.Awaits(1));
+  EXPECT_FALSE(aligner.OnBarrier(2, {1, 0}).hold);
+  aligner.OnEnd(0);
+  EXPECT_FALSE(aligner.OnEnd(1).complete.has_value());
+}
+
 }  // namespace
 }  // namespace weir

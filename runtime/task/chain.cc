@@ -213,10 +213,26 @@ absl::Status Chain::Open() {
 
 absl::Status Chain::SendBarrier(const Barrier& barrier) {
   for (PartitionedOutput* output : channel_outputs) {
-    WEIR_RETURN_IF_ERROR(
-        output->SendEvent({ElementKind::kBarrier, barrier.time, barrier.id, barrier.kind}));
+    WEIR_RETURN_IF_ERROR(output->SendEvent(EventOf(barrier)));
   }
   return absl::OkStatus();
+}
+
+bool Chain::BarrierWaits() const {
+  return std::any_of(channel_outputs.begin(), channel_outputs.end(),
+                     [](const PartitionedOutput* output) { return output->BarrierWaits(); });
+}
+
+void Chain::OvertakeWithBarrier(TaskState& state) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    for (PartitionedOutput* output : nodes[i]->channel_outputs) {
+      output->OvertakeWithBarrier(state[i].in_flight);
+    }
+  }
+}
+
+void Chain::SetMayExceed(bool may) {
+  for (PartitionedOutput* output : channel_outputs) output->SetMayExceed(may);
 }
 
 void Chain::Close() {

@@ -21,8 +21,8 @@ class Chain {
  public:
   // The walks that are waiting; `first` is where they begin.
   void QueueTimeEvent(const TimeEvent& event);
-  // Watermark MAX if it was not there yet, and Finish of each node from head to tail (semantics rule
-  // 22).
+  // Watermark MAX if it was not there yet, and Finish of each node from head to tail (semantics
+  // rule 22).
   void QueueDrain();
   // The same, and the end to all channels.
   void QueueEnd();
@@ -51,6 +51,13 @@ class Chain {
   absl::Status Restore(const TaskState& state);
   // After all records so far, to every channel.
   absl::Status SendBarrier(const Barrier& barrier);
+  // Whether the barrier that was sent last waits in an output behind records; has it overtake them,
+  // which become part of `state`, that Snapshot gave.
+  bool BarrierWaits() const;
+  void OvertakeWithBarrier(TaskState& state);
+  // While `may`, operators may put out more than their outputs take, within a bound, so that what
+  // is queued can come to its end.
+  void SetMayExceed(bool may);
 
   // What sinks that commit do; chain_commits.cc.
   //

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "runtime/task/barrier_aligner.h"
 #include "runtime/task/barrier_counter.h"
 
@@ -22,23 +23,41 @@ std::unique_ptr<BarrierTracker> MakeTracker(size_t channels, BarrierOptions barr
 
 }  // namespace
 
-GateInput::GateInput(const std::vector<size_t>& input_of_channel, size_t inputs,
-                     BarrierOptions barriers)
-    : gate_(input_of_channel.size()),
+GateInput::GateInput(std::vector<ChannelInfo> channels, size_t inputs, const Options& options)
+    : infos_(std::move(channels)),
+      options_(options),
+      gate_(infos_.size()),
       inputs_(inputs),
-      open_channels_(input_of_channel.size()),
-      tracker_(MakeTracker(input_of_channel.size(), barriers)) {
+      open_channels_(infos_.size()),
+      tracker_(MakeTracker(infos_.size(), options.barriers)) {
   std::vector<size_t> channels_of_input(inputs);
-  for (const size_t input : input_of_channel) {
-    WEIR_CHECK_LT(input, inputs);
-    channels_.push_back({input, channels_of_input[input]++});
+  for (const ChannelInfo& channel : infos_) {
+    WEIR_CHECK_LT(channel.input, inputs);
+    channels_.push_back({channel.input, channels_of_input[channel.input]++});
   }
-  for (const size_t channels : channels_of_input) valves_.emplace_back(channels);
+  for (const size_t of_input : channels_of_input) valves_.emplace_back(of_input);
+  if (options.barriers.unaligned) {
+    overtaking_ = std::make_unique<InputOvertaking>(gate_, static_cast<BarrierAligner&>(*tracker_),
+                                                    options.barriers);
+  }
 }
 
 absl::StatusOr<StepResult> GateInput::Step(Chain& chain, int64_t now) {
   size_t index = 0;
+  if (!restored_.empty()) {
+    WEIR_RETURN_IF_ERROR(restored_.Poll(element_, index));
+    if (element_.kind == ElementKind::kBatch) {
+      // Its memory belongs to no channel.
+      WEIR_RETURN_IF_ERROR(chain.Process(channels_[index].input, *element_.batch));
+      return StepResult::kMoreWork;
+    }
+    if (element_.kind != ElementKind::kNone) return OnElement(index, chain, now);
+  }
   WEIR_RETURN_IF_ERROR(gate_.Poll(element_, index));
+  return OnElement(index, chain, now);
+}
+
+absl::StatusOr<StepResult> GateInput::OnElement(size_t index, Chain& chain, int64_t now) {
   switch (element_.kind) {
     case ElementKind::kNone:
       return StepResult::kNoInput;
@@ -54,14 +73,15 @@ absl::StatusOr<StepResult> GateInput::Step(Chain& chain, int64_t now) {
       OnTime(channels_[index], element_.kind, element_.time, chain);
       return StepResult::kMoreWork;
     case ElementKind::kBarrier:
-      OnBarrier(index, {element_.barrier, element_.time, element_.barrier_kind}, now);
+      OnBarrier(index, BarrierOf(element_), now);
       return StepResult::kMoreWork;
     case ElementKind::kEndOfInput:
       if (std::exchange(channels_[index].ended, true)) {
         return absl::DataLossError("a channel has ended twice");
       }
       OnTime(channels_[index], element_.kind, 0, chain);
-      Follow(index, tracker_->OnEnd(index));
+      if (overtaking_ != nullptr) overtaking_->OnEnd(index);
+      Follow(index, 0, tracker_->OnEnd(index));
       return --open_channels_ == 0 ? StepResult::kEnd : StepResult::kMoreWork;
   }
   return absl::InternalError("unknown element in a channel");
@@ -69,27 +89,95 @@ absl::StatusOr<StepResult> GateInput::Step(Chain& chain, int64_t now) {
 
 void GateInput::AbortBarrier(uint64_t id) {
   begun_.erase(id);
-  Follow(0, tracker_->Abort(id));
+  Follow(0, 0, tracker_->Abort(id));
+  if (overtaking_ != nullptr) overtaking_->Abort(id);
 }
 
 void GateInput::OnBarrier(size_t channel, const Barrier& barrier, int64_t now) {
-  if (tracker_->Awaits(barrier.id)) {
-    begun_.try_emplace(barrier.id, Begun{now, bytes_read_});
-    if (begun_.size() > kMaxBegun) begun_.erase(begun_.begin());
-  }
-  Follow(channel, tracker_->OnBarrier(channel, barrier));
+  if (tracker_->Awaits(barrier.id)) Begin(barrier.id, now);
+  if (overtaking_ != nullptr && overtaking_->OnBarrier(channel, barrier)) return;
+  Follow(channel, barrier.id, tracker_->OnBarrier(channel, barrier));
 }
 
-void GateInput::Follow(size_t channel, const BarrierTracker::Outcome& outcome) {
+void GateInput::Begin(uint64_t id, int64_t now) {
+  begun_.try_emplace(id, Begun{now, bytes_read_});
+  if (begun_.size() > kMaxBegun) begun_.erase(begun_.begin());
+}
+
+void GateInput::Follow(size_t channel, uint64_t id, const BarrierTracker::Outcome& outcome) {
+  if (overtaking_ != nullptr && outcome.subsumed != 0) overtaking_->Abort(outcome.subsumed);
   if (outcome.release) gate_.ready().SkipNone();
-  if (outcome.hold) gate_.ready().Skip(channel);
-  if (!outcome.complete.has_value()) return;
+  // The barrier that is waited for here has its snapshot already if it has overtaken.
+  const uint64_t overtook = overtaking_ != nullptr ? overtaking_->begun() : 0;
+  if (outcome.hold && id > overtook) gate_.ready().Skip(channel);
+  if (!outcome.complete.has_value() || outcome.complete->id <= overtook) return;
   barrier_ = outcome.complete;
+  SetAlignment(barrier_->id);
+}
+
+void GateInput::SetAlignment(uint64_t id) {
   alignment_ = {};
-  if (const auto begun = begun_.find(barrier_->id); begun != begun_.end()) {
+  if (const auto begun = begun_.find(id); begun != begun_.end()) {
     alignment_ = {begun->second.since_nanos, bytes_read_ - begun->second.bytes_read};
   }
-  begun_.erase(begun_.begin(), begun_.upper_bound(barrier_->id));
+  begun_.erase(begun_.begin(), begun_.upper_bound(id));
+}
+
+absl::Status GateInput::Restore(const OperatorState& state) {
+  for (const OperatorState::InFlight& in_flight : state.in_flight) {
+    const auto found = std::find_if(infos_.begin(), infos_.end(), [&](const ChannelInfo& channel) {
+      return channel.edge == in_flight.edge && channel.from_subtask == in_flight.from_subtask;
+    });
+    if (found == infos_.end()) {
+      return absl::InternalError(StrCat("records in flight on edge ", in_flight.edge,
+                                        " from subtask ", in_flight.from_subtask,
+                                        ", which do not come here"));
+    }
+    restored_.Add({static_cast<size_t>(found - infos_.begin()), found->type, found->hasher,
+                   options_.key_groups, options_.max_parallelism},
+                  in_flight.elements);
+  }
+  return absl::OkStatus();
+}
+
+void GateInput::LookForBarriers(Ticks now) {
+  if (overtaking_ != nullptr) overtaking_->Look(now);
+}
+
+std::optional<Barrier> GateInput::TakeOvertaking() {
+  // One that has come on all channels is first.
+  if (overtaking_ == nullptr || barrier_.has_value()) return std::nullopt;
+  return overtaking_->TakeDue();
+}
+
+Ticks GateInput::overtaking_due_at() const {
+  return overtaking_ != nullptr ? overtaking_->due_at() : kMaxTicks;
+}
+
+void GateInput::BeginOvertaking(const Barrier& barrier) {
+  SetAlignment(barrier.id);
+  overtaking_->Begin(barrier, restored_.Rest(infos_.size()));
+}
+
+bool GateInput::OvertakingComplete() const {
+  return overtaking_ == nullptr || overtaking_->complete();
+}
+
+size_t GateInput::overtaken_bytes() const {
+  return overtaking_ != nullptr ? overtaking_->bytes() : 0;
+}
+
+std::optional<std::vector<OperatorState::InFlight>> GateInput::TakeOvertaken() {
+  if (overtaking_ == nullptr) return std::nullopt;
+  std::optional<std::vector<std::string>> elements = overtaking_->Take();
+  if (!elements.has_value()) return std::nullopt;
+  std::vector<OperatorState::InFlight> taken;
+  for (size_t i = 0; i < elements->size(); ++i) {
+    if ((*elements)[i].empty()) continue;
+    taken.push_back({infos_[i].edge, infos_[i].from_subtask, options_.subtask, false,
+                     std::move((*elements)[i])});
+  }
+  return taken;
 }
 
 void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain) {

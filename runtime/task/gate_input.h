@@ -10,9 +10,12 @@
 
 #include "runtime/exchange/input_gate.h"
 #include "runtime/task/barrier_tracker.h"
+#include "runtime/task/input_overtaking.h"
+#include "runtime/task/restored_input.h"
 #include "runtime/task/task_input.h"
 #include "runtime/time/watermark_combiner.h"
 #include "runtime/time/watermark_valve.h"
+#include "weir/graph.h"
 
 namespace weir {
 
@@ -21,9 +24,25 @@ namespace weir {
 // 26). Owned by the task's thread.
 class GateInput final : public TaskInput {
  public:
-  // `input_of_channel`: by channel of the gate, the input of the head that it belongs to; each of
-  // the `inputs` has one at least.
-  GateInput(const std::vector<size_t>& input_of_channel, size_t inputs, BarrierOptions barriers);
+  // A channel of the gate.
+  struct ChannelInfo {
+    // Of the head.
+    size_t input = 0;
+    // Of the graph, and the subtask that sends.
+    uint32_t edge = 0;
+    uint32_t from_subtask = 0;
+    const RecordType* type = nullptr;
+    const KeyHasher* hasher = nullptr;
+  };
+  struct Options {
+    BarrierOptions barriers;
+    uint32_t subtask = 0;
+    KeyGroupRange key_groups;
+    uint32_t max_parallelism = 128;
+  };
+
+  // By channel of the gate; each of the `inputs` has one at least.
+  GateInput(std::vector<ChannelInfo> channels, size_t inputs, const Options& options);
 
   InputGate& gate() { return gate_; }
 
@@ -33,6 +52,15 @@ class GateInput final : public TaskInput {
   Alignment alignment() const override { return alignment_; }
   uint64_t last_barrier() const override { return tracker_->seen(); }
   void AbortBarrier(uint64_t id) override;
+  absl::Status Restore(const OperatorState& state) override;
+
+  void LookForBarriers(Ticks now) override;
+  std::optional<Barrier> TakeOvertaking() override;
+  Ticks overtaking_due_at() const override;
+  void BeginOvertaking(const Barrier& barrier) override;
+  bool OvertakingComplete() const override;
+  size_t overtaken_bytes() const override;
+  std::optional<std::vector<OperatorState::InFlight>> TakeOvertaken() override;
 
  private:
   struct Channel {
@@ -47,10 +75,16 @@ class GateInput final : public TaskInput {
     // What bytes_read_ was then.
     uint64_t bytes_read;
   };
+  absl::StatusOr<StepResult> OnElement(size_t index, Chain& chain, int64_t now);
   void OnBarrier(size_t channel, const Barrier& barrier, int64_t now);
-  void Follow(size_t channel, const BarrierTracker::Outcome& outcome);
+  void Begin(uint64_t id, int64_t now);
+  // `id`: of the barrier that has come; 0: none has.
+  void Follow(size_t channel, uint64_t id, const BarrierTracker::Outcome& outcome);
+  void SetAlignment(uint64_t id);
   void OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain);
 
+  const std::vector<ChannelInfo> infos_;
+  const Options options_;
   InputGate gate_;
   std::vector<Channel> channels_;
   std::vector<WatermarkValve> valves_;
@@ -63,6 +97,9 @@ class GateInput final : public TaskInput {
   // All channels have delivered it, and its snapshot is to be taken.
   std::optional<Barrier> barrier_;
   Alignment alignment_;
+  // Null unless barriers overtake.
+  std::unique_ptr<InputOvertaking> overtaking_;
+  RestoredInput restored_;
   // Reused.
   Element element_;
   TimeEvents of_input_;

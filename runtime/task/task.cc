@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/base/check.h"
@@ -21,6 +22,8 @@ constexpr int64_t kNanosPerRun = 1'000'000;
 // The wall clock may be set: it is looked at again at least this often while a wakeup is waited
 // for.
 constexpr int64_t kMaxWaitNanos = 10'000'000'000;
+// Of records in flight in one snapshot; a checkpoint that would need more is declined.
+constexpr uint64_t kMaxInFlightBytes = 512 << 20;
 
 proto::TaskState ToProto(Task::State state) {
   switch (state) {
@@ -148,17 +151,41 @@ void Task::TakeRequests() {
     input_->AbortBarrier(id);
     last_aborted_ = std::max(last_aborted_, id);
     if (id >= stopped_by_) stopped_by_ = 0;
+    if (reached_.has_value() && overtakes_ && reached_->id == id) DropReached();
+    if (held_.has_value() && held_->unsettled() && held_->checkpoint.barrier.id == id) {
+      held_->dropped = true;
+    }
   }
   if (trigger.has_value()) input_->InjectBarrier(*trigger);
 }
 
-absl::Status Task::TakeSnapshot(const Barrier& barrier) {
+void Task::LookForOvertaking() {
+  clock_.BeginCall();
+  input_->LookForBarriers(clock_.Now());
+  if (reached_.has_value() || draining_.has_value()) return;
+  reached_ = input_->TakeOvertaking();
+  overtakes_ = reached_.has_value();
+  // What the chain is at comes to its end though nobody takes what it puts out.
+  if (overtakes_) chain_.SetMayExceed(true);
+}
+
+void Task::DropReached() {
+  reached_.reset();
+  if (std::exchange(overtakes_, false)) chain_.SetMayExceed(false);
+}
+
+absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   const int64_t start = clock_.MonotonicNanos();
   clock_.BeginCall();
   TaskCheckpoint checkpoint;
   checkpoint.vertex = options_.vertex;
   checkpoint.subtask = options_.subtask;
   checkpoint.barrier = barrier;
+  // Sinks hand over what they hold; all that is before the barrier leaves before it.
+  WEIR_RETURN_IF_ERROR(chain_.Flush());
+  checkpoint.state = chain_.Snapshot(SnapshotUse::kLive);
+  input_->Snapshot(checkpoint.state.front());
+  if (overtakes) input_->BeginOvertaking(barrier);
   const Alignment alignment = input_->alignment();
   if (alignment.since_nanos.has_value()) {
     checkpoint.alignment_nanos = std::max<int64_t>(start - *alignment.since_nanos, 0);
@@ -167,13 +194,16 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier) {
   // The two clocks may differ a little.
   checkpoint.start_delay_nanos =
       std::max<int64_t>((clock_.Now() - barrier.time) * 1000 - checkpoint.alignment_nanos, 0);
-  // Sinks hand over what they hold; all that is before the barrier leaves before it.
-  WEIR_RETURN_IF_ERROR(chain_.Flush());
-  checkpoint.state = chain_.Snapshot(SnapshotUse::kLive);
-  input_->Snapshot(checkpoint.state.front());
-  WEIR_RETURN_IF_ERROR(chain_.SendBarrier(barrier));
+  Barrier forwarded = barrier;
+  forwarded.unaligned = options_.barriers.Overtakes(barrier, clock_.Now());
+  WEIR_RETURN_IF_ERROR(chain_.SendBarrier(forwarded));
+  if (forwarded.unaligned) chain_.OvertakeWithBarrier(checkpoint.state);
+  checkpoint.unaligned = overtakes;
   checkpoint.sync_nanos = clock_.MonotonicNanos() - start;
   held_ = {std::move(checkpoint), barrier.id};
+  held_->gathering = overtakes;
+  held_->in_outputs = options_.barriers.unaligned && !forwarded.unaligned &&
+                      barrier.kind == BarrierKind::kCheckpoint;
   return TellWhenPrepared();
 }
 
@@ -198,10 +228,57 @@ absl::Status Task::TellWhenPrepared() {
   WEIR_ASSIGN_OR_RETURN(
       const bool ready,
       chain_.PrepareCommit(held_->commit_id, told ? &held_->checkpoint.state : nullptr));
-  if (!ready) return absl::OkStatus();
-  if (told) options_.on_checkpoint(std::move(held_->checkpoint));
+  if (!ready || (!held_->dropped && !Gathered())) return absl::OkStatus();
+  if (told && !held_->dropped) options_.on_checkpoint(std::move(held_->checkpoint));
   held_.reset();
   return absl::OkStatus();
+}
+
+bool Task::Gathered() {
+  TaskCheckpoint& checkpoint = held_->checkpoint;
+  if (held_->in_outputs && chain_.BarrierWaits()) {
+    clock_.BeginCall();
+    if (!options_.barriers.Overtakes(checkpoint.barrier, clock_.Now())) return false;
+    chain_.OvertakeWithBarrier(checkpoint.state);
+  }
+  held_->in_outputs = false;
+  if (held_->gathering && !input_->OvertakingComplete()) {
+    const uint64_t bytes = input_->overtaken_bytes();
+    if (bytes <= kMaxInFlightBytes) return false;
+    input_->AbortBarrier(checkpoint.barrier.id);
+    checkpoint.failed =
+        absl::ResourceExhaustedError(StrCat("the barrier has overtaken ", bytes,
+                                            " bytes of records, and has not come on all "
+                                            "inputs; at most ",
+                                            kMaxInFlightBytes, " are kept"));
+    checkpoint.state.clear();
+  } else if (held_->gathering) {
+    auto overtaken = input_->TakeOvertaken();
+    if (!overtaken.has_value()) {
+      // A later one has come.
+      held_->dropped = true;
+      return true;
+    }
+    std::vector<OperatorState::InFlight>& in_flight = checkpoint.state.front().in_flight;
+    in_flight.insert(in_flight.end(), std::make_move_iterator(overtaken->begin()),
+                     std::make_move_iterator(overtaken->end()));
+  }
+  held_->gathering = false;
+  for (const OperatorState& state : checkpoint.state) {
+    for (const auto& in_flight : state.in_flight) {
+      checkpoint.unaligned = true;
+      checkpoint.in_flight_bytes += in_flight.elements.size();
+    }
+  }
+  return true;
+}
+
+Ticks Task::OvertakingAt() const {
+  Ticks at = input_ended_ ? kMaxTicks : input_->overtaking_due_at();
+  if (held_.has_value() && held_->in_outputs) {
+    at = std::min(at, options_.barriers.OvertakesAt(held_->checkpoint.barrier));
+  }
+  return at;
 }
 
 absl::Status Task::PollSinks() {
@@ -316,7 +393,12 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     if (!start_requested_.load(std::memory_order_acquire)) return StepResult::kNoInput;
     WEIR_RETURN_IF_ERROR(OpenAll());
   }
-  if (std::exchange(poll_sinks_, false)) WEIR_RETURN_IF_ERROR(PollSinks());
+  if (options_.barriers.unaligned && !input_ended_ && stopped_by_ == 0 && !options_.commit_only) {
+    LookForOvertaking();
+  }
+  if (std::exchange(poll_sinks_, false) || (held_.has_value() && held_->unsettled())) {
+    WEIR_RETURN_IF_ERROR(PollSinks());
+  }
   if (options_.commit_only) {
     return chain_.AllCommitted() ? StepResult::kEnd : StepResult::kNoInput;
   }
@@ -330,12 +412,19 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
   TakeRequests();
   if (!reached_.has_value()) reached_ = NextBarrier();
   if (reached_.has_value()) {
+    if (held_.has_value() && held_->unsettled()) {
+      // Nobody waits for the one before it any more.
+      held_->dropped = true;
+      WEIR_RETURN_IF_ERROR(TellWhenPrepared());
+    }
     if (held_.has_value()) {
       input_->OnBlocked(now);
       return StepResult::kNoCredit;
     }
-    const Barrier barrier = *std::exchange(reached_, std::nullopt);
-    WEIR_RETURN_IF_ERROR(TakeSnapshot(barrier));
+    const Barrier barrier = *reached_;
+    const bool overtakes = overtakes_;
+    DropReached();
+    WEIR_RETURN_IF_ERROR(TakeSnapshot(barrier, overtakes));
     // It may have been aborted between the barrier and now.
     if (StopsTask(barrier.kind) && barrier.id > last_aborted_) stopped_by_ = barrier.id;
     return StepResult::kMoreWork;
@@ -465,6 +554,11 @@ void Task::ArmTimer(int64_t now) {
       const Ticks ticks = std::clamp<Ticks>(wake_at - clock_.Now(), 0, kMaxWaitNanos / 1000) + 1;
       deadline = std::min(deadline, now + ticks * 1000);
     }
+  }
+  if (const Ticks at = OvertakingAt(); at != kMaxTicks) {
+    clock_.BeginCall();
+    const Ticks ticks = std::clamp<Ticks>(at - clock_.Now(), 0, kMaxWaitNanos / 1000);
+    deadline = std::min(deadline, now + ticks * 1000);
   }
   // One that fires earlier than needed costs a look; setting another each time would cost more.
   if (timer_.has_value() && timer_deadline_ <= deadline) return;

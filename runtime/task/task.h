@@ -48,6 +48,7 @@ class Task final : public TaskSignals {
     bool commits_with_checkpoints = false;
     // Reads nothing: FINISHED when its sinks have committed what is restored.
     bool commit_only = false;
+    BarrierOptions barriers;
   };
   enum class State : uint8_t { kCreated, kInitializing, kRunning, kFinished, kCanceled, kFailed };
 
@@ -102,14 +103,22 @@ class Task final : public TaskSignals {
   std::optional<Barrier> NextBarrier();
   // After a barrier that stops the task: whether it has ended, goes on or still waits.
   StepResult StepStopped();
-  absl::Status TakeSnapshot(const Barrier& barrier);
+  // Looks for a barrier that overtakes what is queued: it is reached at once.
+  void LookForOvertaking();
+  void DropReached();
+  // `overtakes`: the barrier has not come on all channels.
+  absl::Status TakeSnapshot(const Barrier& barrier, bool overtakes);
   // From the end of the input until all output is committed.
   absl::StatusOr<StepResult> StepAtEnd();
   void TakeFinalSnapshot();
   // Has sinks commit what may be, and go on with what they make ready for a snapshot.
   absl::Status PollSinks();
-  // Tells the snapshot that is held once all sinks are ready.
+  // Tells the snapshot that is held once all sinks are ready, and all is gathered that its barrier
+  // has overtaken.
   absl::Status TellWhenPrepared();
+  bool Gathered();
+  // When the barrier of the snapshot that is held, or one that has come, is to overtake.
+  Ticks OvertakingAt() const;
   // The one place where what user code throws is caught: it becomes a status, and failed_uid_ says
   // where.
   absl::Status Guarded(absl::FunctionRef<absl::Status()> call);
@@ -149,11 +158,21 @@ class Task final : public TaskSignals {
   bool poll_sinks_ = false;
   // A barrier that has been reached, and waits for the snapshot before it to be told.
   std::optional<Barrier> reached_;
+  // It overtakes: it has not come on all channels.
+  bool overtakes_ = false;
   // A snapshot that has been taken and is not told yet: a sink is still making ready what belongs
   // to it, under this id. The task goes on meanwhile.
   struct HeldSnapshot {
     TaskCheckpoint checkpoint;
     uint64_t commit_id = 0;
+    // What the barrier overtakes in the inputs is not complete.
+    bool gathering = false;
+    // The barrier may still have to overtake in the outputs.
+    bool in_outputs = false;
+    // Nobody waits for it any more: it is not told.
+    bool dropped = false;
+
+    bool unsettled() const { return gathering || in_outputs; }
   };
   std::optional<HeldSnapshot> held_;
   std::string failed_uid_;

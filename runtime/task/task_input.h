@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,6 +56,23 @@ class TaskInput {
   virtual void AbortBarrier(uint64_t id) { (void)id; }
   // The highest checkpoint of which a barrier has come, or that was aborted; 0: none.
   virtual uint64_t last_barrier() const { return 0; }
+  // Barriers that overtake what is queued (semantics rule 43); an input without channels has none.
+  //
+  // Looks whether there is one to overtake by `now`, on the wall clock; returns it once. Nothing is
+  // to be read before BeginOvertaking, which follows the snapshot, or AbortBarrier.
+  virtual void LookForBarriers(Ticks now) { (void)now; }
+  virtual std::optional<Barrier> TakeOvertaking() { return std::nullopt; }
+  // When to look though nothing has come; kMaxTicks: never.
+  virtual Ticks overtaking_due_at() const { return kMaxTicks; }
+  virtual void BeginOvertaking(const Barrier& barrier) { (void)barrier; }
+  // Whether all is gathered that the last barrier has overtaken, or it was aborted; how much that
+  // is so far; and, once, what it is, or none if it was aborted.
+  virtual bool OvertakingComplete() const { return true; }
+  virtual size_t overtaken_bytes() const { return 0; }
+  virtual std::optional<std::vector<OperatorState::InFlight>> TakeOvertaken() {
+    return std::nullopt;
+  }
+
   // What of the input itself belongs to the head's state at the barrier.
   virtual void Snapshot(OperatorState& state) { (void)state; }
   // Before Open; takes what Snapshot has added.

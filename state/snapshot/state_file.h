@@ -10,7 +10,8 @@ namespace weir {
 // A state file: what one task has written at one checkpoint. Byte by byte in docs/FORMATS.md
 // ("Checkpoints"): a header, the payloads, a directory of them, a footer.
 
-inline constexpr uint32_t kStateFileVersion = 1;
+// Version 2 has sections of records in flight, which version 1 has not.
+inline constexpr uint32_t kStateFileVersion = 2;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -25,10 +26,18 @@ enum class StateKind : uint8_t {
   kSplitList = 2,
   kUnionList = 3,
   kBroadcastList = 4,
+  // No state: what was on its way at an unaligned barrier, an item a channel.
+  kInFlight = 5,
 };
 
+// Sections of one name space have different names.
+constexpr int NameSpaceOf(StateKind kind) {
+  if (kind == StateKind::kKeyed) return 0;
+  return kind == StateKind::kInFlight ? 2 : 1;
+}
+
 // Names one state of one operator. A file has at most one section of a uid, a state and whether it
-// is keyed.
+// is keyed, a list or in flight.
 struct StateSection {
   std::string uid;
   std::string state;

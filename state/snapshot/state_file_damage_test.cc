@@ -108,6 +108,8 @@ TEST_F(StateFileDamageTest, ADirectoryThatMakesNoSenseIsRefusedEvenIfItsDigestIs
       {"bytes left over", {.sections = 0, .payload = "", .after_directory = "x"}},
       {"unknown kind of state 0", {.kind = 0}},
       {"unknown kind of state 5", {.kind = 5}},
+      {"unknown kind of state 6", {.version = 2, .kind = 6}},
+      {"version 2 without need", {.version = 2}},
       {"names one state twice",
        {.sections = 2, .kind = 2, .entry_count = 0, .entries = {}, .payload = ""}},
       {"key groups are not in order", {.entries = {{3, 16, 4}, {3, 20, 5}}}},

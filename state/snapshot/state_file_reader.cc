@@ -39,9 +39,9 @@ class Cursor {
   std::string_view bytes_;
 };
 
-bool IsKnown(uint8_t kind) {
-  return kind >= static_cast<uint8_t>(StateKind::kKeyed) &&
-         kind <= static_cast<uint8_t>(StateKind::kBroadcastList);
+bool IsKnown(uint8_t kind, uint32_t version) {
+  const StateKind last = version == 1 ? StateKind::kBroadcastList : StateKind::kInFlight;
+  return kind >= static_cast<uint8_t>(StateKind::kKeyed) && kind <= static_cast<uint8_t>(last);
 }
 
 // False if the bytes end before the section does.
@@ -111,6 +111,7 @@ absl::Status StateFileReader::CheckHeader() {
                ", this one reads up to ", kStateFileVersion, "); restore it with that version"));
   }
   if (version == 0) return Damaged("it has the format version 0");
+  version_ = version;
   if (LoadLittleEndian<uint32_t>(header.data() + 12) != 0) return Damaged("unknown flags");
   return absl::OkStatus();
 }
@@ -122,7 +123,8 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
   if (!cursor.Number(section_count)) return truncated();
   // Payloads follow each other without gaps.
   uint64_t next = kStateFileHeaderBytes;
-  std::set<std::tuple<std::string_view, std::string_view, bool>> names;
+  std::set<std::tuple<std::string_view, std::string_view, int>> names;
+  bool has_in_flight = false;
   // Names are views of the sections, which must not move.
   constexpr size_t kMinSectionBytes = 3 * sizeof(uint32_t) + 1 + sizeof(uint32_t);
   if (section_count > cursor.left() / kMinSectionBytes) return truncated();
@@ -132,10 +134,12 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
     uint8_t kind = 0;
     uint32_t entry_count = 0;
     if (!ParseInfo(cursor, section.info, kind, entry_count)) return truncated();
-    if (!IsKnown(kind)) return Damaged(StrCat("unknown kind of state ", uint32_t{kind}));
+    if (!IsKnown(kind, version_)) return Damaged(StrCat("unknown kind of state ", uint32_t{kind}));
     section.info.kind = static_cast<StateKind>(kind);
     const bool keyed = section.info.kind == StateKind::kKeyed;
-    if (!names.insert({section.info.uid, section.info.state, keyed}).second) {
+    has_in_flight |= section.info.kind == StateKind::kInFlight;
+    if (!names.insert({section.info.uid, section.info.state, NameSpaceOf(section.info.kind)})
+             .second) {
       return Damaged("its directory names one state twice");
     }
     if (entry_count > cursor.left() / EntryBytes(keyed)) return truncated();
@@ -158,6 +162,7 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
     }
   }
   if (cursor.left() != 0) return Damaged("its directory has bytes left over");
+  if (version_ > 1 && !has_in_flight) return Damaged("it is of version 2 without need");
   if (next != payload_end) return Damaged("it has payload that no entry covers");
   return absl::OkStatus();
 }
@@ -166,7 +171,8 @@ const StateFileReader::Section* StateFileReader::Find(std::string_view uid, std:
                                                       bool keyed) const {
   for (const Section& section : sections_) {
     if (section.info.uid == uid && section.info.state == state &&
-        (section.info.kind == StateKind::kKeyed) == keyed) {
+        NameSpaceOf(section.info.kind) ==
+            NameSpaceOf(keyed ? StateKind::kKeyed : StateKind::kSplitList)) {
       return &section;
     }
   }

@@ -64,6 +64,7 @@ class StateFileReader {
 
   const std::unique_ptr<RandomAccessFile> file_;
   const std::string path_;
+  uint32_t version_ = 1;
   std::vector<Section> sections_;
 };
 

@@ -210,14 +210,33 @@ TEST_P(StateFileTest, WhatIsNotThereIsNotFoundAndNamed) {
   EXPECT_THAT(Message(writer.status()), HasSubstr("execution.checkpointing.dir"));
 }
 
+TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
+  auto writer = StateFileWriter::Create(files_, dir_, "f", /*in_flight=*/true).value();
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kSplitList}).ok());
+  ASSERT_TRUE(writer->BeginItem().ok());
+  ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kInFlight}).ok());
+  ASSERT_TRUE(writer->BeginItem().ok());
+  ASSERT_TRUE(writer->Append("records").ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(Content()[8], 2);
+  const auto reader = StateFileReader::Open(files_, dir_ + "/f");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_EQ((*reader)->sections().size(), 2u);
+  EXPECT_EQ((*reader)->Find("a", "s", false), &(*reader)->sections()[0]);
+  EXPECT_EQ((*reader)->sections()[1].info.kind, StateKind::kInFlight);
+  std::string bytes;
+  ASSERT_TRUE((*reader)->Read((*reader)->sections()[1].entries[0], bytes).ok());
+  EXPECT_EQ(bytes, "records");
+}
+
 TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   WriteExample();
   std::string content = Content();
-  content[8] = 2;
+  content[8] = 3;
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 2"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 3"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
 }
 

@@ -23,13 +23,14 @@ void AppendText(std::string& out, std::string_view text) {
 
 absl::StatusOr<std::unique_ptr<StateFileWriter>> StateFileWriter::Create(FileSystem& files,
                                                                          const std::string& folder,
-                                                                         const std::string& name) {
+                                                                         const std::string& name,
+                                                                         bool in_flight) {
   auto file = files.OpenForWrite(StrCat(folder, "/", name), FileSystem::WriteMode::kCreateNew);
   if (!file.ok()) return StorageError(file.status(), "making a state file");
   auto writer =
       std::unique_ptr<StateFileWriter>(new StateFileWriter(files, folder, name, *std::move(file)));
   std::string header(kStateFileMagic);
-  AppendLittleEndian(header, kStateFileVersion);
+  AppendLittleEndian(header, in_flight ? kStateFileVersion : uint32_t{1});
   AppendLittleEndian(header, uint32_t{0});
   WEIR_RETURN_IF_ERROR(writer->Write(header));
   return writer;
@@ -46,8 +47,7 @@ StateFileWriter::StateFileWriter(FileSystem& files, std::string folder, std::str
 absl::Status StateFileWriter::BeginSection(const StateSection& section) {
   WEIR_RETURN_IF_ERROR(EndEntry());
   EndSection();
-  const bool keyed = section.kind == StateKind::kKeyed;
-  if (!section_names_.insert({section.uid, section.state, keyed}).second) {
+  if (!section_names_.insert({section.uid, section.state, NameSpaceOf(section.kind)}).second) {
     return Fail(absl::InvalidArgumentError(StrCat("operator '", section.uid,
                                                   "' has two states with the name '", section.state,
                                                   "'; give one of them another")));

@@ -29,10 +29,12 @@ class StateFile;
 class StateFileWriter {
  public:
   // Makes the file `name` in `folder`, which must be there. kAlreadyExists: it is never
-  // overwritten. Other errors are the file system's.
+  // overwritten. Other errors are the file system's. `in_flight`: it has sections of records in
+  // flight, which makes it one of version 2.
   static absl::StatusOr<std::unique_ptr<StateFileWriter>> Create(FileSystem& files,
                                                                  const std::string& folder,
-                                                                 const std::string& name);
+                                                                 const std::string& name,
+                                                                 bool in_flight = false);
 
   // Ends the section before. kInvalidArgument if the file has such a section already.
   absl::Status BeginSection(const StateSection& section);
@@ -76,7 +78,7 @@ class StateFileWriter {
 
   std::string directory_;
   uint32_t section_count_ = 0;
-  std::set<std::tuple<std::string, std::string, bool>> section_names_;
+  std::set<std::tuple<std::string, std::string, int>> section_names_;
   // The section that is open.
   std::optional<StateSection> section_;
   size_t entry_count_at_ = 0;

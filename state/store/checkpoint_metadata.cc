@@ -12,6 +12,7 @@
 #include "common/base/strings.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/validate/job_graph.h"
+#include "state/store/in_flight_edges.h"
 
 namespace weir {
 namespace {
@@ -92,6 +93,14 @@ absl::Status ValidateOperators(const proto::CheckpointMetadata& metadata) {
     for (const proto::StateDescriptor& state : op.states()) {
       if (state.name().empty()) return Invalid("a state of operator ", name, " has no name");
     }
+    for (const proto::InFlightEdge& edge : op.in_flight()) {
+      if (edge.from_uid() != op.uid() && edge.to_uid() != op.uid()) {
+        return Invalid("operator ", name, " has records in flight of an edge that is not its own");
+      }
+      if (metadata.kind() == proto::SAVEPOINT) {
+        return Invalid("a savepoint has records in flight at operator ", name);
+      }
+    }
     WEIR_RETURN_IF_ERROR(ValidateSubtasks(op, static_cast<uint32_t>(metadata.files_size())));
   }
   return absl::OkStatus();
@@ -130,6 +139,10 @@ absl::StatusOr<std::string_view> Unframe(std::string_view bytes) {
 
 }  // namespace
 
+uint32_t CheckpointMetadataVersionOf(const proto::CheckpointMetadata& metadata) {
+  return HasInFlight(metadata) ? kCheckpointMetadataVersion : 1;
+}
+
 bool IsStateFileName(std::string_view name) {
   if (name.starts_with(kSharedPrefix)) {
     name.remove_prefix(kSharedPrefix.size());
@@ -159,7 +172,7 @@ absl::Status ValidateCheckpointMetadata(const proto::CheckpointMetadata& metadat
 
 absl::StatusOr<std::string> EncodeCheckpointMetadata(const proto::CheckpointMetadata& metadata) {
   std::string bytes(kCheckpointMetadataMagic);
-  AppendLittleEndian(bytes, kCheckpointMetadataVersion);
+  AppendLittleEndian(bytes, CheckpointMetadataVersionOf(metadata));
   AppendLittleEndian(bytes, uint32_t{0});
   const uint64_t length = metadata.ByteSizeLong();
   if (length > kMaxCheckpointMetadataBytes - kCheckpointMetadataHeaderBytes - kDigestBytes) {
@@ -182,6 +195,9 @@ absl::Status DecodeCheckpointMetadata(std::string_view bytes, proto::CheckpointM
   proto::CheckpointMetadata parsed;
   if (!parsed.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return absl::DataLossError("its message cannot be parsed");
+  }
+  if (LoadLittleEndian<uint32_t>(bytes.data() + 8) != CheckpointMetadataVersionOf(parsed)) {
+    return absl::DataLossError("its version is not that of its content");
   }
   const absl::Status valid = ValidateCheckpointMetadata(parsed);
   if (!valid.ok()) return absl::DataLossError(valid.message());

@@ -17,7 +17,8 @@ class CheckpointMetadata;
 // What `_metadata` holds: a header, a CheckpointMetadata and a digest; byte by byte in
 // docs/FORMATS.md ("Checkpoints"). Nothing here blocks.
 
-inline constexpr uint32_t kCheckpointMetadataVersion = 1;
+// Version 2 has records in flight, which version 1 has not.
+inline constexpr uint32_t kCheckpointMetadataVersion = 2;
 inline constexpr std::string_view kCheckpointMetadataMagic = "WEIRCHK\n";
 inline constexpr size_t kCheckpointMetadataHeaderBytes = 24;
 inline constexpr uint64_t kMaxCheckpointMetadataBytes = 256 << 20;
@@ -31,6 +32,9 @@ inline constexpr std::string_view kStateFileSuffix = ".state";
 // "<name>.state", or "shared/<name>"; names have no "/" and no control characters, and are not "."
 // or "..". So a name never leads out of the job's folder.
 bool IsStateFileName(std::string_view name);
+
+// Of the format in which the metadata is written.
+uint32_t CheckpointMetadataVersionOf(const proto::CheckpointMetadata& metadata);
 
 // kInvalidArgument says what is wrong: ids of another length, a name of a file that is not allowed
 // or not unique, a shared file in a savepoint, an index out of range, a subtask missing, uids or

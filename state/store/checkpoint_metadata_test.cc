@@ -41,11 +41,11 @@ TEST(CheckpointMetadataTest, WhatIsEncodedIsDecoded) {
 
 TEST(CheckpointMetadataTest, ANewerFormatIsRefusedWithWhatToDo) {
   std::string bytes = *EncodeCheckpointMetadata(WithFiles());
-  bytes[8] = 2;
+  bytes[8] = 3;
   proto::CheckpointMetadata decoded = WithFiles();
   const absl::Status status = DecodeCheckpointMetadata(bytes, &decoded);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
-  EXPECT_THAT(Message(status), HasSubstr("newer version of Weir (format 2"));
+  EXPECT_THAT(Message(status), HasSubstr("newer version of Weir (format 3"));
   EXPECT_EQ(decoded.ByteSizeLong(), 0u);
 }
 

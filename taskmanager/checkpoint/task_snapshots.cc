@@ -15,6 +15,7 @@
 #include "state/snapshot/state_file_reader.h"
 #include "state/snapshot/state_file_writer.h"
 #include "state/store/checkpoint_folder.h"
+#include "taskmanager/checkpoint/in_flight_files.h"
 #include "weir/hash.h"
 
 namespace weir {
@@ -168,6 +169,7 @@ class OperatorReader {
       for (const uint32_t file : subtask.files()) {
         WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, files_.Open(file));
         for (const StateFileReader::Section& section : reader->sections()) {
+          if (section.info.kind == StateKind::kInFlight) continue;
           if (section.info.uid != old_.uid() || IsDropped(section.info.state)) continue;
           if (!own && section.info.kind != StateKind::kUnionList) continue;
           WEIR_RETURN_IF_ERROR(section.info.kind == StateKind::kKeyed
@@ -260,6 +262,8 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   told.set_alignment_nanos(checkpoint.alignment_nanos);
   told.set_sync_nanos(checkpoint.sync_nanos);
   told.set_alignment_bytes(checkpoint.alignment_bytes);
+  told.set_unaligned(checkpoint.unaligned);
+  told.set_in_flight_bytes(checkpoint.in_flight_bytes);
 
   const std::string name = StateFileName(place.attempt, checkpoint.vertex, checkpoint.subtask);
   const std::string part =
@@ -268,6 +272,7 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
                                  ? StrCat(place.directory, "/", part)
                                  : place.savepoint;
   const std::string path = StrCat(folder, "/", name);
+  const bool in_flight = HasInFlight(checkpoint.state);
   std::unique_ptr<StateFileWriter> writer;
   for (OperatorState& state : checkpoint.state) {
     auto& of_operator = *told.add_operators();
@@ -284,10 +289,10 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
       descriptor->set_type(list.type);
       descriptor->set_division(DivisionOf(list.redistribution));
     }
-    if (state.keyed.empty() && state.lists.empty()) continue;
+    if (state.keyed.empty() && state.lists.empty() && state.in_flight.empty()) continue;
     if (writer == nullptr) {
       if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
-      WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name));
+      WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name, in_flight));
     }
     const uint64_t before = writer->payload_bytes();
     absl::Status written = WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(),
@@ -295,8 +300,11 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
     if (!written.ok()) return GiveUp(files, path, written);
     of_operator.set_bytes(writer->payload_bytes() - before);
     told.set_full_bytes(told.full_bytes() + of_operator.bytes());
+    written = WriteInFlight(*writer, graph, state, of_operator);
+    if (!written.ok()) return GiveUp(files, path, written);
     of_operator.add_files(0);
   }
+  told.set_full_bytes(told.full_bytes() + told.in_flight_bytes());
   told.set_new_bytes(told.full_bytes());
   if (writer == nullptr) return told;
   absl::StatusOr<proto::StateFile> file = writer->Finish();
@@ -320,6 +328,7 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
     of_node[restored.node()] = &restored;
   }
   CheckpointFiles checkpoint(files, restore);
+  InFlightFiles in_flight([&](uint32_t file) { return checkpoint.Open(file); }, of_node, graph);
   RestoredTasks tasks;
   for (const proto::Vertex& vertex : graph.vertices()) {
     const auto placed = workers.find(vertex.id());
@@ -335,6 +344,9 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
                               graph.max_parallelism());
         WEIR_ASSIGN_OR_RETURN(OperatorState read, reader.Read());
         state->push_back(std::move(read));
+      }
+      if (!state->empty() && state->front().node == vertex.nodes(0)) {
+        WEIR_RETURN_IF_ERROR(in_flight.Read(vertex, subtask, state->front()));
       }
       if (!state->empty()) tasks.emplace(std::pair(vertex.id(), subtask), std::move(state));
     }

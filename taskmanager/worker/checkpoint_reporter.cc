@@ -70,6 +70,11 @@ void CheckpointReporter::SetDirectory(uint64_t checkpoint_id, std::string direct
 void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
   if (checkpoint->final && place_.directory.empty()) return;
   if (!checkpoint->final && IsForgotten(checkpoint->barrier.id)) return;
+  if (!checkpoint->failed.ok()) {
+    const uint64_t id = checkpoint->barrier.id;
+    const absl::Status failed = checkpoint->failed;
+    return OnWritten(std::move(checkpoint), id, failed, 0);
+  }
   SnapshotPlace to = place_;
   if (!checkpoint->final && IsSavepoint(checkpoint->barrier.kind)) {
     Savepoint& savepoint = savepoints_[checkpoint->barrier.id];

@@ -406,7 +406,9 @@ class RuntimeWorker final : public Worker {
     }
     runtime_options_.restore = *std::move(restored);
     runtime_options_.commit_only = request.commit_only();
-    runtime_options_.barriers.at_least_once = request.barriers().at_least_once();
+    runtime_options_.barriers = {.at_least_once = request.barriers().at_least_once(),
+                                 .unaligned = request.barriers().unaligned(),
+                                 .aligned_timeout = request.barriers().aligned_timeout_micros()};
     runtime_options_.run = {.job = spec_.key.job.ToString(),
                             .attempt = spec_.key.attempt,
                             .restored_checkpoint = request.restore().checkpoint_id(),

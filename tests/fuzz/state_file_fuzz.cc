@@ -1,5 +1,6 @@
 // State files: any bytes are either refused, whole or entry by entry, or are what a writer makes of
 // the same sections and entries.
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -74,7 +75,8 @@ void CheckError(const absl::Status& status) {
 bool Copy(StateFileReader& reader, StateFileWriter& writer) {
   std::string bytes;
   for (const auto& section : reader.sections()) {
-    WEIR_CHECK(reader.Find(section.info.uid, section.info.state,
+    WEIR_CHECK(section.info.kind == StateKind::kInFlight ||
+               reader.Find(section.info.uid, section.info.state,
                            section.info.kind == StateKind::kKeyed) == &section);
     WEIR_CHECK(writer.BeginSection(section.info).ok());
     for (const auto& entry : section.entries) {
@@ -103,7 +105,10 @@ bool Run(std::string_view input) {
     return false;
   }
   WEIR_CHECK(disk.files().DeleteRecursively("/out").ok());
-  auto writer = StateFileWriter::Create(disk.files(), "/", "out");
+  const bool in_flight =
+      std::any_of((*reader)->sections().begin(), (*reader)->sections().end(),
+                  [](const auto& section) { return section.info.kind == StateKind::kInFlight; });
+  auto writer = StateFileWriter::Create(disk.files(), "/", "out", in_flight);
   WEIR_CHECK(writer.ok());
   if (!Copy(**reader, **writer)) return false;
   const auto file = (*writer)->Finish();

@@ -239,6 +239,8 @@ class SeedRun {
     return wrong;
   }
   std::uint64_t attempts() const { return attempts_; }
+  // Of the checkpoint that was seen to have most records in flight.
+  std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   std::uint64_t hash() const { return hash_; }
   std::string Log() const {
     std::string text;
@@ -254,16 +256,23 @@ class SeedRun {
     if (random.Chance(0.3)) {
       options.world.max_link_delay = absl::Milliseconds(1 + random.Below(50));
     }
-    options.settings = {
-        StrCat("execution.checkpointing.interval=", 20 + random.Below(300), " ms"),
-        StrCat("execution.checkpointing.max-concurrent-checkpoints=", 1 + random.Below(3)),
-        StrCat("execution.checkpointing.num-retained=", 1 + random.Below(3)),
-        StrCat("execution.checkpointing.timeout=", 500 + random.Below(5000), " ms"),
-        "execution.checkpointing.dir=/shared/checkpoints",
-        "execution.checkpointing.savepoint-dir=/shared/saved",
-        "execution.checkpointing.tolerable-failed-checkpoints=100000",
-        "restart-strategy.exponential-delay.initial-backoff=50 ms",
-        "restart-strategy.exponential-delay.max-backoff=500 ms"};
+    options.settings = {StrCat("execution.checkpointing.interval=", 20 + random.Below(300), " ms"),
+                        StrCat("execution.checkpointing.num-retained=", 1 + random.Below(3)),
+                        StrCat("execution.checkpointing.timeout=", 500 + random.Below(5000), " ms"),
+                        "execution.checkpointing.dir=/shared/checkpoints",
+                        "execution.checkpointing.savepoint-dir=/shared/saved",
+                        "execution.checkpointing.tolerable-failed-checkpoints=100000",
+                        "restart-strategy.exponential-delay.initial-backoff=50 ms",
+                        "restart-strategy.exponential-delay.max-backoff=500 ms"};
+    const std::uint64_t concurrent = 1 + random.Below(3);
+    const bool unaligned = random.Chance(0.5);
+    options.settings.push_back(
+        StrCat("execution.checkpointing.max-concurrent-checkpoints=", unaligned ? 1 : concurrent));
+    if (unaligned) {
+      options.settings.push_back("execution.checkpointing.unaligned=true");
+      options.settings.push_back(StrCat("execution.checkpointing.aligned-timeout=",
+                                        random.Chance(0.5) ? 0 : random.Below(50), " ms"));
+    }
     return options;
   }
   static std::string Name(std::uint64_t i) { return StrCat("tm-", i); }
@@ -385,6 +394,7 @@ class SeedRun {
     if (!checkpoints.ok()) return true;
     for (const auto& checkpoint : checkpoints->checkpoints()) {
       if (checkpoint.state() != proto::JobCheckpoint::COMPLETED) continue;
+      in_flight_bytes_ = std::max(in_flight_bytes_, checkpoint.persisted_bytes());
       const bool grows = checkpoint.id() >= newest_;
       newest_ = std::max(newest_, checkpoint.id());
       return grows;
@@ -399,6 +409,7 @@ class SeedRun {
   std::uint64_t triggers_ = 0;
   std::uint64_t newest_ = 0;
   std::uint64_t attempts_ = 0;
+  std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t hash_ = 0;
   bool kills_ = false;
   bool job_manager_ = false;
@@ -418,16 +429,19 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
     ASSERT_EQ(sscanf(seeds, "%llu:%llu", &first, &count), 2) << "WEIR_SIM_SEEDS is FIRST:COUNT";
   }
   std::uint64_t attempts = 0;
+  std::uint64_t in_flight = 0;
   int failures = 0;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SeedRun run(seed);
     const std::string wrong = run.Go();
     attempts += run.attempts();
+    in_flight += run.in_flight_bytes() > 0 ? 1 : 0;
     if (wrong.empty()) continue;
     ADD_FAILURE() << "seed " << seed << ": " << wrong << (count == 1 ? run.Log() : "");
     if (++failures == 5) break;
   }
   EXPECT_GT(attempts, count * 3 / 2) << "otherwise little was shown";
+  EXPECT_GE(in_flight, count / 40) << "no barrier overtook anything";
 }
 
 TEST(ChaosSim, OneSeedIsOneRun) {  // I16

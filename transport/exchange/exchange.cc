@@ -32,6 +32,14 @@ class StreamSender final : public ChannelSender {
     // As much as a frame may hold has nothing to wait for.
     if (bytes_ >= kMaxFramePayloadBytes) Flush();
   }
+  bool BarrierWaits(const std::string& payload) const override {
+    return stream_->BarrierWaits(*channel_, payload);
+  }
+  void Overtake(const std::string& payload, std::string as,
+                std::vector<Frame>& overtaken) override {
+    Flush();
+    stream_->Overtake(*channel_, payload, std::move(as), overtaken);
+  }
   void Flush() override {
     bytes_ = 0;
     if (!frames_.empty()) stream_->Send(*channel_, frames_);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -68,6 +69,12 @@ class ChannelSender {
   // queue here).
   virtual int64_t credits() const = 0;
   virtual void Send(Frame frame) = 0;
+  // Whether a barrier that was sent with this payload waits behind data for credit.
+  virtual bool BarrierWaits(const std::string& payload) const = 0;
+  // If it does, it goes ahead of all that waits, even of the rest of a record, with the payload
+  // `as`; copies of what was before it are appended to `overtaken`.
+  virtual void Overtake(const std::string& payload, std::string as,
+                        std::vector<Frame>& overtaken) = 0;
   // Pushes what is queued to the network; called at the end of a step or on the latency bound.
   virtual void Flush() = 0;
 };

@@ -266,6 +266,45 @@ TEST_P(ExchangeConformanceTest, EventsCostNoCredit) {
   EXPECT_EQ(receiver_().frames()[116].payload, "barrier");
 }
 
+// Semantics rule 43.
+TEST_P(ExchangeConformanceTest, ABarrierOvertakesWhatWaitsForCreditEvenWithinARecord) {
+  Start(0);
+  Start(1);
+  exchanges_[0]->RegisterReceiver(kChannel, 1, &receiver_());
+  TestSender& sender = Open(1, 0, kChannel);
+  for (int i = 0; i < 15; ++i) sender.sender->Send(DataFrame("x"));
+  for (const char* part : {"one ", "two "}) {
+    sender.sender->Send({FrameKind::kData, true, 0, 0, part});
+  }
+  sender.sender->Send(DataFrame("three"));
+  sender.sender->Send(Event(FrameKind::kWatermark, 7));
+  sender.sender->Send({FrameKind::kBarrier, false, 0, 1, "barrier"});
+  sender.sender->Send(DataFrame("behind"));
+  sender.sender->Flush();
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 16; }));
+  EXPECT_TRUE(sender.sender->BarrierWaits("barrier"));
+  EXPECT_FALSE(sender.sender->BarrierWaits("another"));
+  std::vector<Frame> overtaken;
+  sender.sender->Overtake("barrier", "barrier, ahead", overtaken);
+  ASSERT_EQ(overtaken.size(), 3u);
+  EXPECT_EQ(overtaken[0].payload, "two ");
+  EXPECT_EQ(overtaken[1].payload, "three");
+  EXPECT_EQ(overtaken[2].kind, FrameKind::kWatermark);
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 17; })) << "without a credit";
+  EXPECT_EQ(receiver_().frames()[15].payload, "one ");
+  EXPECT_EQ(receiver_().frames()[16].payload, "barrier, ahead");
+  EXPECT_FALSE(sender.sender->BarrierWaits("barrier"));
+  overtaken.clear();
+  sender.sender->Overtake("barrier", "again", overtaken);
+  EXPECT_TRUE(overtaken.empty());
+  exchanges_[0]->GrantCredits(kChannel, 16);
+  ASSERT_TRUE(RunUntil([&] { return receiver_().count() == 21; }));
+  EXPECT_EQ(receiver_().frames()[17].payload, "two ");
+  EXPECT_EQ(receiver_().frames()[18].payload, "three");
+  EXPECT_EQ(receiver_().frames()[20].payload, "behind");
+  EXPECT_FALSE(receiver_().error().has_value());
+}
+
 TEST_P(ExchangeConformanceTest, WhatASenderQueuedBeforeItWasDestroyedIsSentAllTheSame) {
   Start(0);
   Start(1);

@@ -252,7 +252,10 @@ absl::Status IncomingStream::Check(IncomingChannel& channel, const WireFrame& wi
   const Frame& frame = wire.frame;
   if (channel.ended) return error("a frame after the end of input");
   if (frame.kind == FrameKind::kData) return CheckData(channel, frame);
-  if (channel.continued_bytes != 0) return error("a record that is not continued to its end");
+  // A barrier may overtake the rest of a record.
+  if (channel.continued_bytes != 0 && frame.kind != FrameKind::kBarrier) {
+    return error("a record that is not continued to its end");
+  }
   switch (frame.kind) {
     case FrameKind::kWatermark:
       if (frame.time < channel.last_watermark) {

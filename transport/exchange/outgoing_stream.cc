@@ -16,6 +16,13 @@ constexpr absl::Duration kMaxBackoff = absl::Milliseconds(500);
 // More than any receiver grants: a sender's counter must not overflow by what a peer says.
 constexpr int64_t kMaxCredits = 1 << 20;
 
+std::deque<Frame>::const_iterator FindBarrier(const std::deque<Frame>& waiting,
+                                              const std::string& payload) {
+  return std::find_if(waiting.begin(), waiting.end(), [&](const Frame& frame) {
+    return frame.kind == FrameKind::kBarrier && frame.payload == payload;
+  });
+}
+
 }  // namespace
 
 OutgoingStream::OutgoingStream(Env& env, Executor& timers, std::shared_ptr<CallGate> gate,
@@ -256,6 +263,27 @@ void OutgoingStream::Send(Channel& channel, std::vector<Frame>& frames) {
     ReleaseSendable(channel);
   }
   frames.clear();
+  Pump();
+}
+
+bool OutgoingStream::BarrierWaits(const Channel& channel, const std::string& payload) const {
+  MutexLock lock(mutex_);
+  return FindBarrier(channel.waiting, payload) != channel.waiting.end();
+}
+
+void OutgoingStream::Overtake(Channel& channel, const std::string& payload, std::string as,
+                              std::vector<Frame>& overtaken) {
+  {
+    MutexLock lock(mutex_);
+    const auto found = FindBarrier(channel.waiting, payload);
+    if (found == channel.waiting.end()) return;
+    overtaken.insert(overtaken.end(), channel.waiting.cbegin(), found);
+    Frame barrier = *found;
+    barrier.payload = std::move(as);
+    channel.waiting.erase(found);
+    channel.waiting.push_front(std::move(barrier));
+    ReleaseSendable(channel);
+  }
   Pump();
 }
 

@@ -56,6 +56,10 @@ class OutgoingStream : public std::enable_shared_from_this<OutgoingStream> {
   void Connect();
   // `frames` are taken. Called by the owner of the channel.
   void Send(Channel& channel, std::vector<Frame>& frames);
+  // As those of ChannelSender, for what Send was given.
+  bool BarrierWaits(const Channel& channel, const std::string& payload) const;
+  void Overtake(Channel& channel, const std::string& payload, std::string as,
+                std::vector<Frame>& overtaken);
   // Once for each channel. Fails it (by on_error) if the stream has failed.
   void AddChannel(std::shared_ptr<Channel> channel);
   // After it, no callback of the channel runs; what it has queued is sent all the same.
@@ -90,7 +94,7 @@ class OutgoingStream : public std::enable_shared_from_this<OutgoingStream> {
   const uint32_t to_worker_;
   const std::string address_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kConnecting;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   // Which try the callbacks belong to; those of an older one are ignored.
