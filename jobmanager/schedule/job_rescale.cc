@@ -1,9 +1,8 @@
-#include "jobmanager/schedule/job_rescale.h"
-
 #include <utility>
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "jobmanager/schedule/job_rescale_internal.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"

@@ -11,7 +11,7 @@
 #include "common/base/strings.h"
 #include "jobmanager/schedule/job.h"
 #include "jobmanager/schedule/job_checkpoints.h"
-#include "jobmanager/schedule/job_rescale.h"
+#include "jobmanager/schedule/job_rescale_internal.h"
 #include "jobmanager/schedule/job_savepoints.h"
 #include "jobmanager/schedule/root_cause.h"
 #include "proto/control.pb.h"
