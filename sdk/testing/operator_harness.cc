@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "weir/testing.h"
+#include "weir/testing_state_store.h"
 
 namespace weir::testing {
 namespace {
@@ -12,6 +13,9 @@ namespace {
 // Calls that may stop for a blocked output in a row: more means that the operator makes no
 // progress.
 constexpr int kMaxRefusedCalls = 1'000'000;
+
+// Room for a few values only.
+constexpr std::size_t kStoreCacheBytes = 512;
 
 class HarnessMetrics final : public MetricGroup {
  public:
@@ -41,6 +45,7 @@ class OperatorHarness::Context final : public OperatorContext {
             static_cast<std::uint32_t>(((i + 1) * m - 1) / p)};
   }
   const RunInfo& run() const override { return run_; }
+  StateStore* state_store() override { return harness_.store_.get(); }
   Output& output(std::size_t port) override { return *harness_.ports_.at(port); }
   Ticks ProcessingTime() const override { return now; }
   void WakeAt(Ticks at) override { wake_at = at; }
@@ -68,13 +73,15 @@ class OperatorHarness::Context final : public OperatorContext {
 
 std::vector<HarnessMode> AllHarnessModes() {
   std::vector<HarnessMode> modes;
-  for (const bool refuse : {false, true}) {
-    for (const bool restore : {false, true}) {
-      const std::string suffix =
-          std::string(refuse ? ", refusing" : "") + (restore ? ", restoring" : "");
-      modes.push_back({"all at once" + suffix, 0, 0, refuse, restore});
-      modes.push_back({"one by one" + suffix, 1, 0, refuse, restore});
-      modes.push_back({"random batches" + suffix, 0, 20260117, refuse, restore});
+  for (const bool in_store : {false, true}) {
+    for (const bool refuse : {false, true}) {
+      for (const bool restore : {false, true}) {
+        const std::string suffix = std::string(refuse ? ", refusing" : "") +
+                                   (restore ? ", restoring" : "") + (in_store ? ", in store" : "");
+        modes.push_back({"all at once" + suffix, 0, 0, refuse, restore, in_store});
+        modes.push_back({"one by one" + suffix, 1, 0, refuse, restore, in_store});
+        modes.push_back({"random batches" + suffix, 0, 20260117, refuse, restore, in_store});
+      }
     }
   }
   return modes;
@@ -140,6 +147,12 @@ absl::Status OperatorHarness::Open() {
 }
 
 absl::Status OperatorHarness::OpenNew(Ticks watermark) {
+  operator_.reset();
+  if (options_.make_store != nullptr) {
+    store_ = options_.make_store();
+  } else if (options_.mode.in_store) {
+    store_ = std::make_unique<MapStateStore>(kStoreCacheBytes);
+  }
   operator_ = make_();
   if (operator_ == nullptr) return absl::InternalError("the factory made no operator");
   context_->wake_at = kMaxTicks;

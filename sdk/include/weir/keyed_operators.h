@@ -56,22 +56,21 @@ class RunningOperator final : public Operator {
 
   absl::Status Open(OperatorContext& context) override {
     results_.Open(context, ports_);
-    state_ = std::make_unique<NamedTable<K, Accumulator>>("accumulators", context.key_groups(),
-                                                          context.max_parallelism());
+    state_ =
+        std::make_unique<Table>("accumulators", context.key_groups(), context.max_parallelism(),
+                                RecordLayout<Accumulator>(), context.state_store());
     return absl::OkStatus();
   }
 
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
-    const std::size_t n = batch.records.size();
     if (batch.hashes.empty()) HashBatch(batch, key_);
-    for (std::size_t i = 0; i < n; ++i) state_->table.Prefetch(batch.hashes[i]);
-    for (std::size_t i = 0; i < n; ++i) {
-      const T& record = batch.records[i];
-      const K& key = std::invoke(key_, record);
-      Accumulator& acc = *state_->table.FindOrInsert(key, batch.hashes[i]).first;
-      aggregator_.Add(acc, record);
-      results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
+    if (auto* const stored = state_->in_store(); stored != nullptr) {
+      keys_.Of(batch.records, key_);
+      stored->Load(keys_.data(), batch.hashes.data(), batch.records.size());
+      Add(batch, *stored);
+    } else {
+      Add(batch, state_->table);
     }
     return results_.Flush();
   }
@@ -79,12 +78,28 @@ class RunningOperator final : public Operator {
   std::vector<KeyedStateTable*> keyed_state() override { return {state_.get()}; }
 
  private:
+  using Table = NamedTable<K, Accumulator>;
+
+  template <class Entries>
+  void Add(Batch<T>& batch, Entries& entries) {
+    const std::size_t n = batch.records.size();
+    for (std::size_t i = 0; i < n; ++i) entries.Prefetch(batch.hashes[i]);
+    for (std::size_t i = 0; i < n; ++i) {
+      const T& record = batch.records[i];
+      const K& key = std::invoke(key_, record);
+      Accumulator& acc = *entries.FindOrInsert(key, batch.hashes[i]).first;
+      aggregator_.Add(acc, record);
+      results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
+    }
+  }
+
   Key key_;
   Aggregator aggregator_;
   MakeResult make_result_;
   std::shared_ptr<const SidePorts> ports_;
   Results<Out> results_;
-  std::unique_ptr<NamedTable<K, Accumulator>> state_;
+  std::unique_ptr<Table> state_;
+  BatchKeys<K> keys_;
 };
 
 }  // namespace weir::internal

@@ -78,6 +78,10 @@ class KeyedList final : public ListAccess<V> {
   StateDefinition Describe() const override { return entry_.Describe(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   std::span<const V> Get() override {
     const Column<V>* const list = entry_.Find();
@@ -147,6 +151,7 @@ template <class V>
 struct FrozenExpiringListLayout {
   TtlMoment moment;
   bool Writes(const ExpiringElements<V>& list) const { return CountLive(list) > 0; }
+  Ticks Newest(const ExpiringElements<V>& list) const { return moment.Effective(list.newest); }
   void Encode(const ExpiringElements<V>& list, std::string& out) const {
     Encoder encoder(out);
     encoder.Varint(CountLive(list));
@@ -202,12 +207,19 @@ class ExpiringList final : public ListAccess<V> {
   std::string Mistake() const override { return entry_.Mistake(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   std::span<const V> Get() override {
     const Ticks now = entry_.clock().Now();
     List* const list = FindLive(now);
     if (list == nullptr) return {};
-    if (entry_.clock().renews_on_read()) list->Renew(now);
+    if (entry_.clock().renews_on_read()) {
+      entry_.Written();
+      list->Renew(now);
+    }
     return {list->values.data(), list->values.size()};
   }
   std::size_t size() override {

@@ -102,6 +102,10 @@ class KeyedMap final : public MapAccess<MK, MV> {
   StateDefinition Describe() const override { return entry_.Describe(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   const MV* Find(const MK& key) override {
     Map* const map = entry_.Find();
@@ -113,6 +117,7 @@ class KeyedMap final : public MapAccess<MK, MV> {
   bool Erase(const MK& key) override {
     Map* const map = entry_.Find();
     if (map == nullptr || !map->Erase(key)) return false;
+    entry_.Written();
     if (map->empty()) entry_.Erase();
     return true;
   }
@@ -123,6 +128,7 @@ class KeyedMap final : public MapAccess<MK, MV> {
   void EraseIf(void* what, Visit visit) override {
     Map* const map = entry_.Find();
     if (map == nullptr) return;
+    entry_.Written();
     map->EraseIf([&](const MK& key, const MV& value) { return visit(what, key, value); });
     if (map->empty()) entry_.Erase();
   }
@@ -177,6 +183,7 @@ struct FrozenExpiringMapLayout {
   using Entries = ExpiringEntries<MK, MV>;
   TtlMoment moment;
   bool Writes(const Entries& entries) const { return CountLive(entries) > 0; }
+  Ticks Newest(const Entries& entries) const { return moment.Effective(entries.newest); }
   void Encode(const Entries& entries, std::string& out) const {
     Encoder encoder(out);
     encoder.Varint(CountLive(entries));
@@ -232,6 +239,10 @@ class ExpiringMap final : public MapAccess<MK, MV> {
   std::string Mistake() const override { return entry_.Mistake(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   const MV* Find(const MK& key) override {
     const Ticks now = entry_.clock().Now();
@@ -239,7 +250,10 @@ class ExpiringMap final : public MapAccess<MK, MV> {
     if (entries == nullptr) return nullptr;
     Stamped<MV>* const found = entries->map.Find(key);
     if (found == nullptr || entry_.clock().Expired(found->last_access, now)) return nullptr;
-    if (entry_.clock().renews_on_read()) entries->Touch(*found, now);
+    if (entry_.clock().renews_on_read()) {
+      entry_.Written();
+      entries->Touch(*found, now);
+    }
     return &found->value;
   }
   MV& FindOrInsert(const MK& key) override {
@@ -257,6 +271,7 @@ class ExpiringMap final : public MapAccess<MK, MV> {
     if (entries == nullptr) return false;
     const Stamped<MV>* const found = entries->map.Find(key);
     const bool live = found != nullptr && !entry_.clock().Expired(found->last_access, now);
+    entry_.Written();
     entries->map.Erase(key);
     if (entries->map.empty()) entry_.Erase();
     return live;
@@ -266,6 +281,7 @@ class ExpiringMap final : public MapAccess<MK, MV> {
     Entries* const entries = FindLive(now);
     if (entries == nullptr) return;
     const bool renew = entry_.clock().renews_on_read();
+    if (renew) entry_.Written();
     entries->map.ForEach([&](const MK& key, Stamped<MV>& entry) {
       if (renew) entries->Touch(entry, now);
       return visit(what, key, entry.value);
@@ -274,6 +290,7 @@ class ExpiringMap final : public MapAccess<MK, MV> {
   void EraseIf(void* what, Visit visit) override {
     Entries* const entries = FindLive(entry_.clock().Now());
     if (entries == nullptr) return;
+    entry_.Written();
     entries->map.EraseIf(
         [&](const MK& key, const Stamped<MV>& entry) { return visit(what, key, entry.value); });
     if (entries->map.empty()) entry_.Erase();

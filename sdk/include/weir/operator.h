@@ -23,6 +23,8 @@
 
 namespace weir {
 
+class StateStore;
+
 // Where an operator's results go: another operator of the chain, or a partitioner and its channels.
 class Output {
  public:
@@ -65,6 +67,9 @@ struct RunInfo {
 class OperatorContext {
  public:
   virtual ~OperatorContext() = default;
+
+  // Where keyed state is kept that need not fit into memory; null: it is all in memory.
+  virtual StateStore* state_store() { return nullptr; }
 
   virtual const std::string& uid() const = 0;
   virtual std::uint32_t subtask() const = 0;
@@ -120,11 +125,17 @@ class KeyedStateTable {
   virtual const std::string& type() const = 0;
   // The type with what it can be read from: former names and defaults of fields.
   virtual std::string evolution() const { return type(); }
+  // Whether the entries are in the store of the operator's context. What is in memory is the table's
+  // cache.
+  virtual bool stored() const { return false; }
+  // Has all that was changed written to the store, if `stored`. Throws StateError.
+  virtual void Flush() {}
   // What the table holds now. Takes little time: what is changed later is copied before.
   virtual std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) = 0;
   // Adds what a snapshot wrote. kDataLoss if malformed.
   virtual absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) = 0;
   virtual void DropKeyGroup(std::uint32_t key_group) = 0;
+  // An estimate if `stored`.
   virtual std::size_t entries() const = 0;
   // Of the table itself, without what keys and values point to.
   virtual std::size_t memory_bytes() const = 0;

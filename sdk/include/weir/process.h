@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/cached_table.h"
 #include "weir/functions.h"
 #include "weir/graph_builder.h"
 #include "weir/operator_list.h"
@@ -286,6 +287,7 @@ class KeyedProcessOperator final : public Operator {
     }
     auto& batch = static_cast<Batch<typename F::In>&>(base);
     const bool hashed = !batch.hashes.empty();
+    if (operator_context_->state_store() != nullptr) LoadBatch(batch);
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
       const auto& record = std::as_const(batch.records[i]);
       const K& key = std::invoke(key_, record);
@@ -359,6 +361,21 @@ class KeyedProcessOperator final : public Operator {
   auto& event() { return function_->template timers<true>(); }
   auto& processing() { return function_->template timers<false>(); }
 
+  // What is stored of the keys of the batch is read at once.
+  void LoadBatch(const Batch<typename F::In>& batch) {
+    keys_.Of(batch.records, key_);
+    const std::size_t records = batch.records.size();
+    const std::uint64_t* hashes = batch.hashes.data();
+    if (batch.hashes.empty()) {
+      hashes_.clear();
+      for (std::size_t i = 0; i < records; ++i) hashes_.push_back(KeyHash(*keys_.data()[i]));
+      hashes = hashes_.data();
+    }
+    for (const auto& member : function_->members()) {
+      member->LoadBatch(reinterpret_cast<const void* const*>(keys_.data()), hashes, records);
+    }
+  }
+
   void SetKey(const K& key, std::uint64_t hash) {
     CurrentKey<K>& current = function_->current();
     current.key = &key;
@@ -425,6 +442,8 @@ class KeyedProcessOperator final : public Operator {
   OperatorContext* operator_context_ = nullptr;
   Results<typename F::Out> results_;
   std::unique_ptr<typename F::Context> context_;
+  BatchKeys<K> keys_;
+  std::vector<std::uint64_t> hashes_;
   bool opened_ = false;
 };
 

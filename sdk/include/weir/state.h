@@ -39,6 +39,12 @@ class StateMember {
   virtual std::string Mistake() const { return {}; }
   virtual void Open(OperatorContext& context) = 0;
   virtual KeyedStateTable* table() = 0;
+  // Ahead of a batch of records with these keys, each a `const K*` of the function's key type: may
+  // have what is stored of them read at once.
+  virtual void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                         std::size_t records) {
+    (void)keys, (void)hashes, (void)records;
+  }
 };
 
 template <class F>
@@ -63,16 +69,21 @@ class CurrentEntry {
   StateDefinition Describe() const { return Table::Describe(name_); }
   const std::string& name() const { return name_; }
   void Open(OperatorContext& context, const Layout& layout = Layout()) {
-    table_ =
-        std::make_unique<Table>(name_, context.key_groups(), context.max_parallelism(), layout);
+    table_ = std::make_unique<Table>(name_, context.key_groups(), context.max_parallelism(), layout,
+                                     context.state_store());
+    stored_ = table_->in_store();
   }
   Table* table() const { return table_.get(); }
   const CurrentKey<K>& current() const { return current_; }
   // Whether the key is not the one of the last Find.
   bool IsNewKey() const { return generation_ != current_.generation; }
 
-  // Null if there is none. Valid until the next call of another member than Find.
+  // Null if there is none. Valid until the next call of another member than Find. What is changed
+  // in it counts once Written was called.
   V* Find() {
+    if (stored_ != nullptr) [[unlikely]] {
+      return FindStored();
+    }
     // What is being written is looked up anew, which preserves it.
     if (generation_ != current_.generation || table_->table.IsShared()) {
       cached_ = table_->table.Find(*current_.key, current_.hash);
@@ -80,22 +91,55 @@ class CurrentEntry {
     }
     return cached_;
   }
+  // The entry that Find has returned was changed, or is about to be.
+  void Written() {
+    if (stored_ != nullptr) stored_->Touch(*cell_, *current_.key, current_.hash);
+  }
+  // Written.
   V& FindOrInsert() {
+    if (stored_ != nullptr) [[unlikely]] {
+      FindStored();
+      Written();
+      cell_->present = true;
+      return cell_->value;
+    }
     if (V* value = Find(); value != nullptr) return *value;
     cached_ = table_->table.FindOrInsert(*current_.key, current_.hash).first;
     return *cached_;
   }
   void Erase() {
+    if (stored_ != nullptr) [[unlikely]] {
+      stored_->Erase(*current_.key, current_.hash);
+      return;
+    }
     table_->table.Erase(*current_.key, current_.hash);
     cached_ = nullptr;
     generation_ = current_.generation;
   }
 
+  // Of a batch about to be processed; what is in memory is found without.
+  void LoadBatch(const K* const* keys, const std::uint64_t* hashes, std::size_t records) {
+    if (stored_ != nullptr && stored_->IsUsedBy(records)) stored_->Load(keys, hashes, records);
+  }
+
  private:
+  using Stored = typename Table::Stored;
+
+  V* FindStored() {
+    if (generation_ != current_.generation) {
+      cell_ = &stored_->Look(*current_.key, current_.hash);
+      generation_ = current_.generation;
+    }
+    return cell_->present ? &cell_->value : nullptr;
+  }
+
   const CurrentKey<K>& current_;
   std::string name_;
   std::unique_ptr<Table> table_;
+  // Null: in memory, and `cached_` is what counts; else `cell_`.
+  Stored* stored_ = nullptr;
   V* cached_ = nullptr;
+  typename Stored::Cell* cell_ = nullptr;
   std::uint64_t generation_ = ~std::uint64_t{0};
 };
 
@@ -119,6 +163,12 @@ class ExpiringEntry {
   KeyedStateTable* table() const { return entry_.table(); }
   const TtlClock& clock() const { return *clock_; }
 
+  // The entry that was found was changed.
+  void Written() { entry_.Written(); }
+  void LoadBatch(const K* const* keys, const std::uint64_t* hashes, std::size_t records) {
+    entry_.LoadBatch(keys, hashes, records);
+  }
+
   // The entry, some of which may have expired. `dead(V&, now)` says of the entry of any key whether
   // all of it has.
   template <class Dead>
@@ -136,7 +186,8 @@ class ExpiringEntry {
  private:
   template <class Dead>
   void SweepIfNewKey(Ticks now, Dead& dead) {
-    if (!entry_.IsNewKey()) return;
+    // What expires in a store goes when that is compacted.
+    if (!entry_.IsNewKey() || entry_.table()->stored()) return;
     entry_.table()->table.Sweep(cursor_, kSweepSlots, [&](V& value) { return dead(value, now); });
   }
 
@@ -165,10 +216,17 @@ class KeyedValue final : public ValueAccess<V> {
   StateDefinition Describe() const override { return entry_.Describe(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   V* Find() override { return entry_.Find(); }
   std::pair<V*, bool> FindOrInsert() override {
-    if (V* value = entry_.Find(); value != nullptr) return {value, false};
+    if (V* value = entry_.Find(); value != nullptr) {
+      entry_.Written();
+      return {value, false};
+    }
     return {&entry_.FindOrInsert(), true};
   }
   void Erase() override { entry_.Erase(); }
@@ -182,6 +240,7 @@ template <class V>
 struct FrozenStampedLayout {
   TtlMoment moment;
   bool Writes(const Stamped<V>& entry) const { return !moment.Expired(entry.last_access); }
+  Ticks Newest(const Stamped<V>& entry) const { return moment.Effective(entry.last_access); }
   void Encode(const Stamped<V>& entry, std::string& out) const {
     EncodeValue(moment.Effective(entry.last_access), out);
     EncodeValue(entry.value, out);
@@ -215,6 +274,10 @@ class ExpiringValue final : public ValueAccess<V> {
   std::string Mistake() const override { return entry_.Mistake(); }
   void Open(OperatorContext& context) override { entry_.Open(context); }
   KeyedStateTable* table() override { return entry_.table(); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
+  }
 
   V* Find() override {
     const Ticks now = entry_.clock().Now();
@@ -224,7 +287,10 @@ class ExpiringValue final : public ValueAccess<V> {
       entry_.Erase();
       return nullptr;
     }
-    if (entry_.clock().renews_on_read()) found->last_access = now;
+    if (entry_.clock().renews_on_read()) {
+      entry_.Written();
+      found->last_access = now;
+    }
     return &found->value;
   }
   std::pair<V*, bool> FindOrInsert() override {
@@ -233,8 +299,9 @@ class ExpiringValue final : public ValueAccess<V> {
     const bool fresh = found == nullptr || entry_.clock().Expired(found->last_access, now);
     if (found == nullptr) {
       found = &entry_.FindOrInsert(now, Dead());
-    } else if (fresh) {
-      found->value = V{};
+    } else {
+      entry_.Written();
+      if (fresh) found->value = V{};
     }
     found->last_access = now;
     return {&found->value, fresh};

@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "weir/binary_codec.h"
+#include "weir/cached_table.h"
 #include "weir/evolution.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
 #include "weir/record_traits.h"
+#include "weir/state_store.h"
 #include "weir/state_table.h"
 
 namespace weir::internal {
@@ -82,17 +84,25 @@ class NamedSnapshot final : public KeyedStateSnapshot {
   const TableSnapshot<K, V> table_;
 };
 
-// A KeyedTable with a name, as snapshots see it.
+// A state of one entry a key, as snapshots see it: in `table`, or with a StateStore in `stored`.
 template <class K, class V, class Layout = RecordLayout<V>>
 class NamedTable final : public KeyedStateTable {
  public:
+  using Stored = CachedTable<K, V, Layout>;
+
+  // With a `store`, which outlives the table, throws StateError.
   NamedTable(std::string name, KeyGroupRange range, std::uint32_t max_parallelism,
-             const Layout& layout = Layout())
+             const Layout& layout = Layout(), StateStore* store = nullptr)
       : table(range, max_parallelism),
         max_parallelism_(max_parallelism),
         name_(std::move(name)),
         type_(TypeText()),
-        layout_(layout) {}
+        layout_(layout) {
+    if (store == nullptr) return;
+    auto column = store->OpenColumn(name_, ExpiringLayout<V, Layout>);
+    ThrowIfError(column.status(), name_);
+    stored_ = std::make_unique<Stored>(name_, *std::move(column), range, max_parallelism, layout_);
+  }
 
   template <class Fields = PlainFields>
   static std::string TypeText() {
@@ -106,7 +116,12 @@ class NamedTable final : public KeyedStateTable {
   const std::string& type() const override { return type_; }
   std::string evolution() const override { return TypeText<EvolvingFields>(); }
 
+  bool stored() const override { return stored_ != nullptr; }
+  void Flush() override {
+    if (stored_ != nullptr) stored_->Flush();
+  }
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+    if (stored_ != nullptr) return stored_->TakeSnapshot();
     return std::make_unique<NamedSnapshot<K, V>>(table.Freeze(use, layout_.Frozen()));
   }
 
@@ -115,9 +130,13 @@ class NamedTable final : public KeyedStateTable {
     Decoder in(bytes);
     WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
         in, key_group, max_parallelism_, name_,
-        [&](std::size_t entries) { table.Reserve(key_group, entries); },
+        [&](std::size_t entries) {
+          if (stored_ == nullptr) table.Reserve(key_group, entries);
+        },
         [&](const K& key, V value, std::uint64_t hash) {
-          *table.FindOrInsert(key, hash).first = std::move(value);
+          V& into = stored_ != nullptr ? stored_->Overwrite(key, hash)
+                                       : *table.FindOrInsert(key, hash).first;
+          into = std::move(value);
         },
         layout_)));
     if (in.remaining() > 0)
@@ -125,17 +144,27 @@ class NamedTable final : public KeyedStateTable {
     return absl::OkStatus();
   }
 
-  void DropKeyGroup(std::uint32_t key_group) override { table.DropKeyGroup(key_group); }
-  std::size_t entries() const override { return table.size(); }
-  std::size_t memory_bytes() const override { return table.memory_bytes(); }
+  void DropKeyGroup(std::uint32_t key_group) override {
+    if (stored_ != nullptr) stored_->DropKeyGroup(key_group);
+    table.DropKeyGroup(key_group);
+  }
+  std::size_t entries() const override {
+    return stored_ != nullptr ? stored_->EstimatedEntries() : table.size();
+  }
+  std::size_t memory_bytes() const override {
+    return table.memory_bytes() + (stored_ != nullptr ? stored_->memory_bytes() : 0);
+  }
 
   KeyedTable<K, V> table;
+  // Null: the entries are in `table`.
+  Stored* in_store() const { return stored_.get(); }
 
  private:
   std::uint32_t max_parallelism_;
   std::string name_;
   std::string type_;
   const Layout layout_;
+  std::unique_ptr<Stored> stored_;
 };
 
 }  // namespace weir::internal

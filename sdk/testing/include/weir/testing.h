@@ -16,6 +16,7 @@
 #include "weir/graph.h"
 #include "weir/metrics.h"
 #include "weir/operator.h"
+#include "weir/state_store.h"
 #include "weir/time.h"
 
 namespace weir::testing {
@@ -40,10 +41,12 @@ struct HarnessMode {
   bool refuse_outputs = false;
   // Before each input the state is written and read into a new instance, which goes on.
   bool restore_between_inputs = false;
+  // Keyed state that can be is kept in a StateStore, behind a cache that is nearly always full.
+  bool in_store = false;
 };
 
 // Every combination that is worth a run: one by one, all at once, random batches, refusing,
-// restoring.
+// restoring, state in memory or in a store.
 std::vector<HarnessMode> AllHarnessModes();
 
 // The state of one subtask as bytes: keyed state by table, then key group, and the lists that
@@ -77,6 +80,9 @@ struct HarnessOptions {
   std::uint32_t max_parallelism = 128;
   Ticks processing_time = 0;
   HarnessMode mode;
+  // Makes the store of each instance of the operator, with nothing in it. Null: a MapStateStore in
+  // modes with `in_store`, else none.
+  std::function<std::unique_ptr<StateStore>()> make_store;
   // By input: fills the hashes of its batches; null or absent for an input that is not keyed.
   std::vector<std::shared_ptr<const KeyHasher>> hashers;
 };
@@ -226,6 +232,8 @@ class OperatorHarness {
   const HarnessOptions options_;
   std::unique_ptr<Context> context_;
   std::vector<std::unique_ptr<internal::CollectingOutput>> ports_;
+  // Of the operator, which it outlives.
+  std::unique_ptr<StateStore> store_;
   std::unique_ptr<Operator> operator_;
   Ticks watermark_ = kMinTicks;
   std::uint64_t random_state_ = 0;

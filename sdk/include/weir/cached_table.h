@@ -1,0 +1,439 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "weir/binary_codec.h"
+#include "weir/column.h"
+#include "weir/hash.h"
+#include "weir/operator.h"
+#include "weir/state_store.h"
+#include "weir/state_table.h"
+
+namespace weir::internal {
+
+// A layout whose values expire: what it writes begins with the time of the last access.
+template <class V, class Layout>
+concept ExpiringLayout = requires(const Layout& layout, const V& value) {
+  { layout.Frozen().Newest(value) } -> std::same_as<Ticks>;
+};
+
+// Where the keys of a batch's records are.
+template <class K>
+class BatchKeys {
+ public:
+  // Takes them anew. They are in the records, or kept here if the function makes them.
+  template <class Records, class KeyFunction>
+  void Of(const Records& records, const KeyFunction& key) {
+    using Made = std::invoke_result_t<const KeyFunction&, decltype(records[0])>;
+    pointers_.clear();
+    if constexpr (std::is_lvalue_reference_v<Made> && std::is_same_v<std::decay_t<Made>, K>) {
+      for (std::size_t i = 0; i < records.size(); ++i)
+        pointers_.push_back(&std::invoke(key, records[i]));
+    } else {
+      made_.clear();
+      for (std::size_t i = 0; i < records.size(); ++i)
+        made_.emplace_back(std::invoke(key, records[i]));
+      for (const K& made : made_) pointers_.push_back(&made);
+    }
+  }
+  const K* const* data() const { return pointers_.data(); }
+
+ private:
+  std::vector<const K*> pointers_;
+  Column<K> made_;
+};
+
+// How the keys of a state store begin: two bytes of key group, big endian.
+inline void AppendKeyGroup(std::uint32_t key_group, std::string& out) {
+  out += static_cast<char>(key_group >> 8);
+  out += static_cast<char>(key_group);
+}
+
+// What a CachedTable held, read from its store: the entries in the order of their keys.
+template <class K, class V, class Layout>
+class StoredSnapshot final : public KeyedStateSnapshot {
+ public:
+  StoredSnapshot(std::string name, std::unique_ptr<StateView> view, const Layout& layout)
+      : name_(std::move(name)), view_(std::move(view)), layout_(layout), frozen_(layout.Frozen()) {}
+
+  // Appends a varint count, then of each entry the encoded key and the encoded value; nothing if
+  // there are none.
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+    std::string from;
+    std::string to;
+    AppendKeyGroup(key_group, from);
+    AppendKeyGroup(key_group + 1, to);
+    std::string entries;
+    std::uint64_t count = 0;
+    bool damaged = false;
+    ThrowIfError(view_->Scan(from, to,
+                             [&](std::string_view key, std::string_view value) {
+                               const std::size_t before = entries.size();
+                               entries += key.substr(from.size());
+                               const Written written = AppendValue(value, entries);
+                               damaged = written == Written::kDamaged;
+                               if (written != Written::kYes) entries.resize(before);
+                               count += written == Written::kYes ? 1 : 0;
+                               return !damaged;
+                             }),
+                 name_);
+    if (damaged) throw StateError("state '" + name_ + "': the store has a malformed entry");
+    if (count == 0) return;
+    weir::Encoder(out).Varint(count);
+    out += entries;
+  }
+
+ private:
+  enum class Written { kYes, kExpired, kDamaged };
+
+  Written AppendValue(std::string_view stored, std::string& out) {
+    if constexpr (ExpiringLayout<V, Layout>) {
+      // Some of it may have expired since it was stored.
+      V value{};
+      if (stored.size() < sizeof(Ticks)) return Written::kDamaged;
+      Decoder in(stored.substr(sizeof(Ticks)));
+      if (!layout_.Decode(in, value) || in.remaining() > 0) return Written::kDamaged;
+      if (!frozen_.Writes(value)) return Written::kExpired;
+      frozen_.Encode(value, out);
+    } else {
+      out += stored;
+    }
+    return Written::kYes;
+  }
+
+  const std::string name_;
+  const std::unique_ptr<StateView> view_;
+  const Layout layout_;
+  const decltype(std::declval<const Layout&>().Frozen()) frozen_;
+};
+
+// A table whose entries are in a StateColumn, with a write-back cache of decoded values in front,
+// which is a KeyedTable. What is changed is written when the cache is full and by Flush, in the
+// order of the keys and at once. Which entries leave the cache: those that are clean and were not
+// looked up since the search last came by (the clock algorithm).
+//
+// `hash` is always KeyHash(key). Pointers stay valid until another key is looked up. Errors of the
+// store are thrown as StateError. Owned by the task's thread.
+template <class K, class V, class Layout>
+class CachedTable {
+ public:
+  // What is known of a key; `present` says whether there is an entry.
+  struct Cell {
+    V value{};
+    // Of the encoded value when it was read or written last.
+    std::uint32_t bytes = 0;
+    bool present = false;
+    // Differs from what is stored.
+    bool dirty = false;
+    bool used = false;
+  };
+
+  CachedTable(std::string name, std::unique_ptr<StateColumn> column, KeyGroupRange range,
+              std::uint32_t max_parallelism, const Layout& layout)
+      : name_(std::move(name)),
+        max_parallelism_(max_parallelism),
+        layout_(layout),
+        column_(std::move(column)),
+        cells_(range, max_parallelism) {}
+
+  Cell& Look(const K& key, std::uint64_t hash) {
+    ++lookups_;
+    if (Cell* const cell = cells_.Find(key, hash); cell != nullptr) [[likely]] {
+      cell->used = true;
+      return *cell;
+    }
+    return Fetch(key, hash);
+  }
+  // The cell's value is about to be changed.
+  void Touch(Cell& cell, const K& key, std::uint64_t hash) {
+    if (cell.dirty) return;
+    cell.dirty = true;
+    dirty_.push_back({hash, key});
+  }
+  void Prefetch(std::uint64_t hash) const { cells_.Prefetch(hash); }
+
+  // To be read; null if there is none.
+  V* Find(const K& key, std::uint64_t hash) {
+    Cell& cell = Look(key, hash);
+    return cell.present ? &cell.value : nullptr;
+  }
+  // To be written: the value and whether it was inserted now, as V{}.
+  std::pair<V*, bool> FindOrInsert(const K& key, std::uint64_t hash) {
+    Cell& cell = Look(key, hash);
+    Touch(cell, key, hash);
+    return {&cell.value, !std::exchange(cell.present, true)};
+  }
+  // Likewise, of a key of which it is not asked what is stored.
+  V& Overwrite(const K& key, std::uint64_t hash) {
+    MakeRoom();
+    Cell& cell = *cells_.FindOrInsert(key, hash).first;
+    Touch(cell, key, hash);
+    cell.present = true;
+    return cell.value;
+  }
+  bool Erase(const K& key, std::uint64_t hash) {
+    Cell& cell = Look(key, hash);
+    if (!cell.present) return false;
+    Touch(cell, key, hash);
+    cell.present = false;
+    cell.value = V{};
+    return true;
+  }
+
+  // Reads those of the keys that are not in the cache at once. For a batch whose records are about
+  // to be looked up.
+  void Load(const K* const* keys, const std::uint64_t* hashes, std::size_t n) {
+    MakeRoom();
+    for (std::size_t i = 0; i < n; ++i) cells_.Prefetch(hashes[i]);
+    missing_.clear();
+    arena_.clear();
+    ends_.clear();
+    for (std::size_t i = 0; i < n; ++i) {
+      if (cells_.Find(*keys[i], hashes[i]) != nullptr) continue;
+      missing_.push_back(i);
+      AppendKey(*keys[i], hashes[i], arena_);
+      ends_.push_back(arena_.size());
+    }
+    if (missing_.size() < 2) return;
+    views_.clear();
+    for (std::size_t i = 0, begin = 0; i < ends_.size(); begin = ends_[i++])
+      views_.push_back(std::string_view(arena_).substr(begin, ends_[i] - begin));
+    ThrowIfError(column_->MultiGet(views_, values_), name_);
+    for (std::size_t i = 0; i < missing_.size(); ++i) {
+      const K& key = *keys[missing_[i]];
+      const std::uint64_t hash = hashes[missing_[i]];
+      if (cells_.Find(key, hash) == nullptr) Insert(key, hash, values_[i]);
+    }
+  }
+  // Whether at least half of the `records` since the last call were looked up, so that Load is
+  // worth its while.
+  bool IsUsedBy(std::size_t records) { return 2 * std::exchange(lookups_, 0) >= records; }
+
+  // Writes what has changed.
+  void Flush() {
+    const auto frozen = layout_.Frozen();
+    if constexpr (ExpiringLayout<V, Layout>) {
+      if (frozen.moment.now != kMinTicks && frozen.moment.now != kMaxTicks) {
+        column_->ExpireThrough(
+            (EventTime::FromTicks(frozen.moment.now) - frozen.moment.ttl.after).ticks());
+      }
+    }
+    if (dirty_.empty()) return;
+    arena_.clear();
+    pending_.clear();
+    pending_.reserve(dirty_.size());
+    constexpr std::size_t kAhead = 16;
+    for (std::size_t i = 0; i < dirty_.size(); ++i) {
+      if (i + kAhead < dirty_.size()) cells_.Prefetch(dirty_[i + kAhead].hash);
+      const Dirty& of = dirty_[i];
+      Cell* const cell = cells_.Find(of.key, of.hash);
+      if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped
+      cell->dirty = false;
+      Pending& change = pending_.emplace_back();
+      change.begin = arena_.size();
+      AppendKey(of.key, of.hash, arena_);
+      change.key_end = arena_.size();
+      change.order = OrderOf(std::string_view(arena_).substr(change.begin));
+      change.erases = !cell->present || !frozen.Writes(cell->value);
+      if (!change.erases) {
+        if constexpr (ExpiringLayout<V, Layout>) EncodeValue(frozen.Newest(cell->value), arena_);
+        frozen.Encode(cell->value, arena_);
+      }
+      change.end = arena_.size();
+      SetBytes(*cell, change.end - change.key_end);
+    }
+    dirty_.clear();
+    WritePending();
+  }
+
+  std::unique_ptr<KeyedStateSnapshot> TakeSnapshot() {
+    Flush();
+    absl::StatusOr<std::unique_ptr<StateView>> view = column_->View();
+    ThrowIfError(view.status(), name_);
+    return std::make_unique<StoredSnapshot<K, V, Layout>>(name_, *std::move(view), layout_);
+  }
+
+  void DropKeyGroup(std::uint32_t key_group) {
+    Flush();
+    cells_.ForEachHashed([&](const K&, const Cell& cell, std::uint64_t hash) {
+      if (KeyGroupOf(hash, max_parallelism_) == key_group) bytes_ -= cell.bytes;
+    });
+    cells_.DropKeyGroup(key_group);
+    std::string from;
+    std::string to;
+    AppendKeyGroup(key_group, from);
+    AppendKeyGroup(key_group + 1, to);
+    ThrowIfError(column_->EraseRange(from, to), name_);
+  }
+
+  std::uint64_t EstimatedEntries() const { return column_->EstimatedEntries(); }
+  std::size_t memory_bytes() const {
+    return cells_.memory_bytes() + dirty_.capacity() * sizeof(Dirty);
+  }
+  // Keys of which the cache knows whether there is an entry.
+  std::size_t cached() const { return cells_.size(); }
+
+ private:
+  using Cells = KeyedTable<K, Cell>;
+  struct Dirty {
+    std::uint64_t hash;
+    K key;
+  };
+  // A change that is about to be written, in `arena_`.
+  struct Pending {
+    // The first bytes of the key.
+    std::uint64_t order = 0;
+    std::size_t begin = 0;
+    std::size_t key_end = 0;
+    std::size_t end = 0;
+    bool erases = false;
+  };
+  // A sub-table that has doubled has as many slots as it will ever have here, which are between a
+  // quarter and three quarters full.
+  static constexpr std::size_t kCellBytes = sizeof(typename Cells::Slot) * 5 / 2;
+
+  void AppendKey(const K& key, std::uint64_t hash, std::string& out) const {
+    AppendKeyGroup(KeyGroupOf(hash, max_parallelism_), out);
+    EncodeValue(key, out);
+  }
+  static std::uint64_t OrderOf(std::string_view key) {
+    std::uint64_t order = 0;
+    for (std::size_t i = 0; i < sizeof(order); ++i)
+      order = order << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
+    return order;
+  }
+  void SetBytes(Cell& cell, std::size_t bytes) {
+    // What has no memory of its own is counted with its cell.
+    if constexpr (!std::is_trivially_destructible_v<V>) {
+      bytes_ += bytes - cell.bytes;
+      cell.bytes = static_cast<std::uint32_t>(bytes);
+    }
+  }
+
+  [[gnu::noinline]] Cell& Fetch(const K& key, std::uint64_t hash) {
+    MakeRoom();
+    arena_.clear();
+    AppendKey(key, hash, arena_);
+    std::optional<std::string> value(std::move(value_bytes_));
+    const absl::StatusOr<bool> found = column_->Get(arena_, *value);
+    ThrowIfError(found.status(), name_);
+    Cell* cell = nullptr;
+    if (*found) {
+      cell = &Insert(key, hash, value);
+      value_bytes_ = *std::move(value);
+    } else {
+      value_bytes_ = *std::move(value);
+      cell = &Insert(key, hash, std::nullopt);
+    }
+    return *cell;
+  }
+  Cell& Insert(const K& key, std::uint64_t hash, const std::optional<std::string>& stored) {
+    Cell read;
+    if (stored.has_value()) {
+      constexpr std::size_t kPrefix = ExpiringLayout<V, Layout> ? sizeof(Ticks) : 0;
+      bool good = stored->size() >= kPrefix;
+      if (good) {
+        Decoder in(std::string_view(*stored).substr(kPrefix));
+        good = layout_.Decode(in, read.value) && in.remaining() == 0;
+      }
+      if (!good) throw StateError("state '" + name_ + "': the store has a malformed entry");
+      read.present = true;
+      SetBytes(read, stored->size());
+    }
+    Cell& cell = *cells_.FindOrInsert(key, hash).first;
+    cell = std::move(read);
+    return cell;
+  }
+
+  // Writes `pending_`, sorted.
+  void WritePending() {
+    const std::string_view arena = arena_;
+    const auto key_of = [&](const Pending& change) {
+      return arena.substr(change.begin, change.key_end - change.begin);
+    };
+    std::sort(pending_.begin(), pending_.end(), [&](const Pending& a, const Pending& b) {
+      return a.order != b.order ? a.order < b.order : key_of(a) < key_of(b);
+    });
+    changes_.clear();
+    changes_.reserve(pending_.size());
+    for (const Pending& change : pending_) {
+      changes_.push_back({key_of(change), arena.substr(change.key_end, change.end - change.key_end),
+                          change.erases});
+    }
+    ThrowIfError(column_->Write(changes_), name_);
+    ReleaseLarge();
+  }
+  // A large flush does not keep its memory.
+  void ReleaseLarge() {
+    constexpr std::size_t kKeep = 1 << 20;
+    if (arena_.capacity() > kKeep) std::string().swap(arena_);
+    if (pending_.capacity() * sizeof(Pending) > kKeep) {
+      std::vector<Pending>().swap(pending_);
+      std::vector<StateChange>().swap(changes_);
+    }
+  }
+
+  std::size_t Used() const {
+    return cells_.size() * kCellBytes + bytes_ + dirty_.size() * sizeof(Dirty);
+  }
+  void MakeRoom() {
+    const std::size_t limit = column_->cache_bytes();
+    if (Used() < limit) [[likely]] {
+      return;
+    }
+    if (2 * dirty_.size() >= cells_.size()) Flush();
+    EvictTo(limit - limit / 16);
+    if (Used() < limit || dirty_.empty()) return;
+    Flush();
+    EvictTo(limit - limit / 16);
+  }
+  void EvictTo(std::size_t target) {
+    constexpr std::uint32_t kStep = 256;
+    // Once around to find what has not been used, and once more for what has.
+    const std::size_t slots = 2 * (cells_.memory_bytes() / sizeof(typename Cells::Slot)) + kStep;
+    for (std::size_t seen = 0; seen < slots && cells_.size() > 0 && Used() >= target;
+         seen += kStep) {
+      cells_.Sweep(cursor_, kStep, [&](Cell& cell) {
+        if (cell.dirty || std::exchange(cell.used, false)) return false;
+        bytes_ -= cell.bytes;
+        return true;
+      });
+    }
+  }
+
+  const std::string name_;
+  const std::uint32_t max_parallelism_;
+  const Layout layout_;
+  const std::unique_ptr<StateColumn> column_;
+  Cells cells_;
+  TableCursor cursor_;
+  // Keys of the dirty cells.
+  std::vector<Dirty> dirty_;
+  // Sum of the cells'.
+  std::size_t bytes_ = 0;
+  std::size_t lookups_ = 0;
+
+  // Kept for their memory.
+  std::string arena_;
+  std::string value_bytes_;
+  std::vector<Pending> pending_;
+  std::vector<StateChange> changes_;
+  std::vector<std::size_t> missing_;
+  std::vector<std::size_t> ends_;
+  std::vector<std::string_view> views_;
+  std::vector<std::optional<std::string>> values_;
+};
+
+}  // namespace weir::internal

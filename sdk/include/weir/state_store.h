@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "weir/time.h"
+
+namespace weir {
+
+// Thrown where state is used and its store fails: a full disk, a damaged file. It passes through
+// the function that asked, so that nothing is computed from state that could not be read, and fails
+// the task.
+class StateError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// One entry that is written, or erased.
+struct StateChange {
+  std::string_view key;
+  std::string_view value;
+  bool erases = false;
+};
+
+// What a column held at one moment.
+class StateView {
+ public:
+  virtual ~StateView() = default;
+  // Calls visit(key, value) for each entry with from <= key < to, in the order of the keys' bytes,
+  // while it returns true. Any thread, one at a time.
+  virtual absl::Status Scan(std::string_view from, std::string_view to,
+                            absl::FunctionRef<bool(std::string_view, std::string_view)> visit) = 0;
+};
+
+// The entries of one keyed state of one subtask: bytes by key, in the order of the bytes. Keys
+// begin with their key group (docs/FORMATS.md, "State stores"). Owned by the task's thread; every
+// call may read or write files, and so blocks for as long as a disk takes.
+class StateColumn {
+ public:
+  virtual ~StateColumn() = default;
+
+  // Nothing if there is no such entry.
+  virtual absl::StatusOr<bool> Get(std::string_view key, std::string& value) = 0;
+  // Many at once: `values` gets as many as there are keys.
+  virtual absl::Status MultiGet(std::span<const std::string_view> keys,
+                                std::vector<std::optional<std::string>>& values) = 0;
+  // All or, after an error, any of the changes; their keys ascend.
+  virtual absl::Status Write(std::span<const StateChange> changes) = 0;
+  // All with from <= key < to.
+  virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
+  // What is there now. May outlive the column, but not the plugin.
+  virtual absl::StatusOr<std::unique_ptr<StateView>> View() = 0;
+
+  // Of a state with a TTL, whose values begin with the time of the last access: entries that were
+  // not accessed after `last_access` may go, whenever it is convenient.
+  virtual void ExpireThrough(Ticks last_access) = 0;
+  // What the decoded values of this column may take in memory; changes with the number of columns.
+  virtual std::size_t cache_bytes() const = 0;
+  virtual std::uint64_t EstimatedEntries() const = 0;
+};
+
+// Where the keyed state of one operator of one subtask is kept that need not fit into memory. Owned
+// by the task's thread.
+class StateStore {
+ public:
+  virtual ~StateStore() = default;
+  // Once for each state, when the operator is opened; with what a restore has put there. `expires`:
+  // values begin with the time of their last access, 8 bytes, little endian.
+  virtual absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
+                                                                  bool expires) = 0;
+};
+
+namespace internal {
+
+inline void ThrowIfError(const absl::Status& status, std::string_view state) {
+  if (status.ok()) [[likely]] {
+    return;
+  }
+  throw StateError("state '" + std::string(state) +
+                   "': " + std::string(status.message().data(), status.message().size()));
+}
+
+}  // namespace internal
+}  // namespace weir

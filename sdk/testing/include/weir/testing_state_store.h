@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "weir/state_store.h"
+
+namespace weir::testing {
+
+// A StateStore in sorted maps, with the disk left out: deterministic, and made to fail at will.
+class MapStateStore final : public StateStore {
+ public:
+  // The entries of one column.
+  using Entries = std::map<std::string, std::string, std::less<>>;
+
+  // `cache_bytes`: of each column, for decoded values; so few that the cache is always full are fit
+  // for tests.
+  explicit MapStateStore(std::size_t cache_bytes = 1 << 20) : cache_bytes_(cache_bytes) {}
+
+  absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
+                                                          bool expires) override;
+
+  // What all columns hold, by state. Shared with views; replaced, never changed, while it is.
+  std::map<std::string, std::shared_ptr<Entries>> columns;
+  // What every call of a column returns, if it is an error.
+  absl::Status failure;
+  // Calls of Get, keys asked for by MultiGet, and changes written.
+  std::size_t gets = 0;
+  std::size_t keys_got_at_once = 0;
+  std::size_t changes = 0;
+
+ private:
+  const std::size_t cache_bytes_;
+};
+
+}  // namespace weir::testing

@@ -1,0 +1,114 @@
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "weir/testing_state_store.h"
+
+namespace weir::testing {
+namespace {
+
+using Entries = MapStateStore::Entries;
+
+class MapView final : public StateView {
+ public:
+  explicit MapView(std::shared_ptr<const Entries> entries) : entries_(std::move(entries)) {}
+  absl::Status Scan(std::string_view from, std::string_view to,
+                    absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
+    for (auto it = entries_->lower_bound(from); it != entries_->end() && it->first < to; ++it) {
+      if (!visit(it->first, it->second)) break;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::shared_ptr<const Entries> entries_;
+};
+
+class MapColumn final : public StateColumn {
+ public:
+  MapColumn(MapStateStore& store, std::shared_ptr<Entries>& entries, bool expires,
+            std::size_t cache_bytes)
+      : store_(store), entries_(entries), expires_(expires), cache_bytes_(cache_bytes) {}
+
+  absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
+    if (!store_.failure.ok()) return store_.failure;
+    ++store_.gets;
+    const auto found = entries_->find(key);
+    if (found != entries_->end()) value = found->second;
+    return found != entries_->end();
+  }
+  absl::Status MultiGet(std::span<const std::string_view> keys,
+                        std::vector<std::optional<std::string>>& values) override {
+    values.clear();
+    store_.keys_got_at_once += keys.size();
+    for (const std::string_view key : keys) {
+      const auto found = entries_->find(key);
+      values.push_back(found == entries_->end() ? std::nullopt : std::optional(found->second));
+    }
+    return store_.failure;
+  }
+  absl::Status Write(std::span<const StateChange> changes) override {
+    if (!store_.failure.ok()) return store_.failure;
+    store_.changes += changes.size();
+    Entries& entries = Changed();
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      if (i > 0 && !(changes[i - 1].key < changes[i].key))
+        return absl::InternalError("the keys of changes do not ascend");
+      if (changes[i].erases) {
+        entries.erase(std::string(changes[i].key));
+      } else {
+        entries[std::string(changes[i].key)] = changes[i].value;
+      }
+    }
+    return absl::OkStatus();
+  }
+  absl::Status EraseRange(std::string_view from, std::string_view to) override {
+    if (!store_.failure.ok()) return store_.failure;
+    Entries& entries = Changed();
+    entries.erase(entries.lower_bound(from), entries.lower_bound(to));
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::unique_ptr<StateView>> View() override {
+    if (!store_.failure.ok()) return store_.failure;
+    return std::unique_ptr<StateView>(std::make_unique<MapView>(entries_));
+  }
+  void ExpireThrough(Ticks last_access) override {
+    if (!expires_) return;
+    std::erase_if(Changed(), [&](const auto& entry) {
+      Ticks accessed = 0;
+      if (entry.second.size() < sizeof(accessed)) return false;
+      std::memcpy(&accessed, entry.second.data(), sizeof(accessed));
+      return accessed != kMinTicks && accessed <= last_access;
+    });
+  }
+  std::size_t cache_bytes() const override { return cache_bytes_; }
+  std::uint64_t EstimatedEntries() const override { return entries_->size(); }
+
+ private:
+  // Not to be seen in views.
+  Entries& Changed() {
+    if (entries_.use_count() > 1) entries_ = std::make_shared<Entries>(*entries_);
+    return *entries_;
+  }
+
+  MapStateStore& store_;
+  std::shared_ptr<Entries>& entries_;
+  const bool expires_;
+  const std::size_t cache_bytes_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std::string& state,
+                                                                       bool expires) {
+  if (!failure.ok()) return failure;
+  std::shared_ptr<Entries>& entries = columns[state];
+  if (entries == nullptr) entries = std::make_shared<Entries>();
+  return std::unique_ptr<StateColumn>(
+      std::make_unique<MapColumn>(*this, entries, expires, cache_bytes_));
+}
+
+}  // namespace weir::testing
