@@ -16,3 +16,10 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+# Not find_package(RocksDB), which asks for all that a static library would need.
+find_path(ROCKSDB_INCLUDE_DIR rocksdb/db.h REQUIRED)
+find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
+add_library(rocksdb_shared SHARED IMPORTED GLOBAL)
+add_library(weir::rocksdb ALIAS rocksdb_shared)
+set_target_properties(rocksdb_shared PROPERTIES IMPORTED_LOCATION "${ROCKSDB_LIBRARY}"
+  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${ROCKSDB_INCLUDE_DIR}")

@@ -14,6 +14,7 @@
 #include "common/base/id.h"
 #include "common/env/env.h"
 #include "runtime/task_state.h"
+#include "state/backend/state_backend.h"
 #include "transport/exchange/exchange.h"
 #include "weir/graph.h"
 
@@ -58,6 +59,8 @@ struct RuntimeOptions {
   std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>> restore;
   // Which execution of which job this is.
   RunInfo run;
+  // Where keyed state is kept that need not fit into memory; outlives the runtime. Null: in memory.
+  StateBackend* state_backend = nullptr;
   // Tasks read nothing: their sinks commit what is restored, and they are FINISHED.
   bool commit_only = false;
   // For log lines: uid, level, text.

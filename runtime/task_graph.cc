@@ -217,6 +217,7 @@ class TaskGraphBuilder {
     TaskParts& parts = parts_[{vertex.id(), subtask}];
     parts.task = built_->tasks_.back().get();
     Chain& chain = parts.task->chain();
+    chain.state_backend = options_.state_backend;
     const SubtaskInfo info{subtask, vertex.parallelism(), graph_.max_parallelism(), &options_.run};
     for (const uint32_t index : vertex.nodes()) {
       const NodeDefinition& node = definition_.nodes[index];

@@ -235,6 +235,18 @@ inline constexpr DurationOption kHeartbeatTimeout{
 inline constexpr DurationOption kSlotRequestTimeout{
     "slot.request.timeout", absl::Minutes(5), absl::Milliseconds(10), absl::Hours(24 * 7),
     "How long a job waits for free slots before it fails."};
+inline constexpr StringOption kStateBackend{
+    "state.backend", "heap", "heap,rocksdb",
+    "Where a job keeps its keyed state: heap: in memory; rocksdb: in files on local disks."};
+inline constexpr StringOption kRocksDbDirectory{
+    "state.backend.rocksdb.localdir", "", "",
+    "Folder on each host for the files of state in RocksDB; empty: in that of the worker."};
+inline constexpr MemoryOption kRocksDbDecodedMemory{
+    "state.backend.rocksdb.memory.decoded-size", 256 << 20, 64 << 10, int64_t{1} << 50,
+    "Memory of a worker for values of state in RocksDB as the job uses them."};
+inline constexpr MemoryOption kRocksDbMemory{
+    "state.backend.rocksdb.memory.size", 256 << 20, 1 << 20, int64_t{1} << 50,
+    "Memory of a worker for what RocksDB reads from files and has not written to them yet."};
 inline constexpr DurationOption kDefineTimeout{
     "client.define-timeout", absl::Seconds(30), absl::Milliseconds(100), absl::Hours(1),
     "How long a job's definition may run when its graph is made."};

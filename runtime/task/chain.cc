@@ -185,6 +185,13 @@ void Chain::FlushSent() {
   for (PartitionedOutput* output : channel_outputs) output->FlushSent();
 }
 
+absl::Status Chain::OpenNode(ChainNode& node) {
+  if (state_backend != nullptr && node.definition().kind == NodeKind::kOperator) {
+    WEIR_ASSIGN_OR_RETURN(node.store, state_backend->Open(node.index(), node.subtask()));
+  }
+  return node.op->Open(node);
+}
+
 absl::Status Chain::Open() {
   for (const auto& node : nodes) {
     if (node->definition().kind == NodeKind::kSink)
@@ -197,7 +204,7 @@ absl::Status Chain::Open() {
     clock->BeginCall();
     const CrashContext former = node.Enter();
     node.opened = true;
-    absl::Status status = node.op->Open(node);
+    absl::Status status = OpenNode(node);
     ThisThreadCrashContext() = former;
     if (!status.ok()) {
       if (failed_in == nullptr) failed_in = &node;
@@ -240,6 +247,7 @@ void Chain::Close() {
   committing_.clear();
   for (const auto& node : nodes) {
     if (node->op == nullptr) continue;
+    const std::unique_ptr<StateStore> store = std::move(node->store);
     const std::unique_ptr<Operator> op = std::move(node->op);
     const CrashContext former = node->Enter();
     if (std::exchange(node->opened, false)) op->Close();

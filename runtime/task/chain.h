@@ -10,6 +10,7 @@
 #include "runtime/task/chain_node.h"
 #include "runtime/task_state.h"
 #include "runtime/time/time_event.h"
+#include "state/backend/state_backend.h"
 
 namespace weir {
 
@@ -88,6 +89,8 @@ class Chain {
   // Of all nodes.
   std::vector<PartitionedOutput*> channel_outputs;
   TaskClock* clock = nullptr;
+  // Null: keyed state is in memory.
+  StateBackend* state_backend = nullptr;
   // The node in which the last error arose.
   const ChainNode* failed_in = nullptr;
 
@@ -107,6 +110,7 @@ class Chain {
     // Where it is; only this node for kProcessingTime and kWake.
     size_t node;
   };
+  absl::Status OpenNode(ChainNode& node);
   // Does the walk's part at its node; false: stopped.
   absl::StatusOr<bool> Visit(const Walk& walk);
   absl::StatusOr<bool> CallOperator(const Walk& walk, ChainNode& node);

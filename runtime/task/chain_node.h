@@ -15,6 +15,7 @@
 #include "runtime/task/task_clock.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
+#include "weir/state_store.h"
 
 namespace weir {
 
@@ -45,6 +46,7 @@ class ChainNode final : public OperatorContext {
   uint32_t max_parallelism() const override { return info_.max_parallelism; }
   KeyGroupRange key_groups() const override;
   const RunInfo& run() const override { return *info_.run; }
+  StateStore* state_store() override { return store.get(); }
   Output& output(size_t port) override;
   Ticks ProcessingTime() const override { return clock_.Now(); }
   void WakeAt(Ticks at) override { wake_at = at; }
@@ -68,6 +70,8 @@ class ChainNode final : public OperatorContext {
     return former;
   }
 
+  // Null: keyed state is in memory. The operator's; outlives it.
+  std::unique_ptr<StateStore> store;
   // Null for a source.
   std::unique_ptr<Operator> op;
   // By port; the last to be made, before the task starts.

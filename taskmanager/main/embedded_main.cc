@@ -17,6 +17,7 @@
 #include "taskmanager/embedded/embedded_run.h"
 #include "taskmanager/main/mains.h"
 #include "taskmanager/main/process_log.h"
+#include "taskmanager/main/state_backends.h"
 #include "taskmanager/process/crash_handler.h"
 #include "taskmanager/process/process_watch.h"
 #include "taskmanager/process/thrown_stack_hook.h"
@@ -87,6 +88,17 @@ int Run(const RunCommand& command, const Settings& settings) {
     on_progress = [](const std::string& line) { fprintf(stderr, "%s\n", line.c_str()); };
   }
 
+  std::unique_ptr<StateBackend> state_backend;
+  std::string state_folder = settings.Get(options::kRocksDbDirectory);
+  if (state_folder.empty()) {
+    state_folder = settings.Get(options::kTmpDirs);
+    state_folder = state_folder.substr(0, state_folder.find(','));
+  }
+  state_folder = StrCat(state_folder, "/weir-state-", getpid());
+  if (settings.Get(options::kStateBackend) == "rocksdb") {
+    state_backend = MakeRocksDb(settings, state_folder);
+    spec.runtime.state_backend = state_backend.get();
+  }
   const std::unique_ptr<PluginLoader> loader = MakeFilePluginLoader();
   const std::unique_ptr<ConnectorRegistry> connectors = MakeConnectorRegistry(*env);
   const std::unique_ptr<Executor> control = env->NewExecutor("control");
@@ -109,6 +121,10 @@ int Run(const RunCommand& command, const Settings& settings) {
   run->Start();
   const EmbeddedEnd end = ended.get_future().get();
   control->Shutdown();
+  if (state_backend != nullptr) {
+    if (absl::Status deleted = env->files().DeleteRecursively(state_folder); !deleted.ok())
+      fprintf(stderr, "taskmanager: %s\n", deleted.ToString().c_str());
+  }
   fflush(stdout);
   switch (end.kind) {
     case EmbeddedEnd::Kind::kFinished:

@@ -16,6 +16,7 @@
 #include "connectors/registry.h"
 #include "taskmanager/main/mains.h"
 #include "taskmanager/main/process_log.h"
+#include "taskmanager/main/state_backends.h"
 #include "taskmanager/process/crash_handler.h"
 #include "taskmanager/process/process_launcher.h"
 #include "taskmanager/process/process_watch.h"
@@ -166,7 +167,7 @@ int WorkerMain(const char* program) {
   const std::unique_ptr<Executor> control = env.NewExecutor("worker");
   std::promise<WorkerEnd> ended;
   const std::unique_ptr<Worker> worker =
-      Worker::Make({env, *control, loader, *connectors, *log, DescribeFrame}, *spec,
+      Worker::Make({env, *control, loader, *connectors, *log, DescribeFrame, MakeRocksDb}, *spec,
                    [&ended](WorkerEnd end) { ended.set_value(std::move(end)); });
   ProcessWatch::Events events;
   events.on_signal = [&worker](int) { worker->Stop(kStopPatience); };

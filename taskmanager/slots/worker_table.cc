@@ -238,9 +238,12 @@ class LaunchedWorkers final : public WorkerTable {
     }
     entry.exited = true;
     env_.RunBlocking([&env = env_, &control = control_, directory = entry.spec.directory,
+                      state = LocalStateFolder(entry.spec),
                       read = lifetime_.Guard([this, key, exit](const auto& report) {
                         OnReport(key, exit, report);
                       })]() mutable {
+      // What stays of it goes with the worker's folder, or when the next worker ends.
+      env.files().DeleteRecursively(state).IgnoreError();
       control.Post([read = std::move(read), report = ReadReport(env.files(), directory)]() mutable {
         read(report);
       });

@@ -145,6 +145,14 @@ class RuntimeWorker final : public Worker {
                                                      std::string_view text) {
       log(level, StrCat("operator=", uid, " ", text));
     };
+    if (settings.Get(options::kStateBackend) == "rocksdb") {
+      if (surroundings_.make_state_backend == nullptr) {
+        return absl::FailedPreconditionError(
+            "state.backend is rocksdb, which this program does not have");
+      }
+      state_backend_ = surroundings_.make_state_backend(settings, LocalStateFolder(spec_));
+      runtime_options_.state_backend = state_backend_.get();
+    }
     ExchangeOptions exchange;
     exchange.job = spec_.key.job;
     exchange.leader_epoch = spec_.leader_epoch;
@@ -530,6 +538,8 @@ class RuntimeWorker final : public Worker {
   const WorkerSpec spec_;
   OnEnd on_end_;
   RuntimeOptions runtime_options_;
+  // Null: state is in memory.
+  std::unique_ptr<StateBackend> state_backend_;
   uint64_t leader_epoch_;
   std::shared_ptr<LoadedJob> job_;
   std::unique_ptr<Exchange> exchange_;

@@ -3,9 +3,11 @@
 #include <functional>
 #include <memory>
 
+#include "common/config/settings.h"
 #include "common/env/env.h"
 #include "runtime/job_runtime.h"
 #include "sdk/host/plugin_host.h"
+#include "state/backend/state_backend.h"
 #include "taskmanager/worker/crash_report.h"
 #include "taskmanager/worker/worker_spec.h"
 
@@ -38,6 +40,9 @@ class Worker {
   // Makes "0x..." of a stack of this process readable.
   using DescribeFrame = std::function<std::string(const std::string& frame)>;
   using OnEnd = std::function<void(WorkerEnd)>;
+  // From the job's settings.
+  using MakeStateBackend =
+      std::function<std::unique_ptr<StateBackend>(const Settings&, const std::string& folder)>;
 
   // What it works with; outlives it.
   struct Surroundings {
@@ -48,6 +53,8 @@ class Worker {
     Log log;
     // Null: frames stay as they are.
     DescribeFrame describe_frame = nullptr;
+    // Makes the backend of jobs that keep their state in files below a folder; null: there is none.
+    MakeStateBackend make_state_backend = nullptr;
   };
 
   // `on_end` runs once, on the control executor; after it the worker does nothing more. It must not

@@ -5,6 +5,7 @@
 #include "common/base/limits.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/config/options.h"
 #include "common/hash/sha256.h"
 #include "proto/control.pb.h"
 #include "proto/worker.pb.h"
@@ -30,6 +31,14 @@ void FillRequest(const WorkerSpec& spec, proto::StartWorkerRequest& request) {
 }
 
 }  // namespace
+
+std::string LocalStateFolder(const WorkerSpec& spec) {
+  const auto named = spec.settings.find(std::string(options::kRocksDbDirectory.key));
+  if (named == spec.settings.end() || named->second.empty())
+    return StrCat(spec.directory, "/state");
+  return StrCat(named->second, "/weir-", spec.key.job.ToString(), "-", spec.key.attempt, "-",
+                spec.key.index);
+}
 
 std::string WorkerKey::ToString() const { return StrCat(job.ToString(), "/", attempt, "-", index); }
 

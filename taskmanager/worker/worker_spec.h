@@ -53,6 +53,10 @@ struct WorkerSpec {
   int64_t pid = 0;
 };
 
+// Where the worker keeps state in files; nobody else uses it, and it is of no use once the worker
+// has ended.
+std::string LocalStateFolder(const WorkerSpec& spec);
+
 // For handing a spec to another process. Parse fails with kInvalidArgument.
 std::string SerializeWorkerSpec(const WorkerSpec& spec);
 absl::StatusOr<WorkerSpec> ParseWorkerSpec(std::string_view bytes);

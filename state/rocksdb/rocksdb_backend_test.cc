@@ -1,0 +1,310 @@
+#include "state/rocksdb/rocksdb_backend.h"
+
+#include <rocksdb/env.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "sdk/tests/state_commands.h"
+#include "weir/connectors.h"
+#include "weir/job.h"
+#include "weir/state_codec.h"
+#include "weir/testing.h"
+
+namespace weir {
+namespace {
+
+using internal::NamedTable;
+using testing::HarnessOptions;
+using testing::HarnessSnapshot;
+using ::testing::HasSubstr;
+using testing::OperatorHarness;
+
+using Table = NamedTable<std::int64_t, std::string>;
+
+// Steps of SplitMix64.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t Below(std::uint64_t n) {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (z ^ (z >> 31)) % n;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+class RocksDbBackendTest : public ::testing::Test {
+ protected:
+  // In memory, with as little of it for caches as is allowed.
+  std::unique_ptr<RocksDbBackend> InMemory(size_t memory = 1 << 20, size_t decoded = 64 << 10) {
+    return std::make_unique<RocksDbBackend>(RocksDbBackend::Options{.directory = "/state",
+                                                                    .memory_bytes = memory,
+                                                                    .decoded_bytes = decoded,
+                                                                    .env = env_.get()});
+  }
+  std::unique_ptr<StateStore> OpenStore(RocksDbBackend& backend, uint32_t subtask = 0) {
+    auto store = backend.Open(3, subtask);
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+  static std::unique_ptr<Table> Open(StateStore* store) {
+    return std::make_unique<Table>("t", KeyGroupRange{0, 127}, 128,
+                                   internal::RecordLayout<std::string>(), store);
+  }
+  static std::string& At(Table& table, std::int64_t key) {
+    return *table.in_store()->FindOrInsert(key, KeyHash(key)).first;
+  }
+  static std::string Written(KeyedStateTable& table) {
+    const auto snapshot = table.TakeSnapshot(SnapshotUse::kFinal);
+    std::string all;
+    for (uint32_t group = 0; group < 128; ++group) snapshot->WriteKeyGroup(group, all);
+    return all;
+  }
+
+  const std::unique_ptr<rocksdb::Env> env_{rocksdb::NewMemEnv(rocksdb::Env::Default())};
+};
+
+TEST_F(RocksDbBackendTest, HoldsWhatAPlainMapHoldsThoughItsCachesAreSmall) {
+  const auto backend = InMemory();
+  auto store = OpenStore(*backend);
+  auto table = Open(store.get());
+  Random random(7);
+  std::map<std::int64_t, std::string> model;
+  for (int step = 0; step < 60'000; ++step) {
+    const auto key = static_cast<std::int64_t>(random.Below(5'000));
+    switch (random.Below(4)) {
+      case 0: {
+        const std::string* found = table->in_store()->Find(key, KeyHash(key));
+        const auto expected = model.find(key);
+        ASSERT_EQ(found != nullptr, expected != model.end());
+        if (found != nullptr) {
+          ASSERT_EQ(*found, expected->second);
+        }
+        break;
+      }
+      case 1:
+        ASSERT_EQ(table->in_store()->Erase(key, KeyHash(key)), model.erase(key) == 1);
+        break;
+      default:
+        At(*table, key) = model[key] = std::string(random.Below(300), 'x');
+    }
+    if (random.Below(20'000) == 0) table->Flush();
+  }
+  Table heap("t", KeyGroupRange{0, 127}, 128);
+  for (const auto& [key, value] : model) *heap.table.FindOrInsert(key, KeyHash(key)).first = value;
+  EXPECT_EQ(Written(heap), Written(*table));
+
+  // And what was written becomes state in another store.
+  const auto snapshot = table->TakeSnapshot(SnapshotUse::kLive);
+  auto other_store = OpenStore(*backend, 1);
+  const auto other = Open(other_store.get());
+  for (uint32_t group = 0; group < 128; ++group) {
+    std::string bytes;
+    snapshot->WriteKeyGroup(group, bytes);
+    ASSERT_TRUE(other->ReadKeyGroup(group, bytes).ok());
+  }
+  EXPECT_EQ(Written(heap), Written(*other));
+}
+
+TEST_F(RocksDbBackendTest, ASnapshotStaysAsItWasAndOutlivesTheStore) {
+  const auto backend = InMemory();
+  auto store = OpenStore(*backend);
+  auto table = Open(store.get());
+  for (std::int64_t key = 0; key < 100; ++key) At(*table, key) = "before";
+  const std::string before = Written(*table);
+  const auto snapshot = table->TakeSnapshot(SnapshotUse::kLive);
+  for (std::int64_t key = 0; key < 200; ++key) At(*table, key) = "after";
+  table->Flush();
+  table.reset();
+  store.reset();
+  std::string all;
+  for (uint32_t group = 0; group < 128; ++group) snapshot->WriteKeyGroup(group, all);
+  EXPECT_EQ(all, before);
+}
+
+TEST_F(RocksDbBackendTest, FilesGoWithTheStore) {
+  const auto backend = InMemory();
+  auto store = OpenStore(*backend);
+  auto table = Open(store.get());
+  At(*table, 1) = "x";
+  table->Flush();
+  EXPECT_TRUE(env_->FileExists("/state/3-0/CURRENT").ok());
+  table.reset();
+  store.reset();
+  EXPECT_FALSE(env_->FileExists("/state/3-0/CURRENT").ok());
+}
+
+TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
+  const auto backend = InMemory(1 << 20, 1 << 20);
+  const auto first = OpenStore(*backend, 0);
+  const auto second = OpenStore(*backend, 1);
+  const auto a = first->OpenColumn("a", false);
+  EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
+  {
+    const auto b = first->OpenColumn("b", false);
+    const auto c = second->OpenColumn("a", false);
+    const auto d = second->OpenColumn("b", false);
+    EXPECT_EQ((*a)->cache_bytes(), 256u << 10);
+  }
+  EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
+}
+
+TEST_F(RocksDbBackendTest, CompactionDropsWhatHasExpired) {
+  const auto backend = InMemory();
+  const auto store = OpenStore(*backend);
+  const auto column = *store->OpenColumn("ttl", true);
+  const auto entry = [](Ticks accessed) {
+    std::string bytes;
+    EncodeValue(accessed, bytes);
+    return bytes + std::string(1'000, 'x');
+  };
+  // Every other one; 4 is of before the first watermark.
+  std::vector<std::string> keys;
+  std::vector<std::string> values;
+  for (int i = 0; i < 6'000; ++i) {
+    std::string key = std::to_string(100'000 + i);
+    keys.push_back(std::move(key));
+    values.push_back(entry(i == 4 ? kMinTicks : i % 2 == 0 ? 1'000 : 5'000));
+  }
+  std::vector<StateChange> changes;
+  for (size_t i = 0; i < keys.size(); ++i) changes.push_back({keys[i], values[i]});
+  column->ExpireThrough(2'999);
+  // More than the memory takes, again and again, so that RocksDB writes files and compacts them.
+  ASSERT_TRUE(column->Write(changes).ok());
+  std::erase_if(changes, [&](const StateChange& change) { return change.key.back() % 2 == 0; });
+  for (int round = 0; round < 30; ++round) ASSERT_TRUE(column->Write(changes).ok());
+  ASSERT_TRUE(column->EraseRange("0", "1").ok());
+  std::map<std::string, int> seen;
+  const auto view = *column->View();
+  ASSERT_TRUE(view->Scan("0", "9",
+                         [&](std::string_view key, std::string_view) {
+                           ++seen[std::string(key)];
+                           return true;
+                         })
+                  .ok());
+  EXPECT_TRUE(seen.contains("100004"));
+  for (int i = 1; i < 6'000; i += 2) ASSERT_TRUE(seen.contains(std::to_string(100'000 + i))) << i;
+  // Some files may not have been compacted yet.
+  EXPECT_LT(seen.size(), 4'000u);
+}
+
+TEST_F(RocksDbBackendTest, AFolderThatCannotBeWrittenToIsNamedWithWhatToDo) {
+  const std::string file = ::testing::TempDir() + "/weir_rocksdb_test_file";
+  std::ofstream(file) << "no folder";
+  RocksDbBackend backend({.directory = file + "/state"});
+  const auto store = *backend.Open(0, 0);
+  const auto column = store->OpenColumn("t", false);
+  EXPECT_THAT(std::string(column.status().message()), HasSubstr(file));
+  EXPECT_THAT(std::string(column.status().message()), HasSubstr("state.backend.rocksdb.localdir"));
+  std::filesystem::remove(file);
+}
+
+TEST_F(RocksDbBackendTest, AFullDiskIsSaid) {
+  // Linux's device that is always full.
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
+  class FullEnv final : public rocksdb::EnvWrapper {
+   public:
+    using EnvWrapper::EnvWrapper;
+    bool full = false;
+    rocksdb::Status NewWritableFile(const std::string& name,
+                                    std::unique_ptr<rocksdb::WritableFile>* file,
+                                    const rocksdb::EnvOptions& options) override {
+      if (full && name.ends_with(".sst")) return rocksdb::Status::NoSpace("no space left");
+      return EnvWrapper::NewWritableFile(name, file, options);
+    }
+  } full(env_.get());
+  RocksDbBackend backend(
+      {.directory = "/state", .memory_bytes = 1 << 20, .decoded_bytes = 64 << 10, .env = &full});
+  const auto store = *backend.Open(0, 0);
+  const auto table = Open(store.get());
+  full.full = true;
+  try {
+    for (std::int64_t key = 0; key < 100'000; ++key) At(*table, key) = std::string(100, 'x');
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const StateError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("state 't'"));
+    EXPECT_THAT(error.what(), HasSubstr("make room"));
+  }
+}
+
+// A savepoint of one backend is state of the other, for every kind of state.
+class StateOnBothBackends : public RocksDbBackendTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  StateOnBothBackends() {
+    JobDefinition job;
+    const DefineInput input;
+    internal::GraphBuilder graph(input, job);
+    Job(graph)
+        .From<StateCommand>("in", Files{.path = "x"})
+        .KeyBy(&StateCommand::key)
+        .Process<StateCommands>(
+            "state", GetParam() ? std::optional<Ttl>(Ttl{.after = Duration(1'000)}) : std::nullopt)
+        .To("out", Print{});
+    make_ = job.nodes[1].make_operator;
+  }
+  std::unique_ptr<OperatorHarness> Make(bool in_rocksdb) {
+    HarnessOptions options;
+    if (in_rocksdb) {
+      options.make_store = [this, subtask = 0u]() mutable {
+        return OpenStore(*backend_, subtask++);
+      };
+    }
+    auto harness = std::make_unique<OperatorHarness>(make_, options);
+    harness->AddOutput<std::string>();
+    return harness;
+  }
+  static std::vector<std::string> Run(OperatorHarness& harness, std::uint64_t seed) {
+    static const std::vector<std::string> kWords = {
+        "put",       "add",          "clear",       "get",       "sum_add",
+        "sum_get",   "max_add",      "max_get",     "list_add",  "list_get",
+        "list_set",  "list_clear",   "map_put a",   "map_put b", "map_add c",
+        "map_get a", "map_remove b", "map_entries", "map_keys",  "map_remove_odd"};
+    Random random(seed);
+    for (int i = 0; i < 2'000; ++i) {
+      const StateCommand command{"key " + std::to_string(random.Below(200)),
+                                 kWords[random.Below(kWords.size())],
+                                 static_cast<std::int64_t>(random.Below(1'000))};
+      EXPECT_TRUE(harness.Process<StateCommand>({{command}}).ok());
+      if (i % 10 == 0) {
+        EXPECT_TRUE(harness.SetProcessingTime(i).ok());
+      }
+    }
+    std::vector<std::string> results;
+    for (const auto& result : harness.Take<std::string>()) results.push_back(result.value);
+    return results;
+  }
+
+  const std::unique_ptr<RocksDbBackend> backend_ = InMemory();
+  OperatorHarness::Factory make_;
+};
+
+TEST_P(StateOnBothBackends, GoesFromOneToTheOtherAndBack) {
+  const auto heap = Make(false);
+  const auto rocksdb = Make(true);
+  ASSERT_TRUE(heap->Open().ok());
+  ASSERT_TRUE(rocksdb->Open().ok());
+  EXPECT_EQ(Run(*heap, 1), Run(*rocksdb, 1));
+  const HarnessSnapshot of_heap = heap->Snapshot();
+  const HarnessSnapshot of_rocksdb = rocksdb->Snapshot();
+  for (const auto& [name, table] : of_heap.tables)
+    EXPECT_EQ(table.key_groups, of_rocksdb.tables.at(name).key_groups) << name;
+  ASSERT_TRUE(heap->Restore(of_rocksdb).ok());
+  ASSERT_TRUE(rocksdb->Restore(of_heap).ok());
+  EXPECT_EQ(Run(*heap, 2), Run(*rocksdb, 2));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ttl, StateOnBothBackends, ::testing::Bool());
+
+}  // namespace
+}  // namespace weir
