@@ -36,7 +36,7 @@ absl::StatusOr<Id> IdFromBytes(const std::string& bytes, std::string_view what) 
 // A setting of the cluster that holds for jobs.
 bool IsOfJobs(std::string_view key) {
   return key.starts_with("execution.") || key.starts_with("pipeline.") ||
-         key.starts_with("restart-strategy.");
+         key.starts_with("restart-strategy.") || key.starts_with("state.");
 }
 
 template <class Response>
