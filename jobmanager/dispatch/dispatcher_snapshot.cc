@@ -1,3 +1,4 @@
+#include "common/config/options.h"
 #include "jobmanager/dispatch/dispatcher.h"
 #include "proto/control.pb.h"
 
@@ -26,6 +27,12 @@ std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
                                                              : std::string());
   }
   snapshot->checkpoints = job.Checkpoints();
+  snapshot->state_backend = options::kStateBackend.default_value;
+  // The job's own settings go before those of the cluster.
+  for (const auto* settings : {&job.spec().cluster_settings, &job.spec().settings}) {
+    const auto found = settings->find(std::string(options::kStateBackend.key));
+    if (found != settings->end()) snapshot->state_backend = found->second;
+  }
   return snapshot;
 }
 

@@ -36,6 +36,8 @@ struct JobSnapshot {
   std::vector<std::string> task_managers;
   // Never null.
   std::shared_ptr<const CheckpointsView> checkpoints;
+  // As the setting state.backend names it.
+  std::string state_backend;
 
   JobSnapshot();
   ~JobSnapshot();

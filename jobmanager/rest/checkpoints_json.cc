@@ -284,16 +284,22 @@ RestAnswer CheckpointSettingsAnswer(const ClusterSnapshot& cluster, std::string_
   const CheckpointSettings& settings = (*found)->checkpoints->settings;
   return {
       200,
-      StrCat("{\"mode\":\"exactly_once\",\"interval\":", MillisOf(settings.interval),
-             ",\"timeout\":", MillisOf(settings.timeout), ",\"min_pause\":",
-             MillisOf(settings.min_pause), ",\"max_concurrent\":", settings.max_concurrent,
+      StrCat("{\"mode\":\"",
+             settings.mode == CheckpointMode::kExactlyOnce ? "exactly_once" : "at_least_once",
+             "\",\"interval\":", MillisOf(settings.interval), ",\"timeout\":",
+             MillisOf(settings.timeout), ",\"min_pause\":", MillisOf(settings.min_pause),
+             ",\"max_concurrent\":", settings.max_concurrent,
              ",\"externalization\":{\"enabled\":true,\"delete_on_cancellation\":",
              settings.retention == CheckpointRetention::kDeleteOnCancellation ? "true" : "false",
-             "},\"state_backend\":\"HashMapStateBackend\",\"checkpoint_storage\":"
-             "\"FileSystemCheckpointStorage\",\"unaligned_checkpoints\":false,"
-             "\"tolerable_failed_checkpoints\":",
-             settings.tolerable_failed,
-             ",\"aligned_checkpoint_timeout\":0,\"checkpoints_after_tasks_finish\":true,"
+             "},\"state_backend\":\"",
+             (*found)->state_backend == "rocksdb" ? "EmbeddedRocksDBStateBackend"
+                                                  : "HashMapStateBackend",
+             "\",\"checkpoint_storage\":\"FileSystemCheckpointStorage\","
+             "\"unaligned_checkpoints\":",
+             settings.unaligned ? "true" : "false",
+             ",\"tolerable_failed_checkpoints\":", settings.tolerable_failed,
+             ",\"aligned_checkpoint_timeout\":", MillisOf(settings.aligned_timeout),
+             ",\"checkpoints_after_tasks_finish\":true,"
              "\"state_changelog_enabled\":false,\"changelog_periodic_materialization_interval\":0,"
              "\"changelog_storage\":\"memory\"}")};
 }

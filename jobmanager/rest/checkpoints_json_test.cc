@@ -48,7 +48,8 @@ std::shared_ptr<const CheckpointStatistics> Completed(uint64_t id) {
   return checkpoint;
 }
 
-ClusterSnapshot Cluster(std::shared_ptr<const CheckpointsView> view) {
+ClusterSnapshot Cluster(std::shared_ptr<const CheckpointsView> view,
+                        const std::string& backend = "heap") {
   auto graph = std::make_shared<proto::JobGraph>();
   proto::Vertex* vertex = graph->add_vertices();
   vertex->set_name("clicks -> count");
@@ -58,6 +59,7 @@ ClusterSnapshot Cluster(std::shared_ptr<const CheckpointsView> view) {
   job->id = JobId(0x1234, 0x5678);
   job->graph = graph;
   job->checkpoints = std::move(view);
+  job->state_backend = backend;
   ClusterSnapshot cluster;
   cluster.jobs.push_back(job);
   return cluster;
@@ -149,6 +151,20 @@ TEST(CheckpointsJsonTest, TellsTheSettings) {
   EXPECT_EQ(answer.status, 200);
   EXPECT_THAT(answer.body, HasSubstr("\"interval\":3000,\"timeout\":600000,\"min_pause\":0,"
                                      "\"max_concurrent\":1,"));
+  EXPECT_THAT(answer.body, AllOf(HasSubstr("{\"mode\":\"exactly_once\","),
+                                 HasSubstr("\"state_backend\":\"HashMapStateBackend\""),
+                                 HasSubstr("\"unaligned_checkpoints\":false,")));
+  auto view = View();
+  view->settings.unaligned = true;
+  view->settings.aligned_timeout = absl::Milliseconds(20);
+  EXPECT_THAT(CheckpointSettingsAnswer(Cluster(view, "rocksdb"), kJob).body,
+              AllOf(HasSubstr("\"state_backend\":\"EmbeddedRocksDBStateBackend\""),
+                    HasSubstr("\"unaligned_checkpoints\":true,"),
+                    HasSubstr("\"aligned_checkpoint_timeout\":20,")));
+  view = View();
+  view->settings.mode = CheckpointMode::kAtLeastOnce;
+  EXPECT_THAT(CheckpointSettingsAnswer(Cluster(view), kJob).body,
+              HasSubstr("{\"mode\":\"at_least_once\","));
 }
 
 TEST(CheckpointsJsonTest, SaysWhatIsWrongWithARequest) {
