@@ -333,8 +333,8 @@ absl::StatusOr<Stored> ReadStored(FileSystem& files, CheckpointStore* store, con
   }
   if (store == nullptr) return stored;
   const auto found = store->ListCheckpoints(job);
-  // Nothing of it was ever there.
-  if (found.status().code() == absl::StatusCode::kNotFound && stored.named.empty()) return stored;
+  // All that the record names was read, so it lies elsewhere: nothing of the job was ever here.
+  if (absl::IsNotFound(found.status())) return stored;
   WEIR_RETURN_IF_ERROR(found.status());
   for (const uint64_t id : found->complete) {
     CheckpointFolder folder = store->Folder(job, id);

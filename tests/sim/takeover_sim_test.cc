@@ -288,6 +288,32 @@ TEST_F(TakeoverSim, WhileCheckpointsCannotBeReadTheTasksRunOnAndTheyGoOnAfterwar
   ExpectFinishedInAttempt(1);
 }
 
+// A job may have savepoints though its directory for checkpoints could never be made.
+TEST_F(TakeoverSim, WithoutADirectoryForCheckpointsItGoesOnWithTheSavepointsThatItHas) {
+  SimCluster::Options options = TallyClusterOptions(7);
+  options.world.seed = 7;
+  cluster_ = std::make_unique<SimCluster>(options);
+  cluster_->shared_disk().set_fault([](std::string_view, const std::string& path) {
+    return path.starts_with("/shared/checkpoints") ? absl::NotFoundError("no such folder")
+                                                   : absl::OkStatus();
+  });
+  cluster_->StartJobManager();
+  cluster_->StartTaskManager("tm-1", 4);
+  ASSERT_TRUE(cluster_->AwaitTaskManagers(1));
+  const auto job = cluster_->Submit("tally", DescribeTally, 3);
+  ASSERT_TRUE(job.ok()) << job.status();
+  job_ = *job;
+  ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
+  const auto taken = cluster_->TakeSavepoint(
+      {.job = job_, .trigger = TriggerId(1, 1), .directory = "/shared/saved"});
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  ASSERT_EQ(taken->state(), proto::SavepointProgress::COMPLETED) << taken->failure().message();
+  cluster_->KillJobManager();
+  cluster_->world().RunFor(absl::Seconds(1));
+  cluster_->StartJobManager();
+  ExpectFinishedInAttempt(1);
+}
+
 TEST_F(TakeoverSim, ADamagedCheckpointFailsTheJobAndIsNeitherSkippedNorDeleted) {
   Start(7, TallyClusterOptions(7));
   ASSERT_TRUE(cluster_->AwaitState(job_, proto::RUNNING, absl::Seconds(20)));
