@@ -9,9 +9,9 @@
 namespace weir::chaos {
 
 // Hosts on one machine: network namespaces, joined by a bridge in the namespace of this process. It
-// needs one of its own, with the right to change it: the test is run by `unshare --map-root-user
-// --net`. The address of this process is 10.77.0.1. Uses the programs `ip` and `nsenter`; one that
-// fails is a failed check. Everything goes with the process.
+// needs one of its own, with the right to change it: the test is run by `in_namespace net`. The
+// address of this process is 10.77.0.1. Uses the programs `ip` and `nsenter`; one that fails is a
+// failed check. Everything goes with the process.
 class Hosts {
  public:
   Hosts();
