@@ -107,13 +107,15 @@ class HttpRestServer final : public RestServer {
  private:
   int64_t NowMicros() { return absl::ToUnixMicros(env_.clock().Now()); }
 
-  // As Get, for a path with ids in it: `answer` gets them in their order.
-  void GetFor(
-      const std::string& path,
-      std::function<RestAnswer(const ClusterSnapshot&, const std::vector<std::string>&)> answer) {
+  using Ids = std::vector<std::string>;
+
+  // Answers `path`, with and without /v1 before and a slash behind. `answer` gets what its groups
+  // match, in their order.
+  void Get(const std::string& path, const char* type,
+           std::function<RestAnswer(const ClusterSnapshot&, const Ids&)> answer) {
     server_.Get(StrCat("(?:/v1)?", path, "/?"),
-                [this, answer = std::move(answer)](const httplib::Request& request,
-                                                   httplib::Response& response) {
+                [this, type, answer = std::move(answer)](const httplib::Request& request,
+                                                         httplib::Response& response) {
                   response.set_header("Access-Control-Allow-Origin", "*");
                   auto snapshot = snapshots_();
                   if (snapshot == nullptr) {
@@ -121,55 +123,43 @@ class HttpRestServer final : public RestServer {
                     response.set_content(ErrorJson("the job manager is starting"), kJson);
                     return;
                   }
-                  std::vector<std::string> ids;
+                  Ids ids;
                   for (size_t i = 1; i < request.matches.size(); ++i) {
                     ids.push_back(request.matches[i].str());
                   }
                   const RestAnswer result = answer(*snapshot, ids);
                   response.status = result.status;
-                  response.set_content(result.body, kJson);
+                  response.set_content(result.body, type);
                 });
   }
 
-  // Answers `path`, with and without /v1 before and a slash behind.
-  void Get(const std::string& path, const char* type,
-           std::function<std::string(const ClusterSnapshot&)> body) {
-    server_.Get(
-        StrCat("(?:/v1)?", path, "/?"),
-        [this, type, body = std::move(body)](const httplib::Request&, httplib::Response& response) {
-          response.set_header("Access-Control-Allow-Origin", "*");
-          auto snapshot = snapshots_();
-          if (snapshot == nullptr) {
-            response.status = 503;
-            response.set_content(ErrorJson("the job manager is starting"), kJson);
-            return;
-          }
-          response.set_content(body(*snapshot), type);
-        });
-  }
-
   void AddRoutes() {
-    Get("/overview", kJson, [](const ClusterSnapshot& cluster) { return OverviewJson(cluster); });
-    Get("/jobs/overview", kJson,
-        [this](const ClusterSnapshot& cluster) { return JobsOverviewJson(cluster, NowMicros()); });
-    Get("/metrics", kPrometheusContentType.data(), [this](const ClusterSnapshot& cluster) {
-      return WritePrometheusText(ClusterMetrics(cluster, NowMicros(), options_.host_label));
+    Get("/overview", kJson, [](const ClusterSnapshot& cluster, const Ids&) {
+      return RestAnswer{200, OverviewJson(cluster)};
     });
-    using Ids = std::vector<std::string>;
-    GetFor("/jobs/([^/]+)/checkpoints", [](const ClusterSnapshot& cluster, const Ids& ids) {
+    Get("/jobs/overview", kJson, [this](const ClusterSnapshot& cluster, const Ids&) {
+      return RestAnswer{200, JobsOverviewJson(cluster, NowMicros())};
+    });
+    Get("/metrics", kPrometheusContentType.data(),
+        [this](const ClusterSnapshot& cluster, const Ids&) {
+          return RestAnswer{
+              200, WritePrometheusText(ClusterMetrics(cluster, NowMicros(), options_.host_label))};
+        });
+    Get("/jobs/([^/]+)/checkpoints", kJson, [](const ClusterSnapshot& cluster, const Ids& ids) {
       return CheckpointsAnswer(cluster, ids[0]);
     });
-    GetFor("/jobs/([^/]+)/checkpoints/config", [](const ClusterSnapshot& cluster, const Ids& ids) {
-      return CheckpointSettingsAnswer(cluster, ids[0]);
-    });
-    GetFor("/jobs/([^/]+)/checkpoints/details/([^/]+)",
-           [](const ClusterSnapshot& cluster, const Ids& ids) {
-             return CheckpointAnswer(cluster, ids[0], ids[1]);
-           });
-    GetFor("/jobs/([^/]+)/checkpoints/details/([^/]+)/subtasks/([^/]+)",
-           [](const ClusterSnapshot& cluster, const Ids& ids) {
-             return CheckpointVertexAnswer(cluster, ids[0], ids[1], ids[2]);
-           });
+    Get("/jobs/([^/]+)/checkpoints/config", kJson,
+        [](const ClusterSnapshot& cluster, const Ids& ids) {
+          return CheckpointSettingsAnswer(cluster, ids[0]);
+        });
+    Get("/jobs/([^/]+)/checkpoints/details/([^/]+)", kJson,
+        [](const ClusterSnapshot& cluster, const Ids& ids) {
+          return CheckpointAnswer(cluster, ids[0], ids[1]);
+        });
+    Get("/jobs/([^/]+)/checkpoints/details/([^/]+)/subtasks/([^/]+)", kJson,
+        [](const ClusterSnapshot& cluster, const Ids& ids) {
+          return CheckpointVertexAnswer(cluster, ids[0], ids[1], ids[2]);
+        });
     server_.Get("/", [](const httplib::Request&, httplib::Response& response) {
       response.set_content(
           "A weir job manager.\n\n"

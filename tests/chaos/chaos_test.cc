@@ -137,14 +137,7 @@ class ChaosTest : public ::testing::Test {
     ASSERT_NE(cluster_.job_manager().AwaitExit(absl::Seconds(10)), -1);
   }
 
-  uint64_t NewestCheckpoint() {
-    const auto checkpoints = cluster_.Checkpoints(job_);
-    if (!checkpoints.ok()) return 0;
-    for (const auto& checkpoint : checkpoints->checkpoints()) {
-      if (checkpoint.state() == proto::JobCheckpoint::COMPLETED) return checkpoint.id();
-    }
-    return 0;
-  }
+  uint64_t NewestCheckpoint() { return cluster_.NewestCheckpoint(job_); }
   bool Ended() {
     const auto status = cluster_.Status(job_);
     return status.ok() && status->summary().state() == proto::FINISHED;

@@ -50,14 +50,7 @@ class PartitionTest : public ::testing::Test {
     job_ = *job;
     ASSERT_TRUE(AwaitCheckpointAfter(0));
   }
-  uint64_t Newest() {
-    const auto told = cluster_.Checkpoints(job_);
-    if (!told.ok()) return 0;
-    for (const auto& checkpoint : told->checkpoints()) {
-      if (checkpoint.state() == proto::JobCheckpoint::COMPLETED) return checkpoint.id();
-    }
-    return 0;
-  }
+  uint64_t Newest() { return cluster_.NewestCheckpoint(job_); }
   bool AwaitCheckpointAfter(uint64_t id) {
     return cluster_.AwaitStatus(
         job_, [&](const auto&) { return Newest() > id; }, absl::Seconds(60));

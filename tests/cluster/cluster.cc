@@ -256,6 +256,15 @@ absl::StatusOr<proto::JobCheckpointsResponse> Cluster::Checkpoints(JobId job, ui
   });
 }
 
+uint64_t Cluster::NewestCheckpoint(JobId job) {
+  const auto told = Checkpoints(job);
+  if (!told.ok()) return 0;
+  for (const auto& checkpoint : told->checkpoints()) {
+    if (checkpoint.state() == proto::JobCheckpoint::COMPLETED) return checkpoint.id();
+  }
+  return 0;
+}
+
 absl::StatusOr<proto::ClusterInfoResponse> Cluster::Info() {
   return Await<proto::ClusterInfoResponse>(
       [this](auto done) { client_->ClusterInfo(std::move(done)); });

@@ -77,6 +77,8 @@ class Cluster {
                                std::map<std::string, std::string> arguments = {});
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::JobCheckpointsResponse> Checkpoints(JobId job, uint64_t checkpoint = 0);
+  // The newest complete one; 0: none, or none that the job manager knows.
+  uint64_t NewestCheckpoint(JobId job);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
   absl::StatusOr<std::string> Logs(JobId job);
   absl::Status Cancel(JobId job);
