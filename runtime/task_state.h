@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "state/backend/state_backend.h"
 #include "weir/operator.h"
 #include "weir/time.h"
 
@@ -113,6 +114,10 @@ struct OperatorState {
 
   // Index into the graph's nodes.
   uint32_t node = 0;
+  // Files with the entries of those of `keyed` that have neither `key_groups` nor `snapshot`: as
+  // they are at a barrier, or to restore from. Null: none.
+  std::shared_ptr<StoreCheckpoint> store;
+  std::shared_ptr<const StoredFiles> stored_files;
   // What the operator had been told.
   Ticks watermark = kMinTicks;
   // Of a restored source that had another parallelism: the position is not this subtask's own but

@@ -78,7 +78,7 @@ class Table {
   Table(const std::string& folder, std::size_t memory, const Keys& keys)
       : keys_(keys),
         backend_({.directory = folder, .memory_bytes = memory / 2, .decoded_bytes = memory / 2}) {
-    auto store = backend_.Open(0, 0);
+    auto store = backend_.Open(0, 0, nullptr);
     if (!store.ok()) Die(store.status().ToString());
     store_ = *std::move(store);
     table_ = std::make_unique<State>("accounts", KeyGroupRange{0, 127}, 128,

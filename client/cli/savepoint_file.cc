@@ -60,6 +60,8 @@ std::string_view KindText(StateKind kind) {
       return "broadcast";
     case StateKind::kInFlight:
       return "in flight";
+    case StateKind::kStore:
+      return "files";
   }
   return "";
 }
@@ -80,8 +82,10 @@ absl::StatusOr<OperatorContent> ReadOperator(CheckpointFolder& folder,
     content.ended += subtask.finished() ? 1 : 0;
     content.watermark = std::min<int64_t>(content.watermark, subtask.watermark());
     for (const uint32_t index : subtask.files()) {
-      WEIR_ASSIGN_OR_RETURN(const auto file,
-                            folder.OpenStateFile(metadata.files(static_cast<int>(index)).name()));
+      const std::string& name = metadata.files(static_cast<int>(index)).name();
+      // Files of stores are named in state files.
+      if (!name.ends_with(".state")) continue;
+      WEIR_ASSIGN_OR_RETURN(const auto file, folder.OpenStateFile(name));
       for (const StateFileReader::Section& section : file->sections()) {
         if (section.info.uid != checkpoint.uid()) continue;
         StateContent& state = Named(content.states, section.info);

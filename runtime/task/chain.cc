@@ -185,14 +185,18 @@ void Chain::FlushSent() {
   for (PartitionedOutput* output : channel_outputs) output->FlushSent();
 }
 
-absl::Status Chain::OpenNode(ChainNode& node) {
+absl::Status Chain::OpenNode(ChainNode& node, const TaskState* restore) {
   if (state_backend != nullptr && node.definition().kind == NodeKind::kOperator) {
-    WEIR_ASSIGN_OR_RETURN(node.store, state_backend->Open(node.index(), node.subtask()));
+    const StoredFiles* files = nullptr;
+    for (size_t i = 0; restore != nullptr && i < restore->size(); ++i) {
+      if ((*restore)[i].node == node.index()) files = (*restore)[i].stored_files.get();
+    }
+    WEIR_ASSIGN_OR_RETURN(node.store, state_backend->Open(node.index(), node.subtask(), files));
   }
   return node.op->Open(node);
 }
 
-absl::Status Chain::Open() {
+absl::Status Chain::Open(const TaskState* restore) {
   for (const auto& node : nodes) {
     if (node->definition().kind == NodeKind::kSink)
       sinks_.push_back(&static_cast<SinkOperator&>(*node->op));
@@ -204,7 +208,7 @@ absl::Status Chain::Open() {
     clock->BeginCall();
     const CrashContext former = node.Enter();
     node.opened = true;
-    absl::Status status = OpenNode(node);
+    absl::Status status = OpenNode(node, restore);
     ThisThreadCrashContext() = former;
     if (!status.ok()) {
       if (failed_in == nullptr) failed_in = &node;
@@ -247,7 +251,7 @@ void Chain::Close() {
   committing_.clear();
   for (const auto& node : nodes) {
     if (node->op == nullptr) continue;
-    const std::unique_ptr<StateStore> store = std::move(node->store);
+    const std::unique_ptr<OperatorStore> store = std::move(node->store);
     const std::unique_ptr<Operator> op = std::move(node->op);
     const CrashContext former = node->Enter();
     if (std::exchange(node->opened, false)) op->Close();

@@ -44,9 +44,11 @@ class Chain {
   // Has full buffers that were sent leave the process.
   void FlushSent();
 
-  absl::Status Open();
-  // The state of every node, at a moment when nothing is queued.
-  TaskState Snapshot(SnapshotUse use) const;
+  // `restore`: what Restore is called with next; null: nothing.
+  absl::Status Open(const TaskState* restore);
+  // The state of every node, at a moment when nothing is queued. `as_files`: what is in stores, as
+  // their files.
+  absl::StatusOr<TaskState> Snapshot(SnapshotUse use, bool as_files) const;
   // After Open and before anything else: every node gets the watermark that it had been told and
   // its state. kFailedPrecondition for state that a node does not have, or has with another type.
   absl::Status Restore(const TaskState& state);
@@ -110,7 +112,7 @@ class Chain {
     // Where it is; only this node for kProcessingTime and kWake.
     size_t node;
   };
-  absl::Status OpenNode(ChainNode& node);
+  absl::Status OpenNode(ChainNode& node, const TaskState* restore);
   // Does the walk's part at its node; false: stopped.
   absl::StatusOr<bool> Visit(const Walk& walk);
   absl::StatusOr<bool> CallOperator(const Walk& walk, ChainNode& node);

@@ -13,9 +13,9 @@
 #include "runtime/task/operator_metrics.h"
 #include "runtime/task/sink_operator.h"
 #include "runtime/task/task_clock.h"
+#include "state/backend/state_backend.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
-#include "weir/state_store.h"
 
 namespace weir {
 
@@ -71,7 +71,7 @@ class ChainNode final : public OperatorContext {
   }
 
   // Null: keyed state is in memory. The operator's; outlives it.
-  std::unique_ptr<StateStore> store;
+  std::unique_ptr<OperatorStore> store;
   // Null for a source.
   std::unique_ptr<Operator> op;
   // By port; the last to be made, before the task starts.

@@ -82,7 +82,7 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
 
 }  // namespace
 
-TaskState Chain::Snapshot(SnapshotUse use) const {
+absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files) const {
   TaskState state;
   for (const auto& node : nodes) {
     OperatorState& of_node = state.emplace_back();
@@ -94,8 +94,15 @@ TaskState Chain::Snapshot(SnapshotUse use) const {
       OperatorState::Keyed& keyed = of_node.keyed.emplace_back();
       keyed.name = table->name();
       keyed.type = table->type();
-      keyed.snapshot = table->TakeSnapshot(use);
       keyed.range = node->key_groups();
+      if (as_files && table->stored()) {
+        table->Flush();
+      } else {
+        keyed.snapshot = table->TakeSnapshot(use);
+      }
+    }
+    if (as_files && node->store != nullptr) {
+      WEIR_ASSIGN_OR_RETURN(of_node.store, node->store->Checkpoint());
     }
     for (const OperatorListState* list : node->op->list_state()) {
       OperatorState::List& items = of_node.lists.emplace_back();

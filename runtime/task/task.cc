@@ -183,7 +183,9 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   checkpoint.barrier = barrier;
   // Sinks hand over what they hold; all that is before the barrier leaves before it.
   WEIR_RETURN_IF_ERROR(chain_.Flush());
-  checkpoint.state = chain_.Snapshot(SnapshotUse::kLive);
+  // Savepoints have the one form that every backend reads.
+  WEIR_ASSIGN_OR_RETURN(checkpoint.state,
+                        chain_.Snapshot(SnapshotUse::kLive, !IsSavepoint(barrier.kind)));
   input_->Snapshot(checkpoint.state.front());
   if (overtakes) input_->BeginOvertaking(barrier);
   const Alignment alignment = input_->alignment();
@@ -207,7 +209,7 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   return TellWhenPrepared();
 }
 
-void Task::TakeFinalSnapshot() {
+absl::Status Task::TakeFinalSnapshot() {
   final_taken_ = true;
   TaskCheckpoint checkpoint;
   checkpoint.vertex = options_.vertex;
@@ -215,12 +217,13 @@ void Task::TakeFinalSnapshot() {
   checkpoint.barrier.id = input_->last_barrier();
   checkpoint.final = true;
   if (options_.on_checkpoint != nullptr) {
-    checkpoint.state = chain_.Snapshot(SnapshotUse::kFinal);
+    WEIR_ASSIGN_OR_RETURN(checkpoint.state, chain_.Snapshot(SnapshotUse::kFinal, false));
     input_->Snapshot(checkpoint.state.front());
   }
   // What came after the last barrier is in every later checkpoint, and in none before.
   const uint64_t last = std::max(input_->last_barrier(), options_.restored_checkpoint);
   held_ = {std::move(checkpoint), last + 1};
+  return absl::OkStatus();
 }
 
 absl::Status Task::TellWhenPrepared() {
@@ -289,7 +292,7 @@ absl::Status Task::PollSinks() {
 
 absl::StatusOr<StepResult> Task::StepAtEnd() {
   if (!held_.has_value() && !final_taken_) {
-    TakeFinalSnapshot();
+    WEIR_RETURN_IF_ERROR(TakeFinalSnapshot());
     WEIR_RETURN_IF_ERROR(TellWhenPrepared());
   }
   if (held_.has_value()) return StepResult::kNoInput;
@@ -458,7 +461,7 @@ absl::Status Task::FlushAfter(StepResult result, int64_t now) {
 
 absl::Status Task::OpenAll() {
   SetState(State::kInitializing);
-  WEIR_RETURN_IF_ERROR(chain_.Open());
+  WEIR_RETURN_IF_ERROR(chain_.Open(options_.restore.get()));
   if (options_.restore != nullptr && !options_.restore->empty()) {
     WEIR_RETURN_IF_ERROR(chain_.Restore(*options_.restore));
     for (const OperatorState& state : *options_.restore) {

@@ -110,7 +110,7 @@ class Task final : public TaskSignals {
   absl::Status TakeSnapshot(const Barrier& barrier, bool overtakes);
   // From the end of the input until all output is committed.
   absl::StatusOr<StepResult> StepAtEnd();
-  void TakeFinalSnapshot();
+  absl::Status TakeFinalSnapshot();
   // Has sinks commit what may be, and go on with what they make ready for a snapshot.
   absl::Status PollSinks();
   // Tells the snapshot that is held once all sinks are ready, and all is gathered that its barrier

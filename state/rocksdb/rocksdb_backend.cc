@@ -1,6 +1,7 @@
 #include "state/rocksdb/rocksdb_backend.h"
 
 #include <rocksdb/slice.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_store_internal.h"
+#include "weir/cached_table.h"
+#include "weir/encoding.h"
 
 namespace weir {
 namespace {
@@ -151,29 +154,122 @@ class DatabaseColumn final : public StateColumn {
   std::vector<rocksdb::Status> statuses_;
 };
 
+// Hard links to the files of a database, in a folder beside it.
+class DatabaseCheckpoint final : public StoreCheckpoint {
+ public:
+  DatabaseCheckpoint(std::shared_ptr<RocksDbDatabase> database, std::string folder)
+      : database_(std::move(database)), folder_(std::move(folder)) {}
+  ~DatabaseCheckpoint() override {
+    // What stays goes with the worker's folder.
+    DeleteFolder(*database_->shared().env, folder_).IgnoreError();
+  }
+
+  absl::Status Take() {
+    rocksdb::Checkpoint* made = nullptr;
+    rocksdb::Status status = rocksdb::Checkpoint::Create(&database_->db(), &made);
+    if (!status.ok()) return StoreError(status, folder_);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+    status = checkpoint->CreateCheckpoint(folder_);
+    if (!status.ok()) return StoreError(status, folder_);
+    rocksdb::Env& env = *database_->shared().env;
+    std::vector<std::string> names;
+    status = env.GetChildren(folder_, &names);
+    if (!status.ok()) return StoreError(status, folder_);
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      // Options are ours whatever a file says.
+      if (name == "." || name == ".." || name.starts_with("OPTIONS")) continue;
+      File& file = files_.emplace_back();
+      file.name = name;
+      file.path = StrCat(folder_, "/", name);
+      file.immutable = name.ends_with(".sst");
+      status = env.GetFileSize(file.path, &file.bytes);
+      if (!status.ok()) return StoreError(status, folder_);
+    }
+    return absl::OkStatus();
+  }
+
+  const std::vector<File>& files() const override { return files_; }
+  UploadedFiles& uploaded() override { return database_->uploaded(); }
+
+ private:
+  const std::shared_ptr<RocksDbDatabase> database_;
+  const std::string folder_;
+  std::vector<File> files_;
+};
+
 // Opens its database with the first column: most operators have no state.
-class DatabaseStore final : public StateStore {
+class DatabaseStore final : public OperatorStore {
  public:
   DatabaseStore(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 
+  absl::Status OpenDatabase(const StoredFiles* files) {
+    WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_, files));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           bool expires) override {
-    if (database_ == nullptr) {
-      WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_));
-    }
-    std::shared_ptr<std::atomic<int64_t>> last_access;
-    if (expires) last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
-    WEIR_ASSIGN_OR_RETURN(rocksdb::ColumnFamilyHandle * column,
-                          database_->AddColumn(state, last_access));
+    if (database_ == nullptr) WEIR_RETURN_IF_ERROR(OpenDatabase(nullptr));
+    WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column column,
+                          database_->AddColumn(state, expires));
     return std::unique_ptr<StateColumn>(
-        std::make_unique<DatabaseColumn>(database_, column, shared_, std::move(last_access)));
+        std::make_unique<DatabaseColumn>(database_, column.handle, shared_, column.last_access));
+  }
+
+  absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
+    if (database_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
+    auto checkpoint =
+        std::make_shared<DatabaseCheckpoint>(database_, StrCat(path_, "-links-", ++checkpoints_));
+    WEIR_RETURN_IF_ERROR(checkpoint->Take());
+    return std::shared_ptr<StoreCheckpoint>(std::move(checkpoint));
   }
 
  private:
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
   std::shared_ptr<RocksDbDatabase> database_;
+  uint64_t checkpoints_ = 0;
+};
+
+class DatabaseState final : public StoredState {
+ public:
+  explicit DatabaseState(std::shared_ptr<RocksDbDatabase> database)
+      : database_(std::move(database)) {}
+
+  absl::Status ReadKeyGroup(const std::string& state, uint32_t key_group,
+                            std::string& out) override {
+    const RocksDbDatabase::Column* const column = database_->FindColumn(state);
+    if (column == nullptr) return absl::OkStatus();
+    std::string from;
+    std::string to;
+    internal::AppendKeyGroup(key_group, from);
+    internal::AppendKeyGroup(key_group + 1, to);
+    const size_t prefix = column->last_access != nullptr ? sizeof(Ticks) : 0;
+    DatabaseView view(database_, column->handle);
+    std::string entries;
+    uint64_t count = 0;
+    bool damaged = false;
+    WEIR_RETURN_IF_ERROR(view.Scan(from, to, [&](std::string_view key, std::string_view value) {
+      damaged = value.size() < prefix;
+      if (damaged) return false;
+      entries += key.substr(from.size());
+      entries += value.substr(prefix);
+      ++count;
+      return true;
+    }));
+    if (damaged) {
+      return absl::DataLossError(StrCat("state '", state, "' has a malformed entry in RocksDB"));
+    }
+    if (count == 0) return absl::OkStatus();
+    Encoder(out).Varint(count);
+    out += entries;
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::shared_ptr<RocksDbDatabase> database_;
 };
 
 }  // namespace
@@ -190,9 +286,18 @@ RocksDbBackend::RocksDbBackend(Options options) : shared_(std::make_shared<Share
 }
 RocksDbBackend::~RocksDbBackend() = default;
 
-absl::StatusOr<std::unique_ptr<StateStore>> RocksDbBackend::Open(uint32_t node, uint32_t subtask) {
-  return std::unique_ptr<StateStore>(std::make_unique<DatabaseStore>(
-      shared_, StrCat(shared_->options.directory, "/", node, "-", subtask)));
+absl::StatusOr<std::unique_ptr<OperatorStore>> RocksDbBackend::Open(uint32_t node, uint32_t subtask,
+                                                                    const StoredFiles* files) {
+  auto store = std::make_unique<DatabaseStore>(
+      shared_, StrCat(shared_->options.directory, "/", node, "-", subtask));
+  if (files != nullptr) WEIR_RETURN_IF_ERROR(store->OpenDatabase(files));
+  return std::unique_ptr<OperatorStore>(std::move(store));
+}
+
+absl::StatusOr<std::shared_ptr<StoredState>> RocksDbBackend::Read(const StoredFiles& files) {
+  const std::string path = StrCat(shared_->options.directory, "/restored-", ++shared_->folders);
+  WEIR_ASSIGN_OR_RETURN(auto database, RocksDbDatabase::Open(shared_, path, &files));
+  return std::shared_ptr<StoredState>(std::make_shared<DatabaseState>(std::move(database)));
 }
 
 }  // namespace weir

@@ -35,7 +35,9 @@ class RocksDbBackend final : public StateBackend {
   explicit RocksDbBackend(Options options);
   ~RocksDbBackend() override;
 
-  absl::StatusOr<std::unique_ptr<StateStore>> Open(uint32_t node, uint32_t subtask) override;
+  absl::StatusOr<std::unique_ptr<OperatorStore>> Open(uint32_t node, uint32_t subtask,
+                                                      const StoredFiles* files) override;
+  absl::StatusOr<std::shared_ptr<StoredState>> Read(const StoredFiles& files) override;
 
   // What all stores share; for the stores.
   struct Shared;

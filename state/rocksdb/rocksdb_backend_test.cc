@@ -54,7 +54,7 @@ class RocksDbBackendTest : public ::testing::Test {
                                                                     .env = env_.get()});
   }
   std::unique_ptr<StateStore> OpenStore(RocksDbBackend& backend, uint32_t subtask = 0) {
-    auto store = backend.Open(3, subtask);
+    auto store = backend.Open(3, subtask, nullptr);
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
@@ -203,7 +203,7 @@ TEST_F(RocksDbBackendTest, AFolderThatCannotBeWrittenToIsNamedWithWhatToDo) {
   const std::string file = ::testing::TempDir() + "/weir_rocksdb_test_file";
   std::ofstream(file) << "no folder";
   RocksDbBackend backend({.directory = file + "/state"});
-  const auto store = *backend.Open(0, 0);
+  const auto store = *backend.Open(0, 0, nullptr);
   const auto column = store->OpenColumn("t", false);
   EXPECT_THAT(std::string(column.status().message()), HasSubstr(file));
   EXPECT_THAT(std::string(column.status().message()), HasSubstr("state.backend.rocksdb.localdir"));
@@ -224,7 +224,7 @@ TEST_F(RocksDbBackendTest, AFullDiskIsSaid) {
   } full(env_.get());
   RocksDbBackend backend(
       {.directory = "/state", .memory_bytes = 1 << 20, .decoded_bytes = 64 << 10, .env = &full});
-  const auto store = *backend.Open(0, 0);
+  const auto store = *backend.Open(0, 0, nullptr);
   const auto table = Open(store.get());
   full.full = true;
   try {

@@ -17,6 +17,11 @@
 namespace weir {
 namespace {
 
+// How the names of column families begin, before that of the state: whether values begin with the
+// time of their last access.
+constexpr std::string_view kExpiring = "ttl:";
+constexpr std::string_view kLasting = "all:";
+
 // Drops entries of a state with a TTL that have expired, when the files they are in are compacted.
 class ExpiryFilter final : public rocksdb::CompactionFilter {
  public:
@@ -63,6 +68,8 @@ rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  // Every checkpoint has a copy of it.
+  options.max_manifest_file_size = 1 << 20;
   return options;
 }
 
@@ -92,77 +99,93 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
   return options;
 }
 
-absl::Status MakeFolders(rocksdb::Env& env, const std::string& path) {
-  rocksdb::Status made;
-  for (size_t slash = path.find('/', 1); made.ok(); slash = path.find('/', slash + 1)) {
-    made = env.CreateDirIfMissing(path.substr(0, slash));
-    if (slash == std::string::npos) break;
-  }
-  return StoreError(made, path);
-}
-
 }  // namespace
 
-absl::Status StoreError(const rocksdb::Status& status, const std::string& path) {
-  if (status.ok()) return absl::OkStatus();
-  const std::string what = StrCat("the RocksDB state in ", path,
-                                  " (state.backend.rocksdb.localdir): ", status.ToString());
-  if (status.IsNoSpace()) {
-    return absl::ResourceExhaustedError(
-        StrCat(what, "; the disk is full: make room, or name a folder on a larger one"));
-  }
-  if (status.IsCorruption()) {
-    return absl::DataLossError(
-        StrCat(what, "; the disk may be failing: the job goes on from its last checkpoint"));
-  }
-  if (what.find("ermission denied") != std::string::npos ||
-      what.find("ead-only") != std::string::npos) {
-    return absl::PermissionDeniedError(
-        StrCat(what, "; make the folder writable for the task manager, or name another"));
-  }
-  return absl::UnavailableError(what);
-}
-
 absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
-    std::shared_ptr<RocksDbBackend::Shared> shared, std::string path) {
-  WEIR_RETURN_IF_ERROR(MakeFolders(*shared->env, path));
+    std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredFiles* files) {
+  rocksdb::Env& env = *shared->env;
   // What is there of the same name is of a process that has died.
-  rocksdb::Options options(DatabaseOptions(*shared), ColumnOptions(*shared, nullptr));
-  rocksdb::Status status = rocksdb::DestroyDB(path, options);
-  if (!status.ok()) return StoreError(status, path);
-  std::shared_ptr<RocksDbDatabase> opened(new RocksDbDatabase(std::move(shared), std::move(path)));
+  WEIR_RETURN_IF_ERROR(DeleteFolder(env, path));
+  if (files != nullptr) {
+    WEIR_RETURN_IF_ERROR(CopyStoredFiles(env, *files, path));
+  } else {
+    WEIR_RETURN_IF_ERROR(MakeFolders(env, path));
+  }
+  std::shared_ptr<RocksDbDatabase> opened(new RocksDbDatabase(shared, std::move(path)));
+  const rocksdb::DBOptions options = DatabaseOptions(*shared);
+  std::vector<std::string> names = {rocksdb::kDefaultColumnFamilyName};
+  if (files != nullptr) {
+    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, opened->path_, &names);
+    if (!listed.ok()) return StoreError(listed, opened->path_);
+  }
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  std::vector<Column> columns;
+  for (const std::string& name : names) {
+    Column& column = columns.emplace_back();
+    if (name.starts_with(kExpiring))
+      column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
+    descriptors.emplace_back(name, ColumnOptions(*shared, column.last_access));
+  }
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  status = rocksdb::DB::Open(options, opened->path_, &db);
+  const rocksdb::Status status =
+      rocksdb::DB::Open(options, opened->path_, descriptors, &handles, &db);
   if (!status.ok()) return StoreError(status, opened->path_);
   opened->db_.reset(db);
+  for (size_t i = 0; i < names.size(); ++i) {
+    columns[i].handle = handles[i];
+    if (names[i] == rocksdb::kDefaultColumnFamilyName) {
+      opened->default_column_ = handles[i];
+    } else {
+      opened->columns_[names[i].substr(kExpiring.size())] = std::move(columns[i]);
+    }
+  }
+  if (files == nullptr) return opened;
+  for (const StoredFile& file : *files) {
+    if (file.shared_name.empty()) continue;
+    opened->uploaded_.Add(file.name, {file.shared_name, file.path, file.bytes, file.digest, 0});
+  }
   return opened;
 }
 
-absl::StatusOr<rocksdb::ColumnFamilyHandle*> RocksDbDatabase::AddColumn(
-    const std::string& name, std::shared_ptr<const std::atomic<int64_t>> last_access) {
-  rocksdb::ColumnFamilyHandle* handle = nullptr;
+absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::string& state,
+                                                                   bool expires) {
+  if (const Column* found = FindColumn(state); found != nullptr) {
+    if ((found->last_access != nullptr) == expires) return *found;
+    return absl::FailedPreconditionError(
+        StrCat("state '", state, "' was stored ", expires ? "without" : "with", " a TTL"));
+  }
+  Column column;
+  if (expires) column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
   const rocksdb::Status status =
-      db_->CreateColumnFamily(ColumnOptions(*shared_, std::move(last_access)), name, &handle);
+      db_->CreateColumnFamily(ColumnOptions(*shared_, column.last_access),
+                              StrCat(expires ? kExpiring : kLasting, state), &column.handle);
   if (!status.ok()) return StoreError(status, path_);
-  columns_.push_back(handle);
-  return handle;
+  columns_[state] = column;
+  return column;
+}
+
+const RocksDbDatabase::Column* RocksDbDatabase::FindColumn(const std::string& state) const {
+  const auto found = columns_.find(state);
+  return found != columns_.end() ? &found->second : nullptr;
 }
 
 RocksDbDatabase::~RocksDbDatabase() {
-  if (db_ == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* column : columns_) {
-    // Fails only for a null handle.
-    const rocksdb::Status destroyed = db_->DestroyColumnFamilyHandle(column);
-    WEIR_CHECK(destroyed.ok());
+  if (db_ != nullptr) {
+    const auto release = [this](rocksdb::ColumnFamilyHandle* column) {
+      // Fails only for a null handle.
+      const rocksdb::Status destroyed = db_->DestroyColumnFamilyHandle(column);
+      WEIR_CHECK(destroyed.ok());
+    };
+    for (const auto& [state, column] : columns_) release(column.handle);
+    release(default_column_);
+    // What it says of what was not written does not matter: it is deleted.
+    rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
+    db_->Close().PermitUncheckedError();
+    db_.reset();
   }
-  // What it says of what was not written does not matter: it is deleted. A folder that stays is
-  // deleted with the worker's.
-  rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
-  db_->Close().PermitUncheckedError();
-  db_.reset();
-  rocksdb::Options options;
-  options.env = shared_->env;
-  rocksdb::DestroyDB(path_, options).PermitUncheckedError();
+  // A folder that stays is deleted with the worker's.
+  DeleteFolder(*shared_->env, path_).IgnoreError();
 }
 
 }  // namespace weir

@@ -8,18 +8,21 @@
 
 #include <atomic>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "state/backend/state_backend.h"
 #include "state/rocksdb/rocksdb_backend.h"
-#include "weir/state_store.h"
+#include "state/rocksdb/rocksdb_files_internal.h"
 
 namespace weir {
 
-// What the stores of a process have together. Immutable but for the count.
+// What the stores of a process have together. Immutable but for the counts.
 struct RocksDbBackend::Shared {
   Options options;
   rocksdb::Env* env = nullptr;
@@ -27,17 +30,23 @@ struct RocksDbBackend::Shared {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   // Columns that are open, between which the memory for decoded values is divided.
   std::atomic<size_t> columns{0};
+  // Folders that were made to read from.
+  std::atomic<size_t> folders{0};
 };
 
-// What went wrong with `path`, and what to do.
-absl::Status StoreError(const rocksdb::Status& status, const std::string& path);
-
-// One database, and its folder, which is deleted with it. Shared by the store, its columns and the
-// views that are still read, on any thread.
+// One database, and its folder, which is deleted with it. Shared by the store, its columns, its
+// checkpoints and the views that are still read, on any thread.
 class RocksDbDatabase {
  public:
+  struct Column {
+    rocksdb::ColumnFamilyHandle* handle = nullptr;
+    // See StateColumn::ExpireThrough; null: nothing expires.
+    std::shared_ptr<std::atomic<int64_t>> last_access;
+  };
+
+  // With nothing in it, or with what the folder has that was filled from `files`.
   static absl::StatusOr<std::shared_ptr<RocksDbDatabase>> Open(
-      std::shared_ptr<RocksDbBackend::Shared> shared, std::string path);
+      std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredFiles* files);
   RocksDbDatabase(const RocksDbDatabase&) = delete;
   RocksDbDatabase& operator=(const RocksDbDatabase&) = delete;
   ~RocksDbDatabase();
@@ -45,10 +54,12 @@ class RocksDbDatabase {
   rocksdb::DB& db() { return *db_; }
   const std::string& path() const { return path_; }
   const RocksDbBackend::Shared& shared() const { return *shared_; }
-  // Of the store's thread. `last_access`: see StateColumn::ExpireThrough; null if nothing expires.
-  // Lives as long as the database.
-  absl::StatusOr<rocksdb::ColumnFamilyHandle*> AddColumn(
-      const std::string& name, std::shared_ptr<const std::atomic<int64_t>> last_access);
+  UploadedFiles& uploaded() { return uploaded_; }
+  // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
+  // is there, and its values are of the other kind.
+  absl::StatusOr<Column> AddColumn(const std::string& state, bool expires);
+  // Null if there is none.
+  const Column* FindColumn(const std::string& state) const;
 
  private:
   RocksDbDatabase(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
@@ -56,8 +67,11 @@ class RocksDbDatabase {
 
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
+  UploadedFiles uploaded_;
   std::unique_ptr<rocksdb::DB> db_;
-  std::vector<rocksdb::ColumnFamilyHandle*> columns_;
+  // By state.
+  std::map<std::string, Column, std::less<>> columns_;
+  rocksdb::ColumnFamilyHandle* default_column_ = nullptr;
 };
 
 }  // namespace weir

@@ -10,8 +10,9 @@ namespace weir {
 // A state file: what one task has written at one checkpoint. Byte by byte in docs/FORMATS.md
 // ("Checkpoints"): a header, the payloads, a directory of them, a footer.
 
-// Version 2 has sections of records in flight, which version 1 has not.
-inline constexpr uint32_t kStateFileVersion = 2;
+// The newest version that is read. A file is written as the oldest that has all its kinds of
+// sections (StateFileVersionOf).
+inline constexpr uint32_t kStateFileVersion = 3;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -19,8 +20,9 @@ inline constexpr size_t kStateFileFooterBytes = 32;
 // What reader and writer keep in memory: about ten million entries.
 inline constexpr uint64_t kMaxStateFileDirectoryBytes = 256 << 20;
 
-// What the entries of a section are: key groups, or items that are dealt out when they are restored
-// (semantics rule 49). The values are those of the format.
+// What the entries of a section are: key groups, items that are dealt out when they are restored
+// (semantics rule 49), or the files of the store that has the operator's keyed state. The values
+// are those of the format.
 enum class StateKind : uint8_t {
   kKeyed = 1,
   kSplitList = 2,
@@ -28,16 +30,32 @@ enum class StateKind : uint8_t {
   kBroadcastList = 4,
   // No state: what was on its way at an unaligned barrier, an item a channel.
   kInFlight = 5,
+  // The files of the operator's store, an item each.
+  kStore = 6,
 };
 
-// Sections of one name space have different names.
-constexpr int NameSpaceOf(StateKind kind) {
-  if (kind == StateKind::kKeyed) return 0;
+// The first version of state files that may have such sections.
+constexpr uint32_t StateFileVersionOf(StateKind kind) {
+  if (kind == StateKind::kStore) return 3;
   return kind == StateKind::kInFlight ? 2 : 1;
 }
 
+// Sections of one name space have different names.
+constexpr int NameSpaceOf(StateKind kind) {
+  switch (kind) {
+    case StateKind::kKeyed:
+      return 0;
+    case StateKind::kInFlight:
+      return 2;
+    case StateKind::kStore:
+      return 3;
+    default:
+      return 1;
+  }
+}
+
 // Names one state of one operator. A file has at most one section of a uid, a state and whether it
-// is keyed, a list or in flight.
+// is keyed, a list, in flight or files.
 struct StateSection {
   std::string uid;
   std::string state;

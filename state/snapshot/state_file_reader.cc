@@ -40,8 +40,9 @@ class Cursor {
 };
 
 bool IsKnown(uint8_t kind, uint32_t version) {
-  const StateKind last = version == 1 ? StateKind::kBroadcastList : StateKind::kInFlight;
-  return kind >= static_cast<uint8_t>(StateKind::kKeyed) && kind <= static_cast<uint8_t>(last);
+  return kind >= static_cast<uint8_t>(StateKind::kKeyed) &&
+         kind <= static_cast<uint8_t>(StateKind::kStore) &&
+         StateFileVersionOf(static_cast<StateKind>(kind)) <= version;
 }
 
 // False if the bytes end before the section does.
@@ -124,7 +125,7 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
   // Payloads follow each other without gaps.
   uint64_t next = kStateFileHeaderBytes;
   std::set<std::tuple<std::string_view, std::string_view, int>> names;
-  bool has_in_flight = false;
+  uint32_t needed = 1;
   // Names are views of the sections, which must not move.
   constexpr size_t kMinSectionBytes = 3 * sizeof(uint32_t) + 1 + sizeof(uint32_t);
   if (section_count > cursor.left() / kMinSectionBytes) return truncated();
@@ -137,7 +138,7 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
     if (!IsKnown(kind, version_)) return Damaged(StrCat("unknown kind of state ", uint32_t{kind}));
     section.info.kind = static_cast<StateKind>(kind);
     const bool keyed = section.info.kind == StateKind::kKeyed;
-    has_in_flight |= section.info.kind == StateKind::kInFlight;
+    needed = std::max(needed, StateFileVersionOf(section.info.kind));
     if (!names.insert({section.info.uid, section.info.state, NameSpaceOf(section.info.kind)})
              .second) {
       return Damaged("its directory names one state twice");
@@ -162,7 +163,7 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
     }
   }
   if (cursor.left() != 0) return Damaged("its directory has bytes left over");
-  if (version_ > 1 && !has_in_flight) return Damaged("it is of version 2 without need");
+  if (version_ != needed) return Damaged(StrCat("it is of version ", version_, " without need"));
   if (next != payload_end) return Damaged("it has payload that no entry covers");
   return absl::OkStatus();
 }

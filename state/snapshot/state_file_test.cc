@@ -211,7 +211,7 @@ TEST_P(StateFileTest, WhatIsNotThereIsNotFoundAndNamed) {
 }
 
 TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
-  auto writer = StateFileWriter::Create(files_, dir_, "f", /*in_flight=*/true).value();
+  auto writer = StateFileWriter::Create(files_, dir_, "f", /*version=*/2).value();
   ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kSplitList}).ok());
   ASSERT_TRUE(writer->BeginItem().ok());
   ASSERT_TRUE(writer->BeginSection({"a", "s", "t", StateKind::kInFlight}).ok());
@@ -232,12 +232,36 @@ TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
 TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   WriteExample();
   std::string content = Content();
-  content[8] = 3;
+  content[8] = 4;
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 3"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 4"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
+}
+
+TEST_P(StateFileTest, AFileWithFilesOfStoresIsOfVersion3) {
+  auto writer = StateFileWriter::Create(files_, dir_, "g", /*version=*/3);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->BeginSection({"count", "", "rocksdb", StateKind::kStore}).ok());
+  ASSERT_TRUE((*writer)->BeginItem().ok());
+  ASSERT_TRUE((*writer)->Append("a file").ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  const auto reader = StateFileReader::Open(files_, dir_ + "/g");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_EQ((*reader)->sections().size(), 1u);
+  EXPECT_EQ((*reader)->sections()[0].info.kind, StateKind::kStore);
+  std::string bytes;
+  ASSERT_TRUE((*reader)->Read((*reader)->sections()[0].entries[0], bytes).ok());
+  EXPECT_EQ(bytes, "a file");
+  auto content = ReadFile(files_, dir_ + "/g", 1 << 20);
+  ASSERT_TRUE(content.ok());
+  EXPECT_EQ((*content)[8], 3);
+  (*content)[8] = 2;
+  Overwrite("g", *content);
+  const auto second = StateFileReader::Open(files_, dir_ + "/g");
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Message(second.status()), HasSubstr("unknown kind of state 6"));
 }
 
 TEST_P(StateFileTest, DamageOfAPayloadIsFoundWhenItIsReadAndHurtsNoOther) {

@@ -24,13 +24,13 @@ void AppendText(std::string& out, std::string_view text) {
 absl::StatusOr<std::unique_ptr<StateFileWriter>> StateFileWriter::Create(FileSystem& files,
                                                                          const std::string& folder,
                                                                          const std::string& name,
-                                                                         bool in_flight) {
+                                                                         uint32_t version) {
   auto file = files.OpenForWrite(StrCat(folder, "/", name), FileSystem::WriteMode::kCreateNew);
   if (!file.ok()) return StorageError(file.status(), "making a state file");
   auto writer =
       std::unique_ptr<StateFileWriter>(new StateFileWriter(files, folder, name, *std::move(file)));
   std::string header(kStateFileMagic);
-  AppendLittleEndian(header, in_flight ? kStateFileVersion : uint32_t{1});
+  AppendLittleEndian(header, version);
   AppendLittleEndian(header, uint32_t{0});
   WEIR_RETURN_IF_ERROR(writer->Write(header));
   return writer;

@@ -28,13 +28,13 @@ class StateFile;
 // file that no reader accepts.
 class StateFileWriter {
  public:
-  // Makes the file `name` in `folder`, which must be there. kAlreadyExists: it is never
-  // overwritten. Other errors are the file system's. `in_flight`: it has sections of records in
-  // flight, which makes it one of version 2.
+  // Makes the file `name` in `folder`, which must be there. `version`: the highest of
+  // StateFileVersionOf the kinds of sections that will be in it. kAlreadyExists: it is never
+  // overwritten. Other errors are the file system's.
   static absl::StatusOr<std::unique_ptr<StateFileWriter>> Create(FileSystem& files,
                                                                  const std::string& folder,
                                                                  const std::string& name,
-                                                                 bool in_flight = false);
+                                                                 uint32_t version = 1);
 
   // Ends the section before. kInvalidArgument if the file has such a section already.
   absl::Status BeginSection(const StateSection& section);

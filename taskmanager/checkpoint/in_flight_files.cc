@@ -68,6 +68,7 @@ absl::Status InFlightFiles::ReadEdge(const proto::Edge& edge, bool sent, uint32_
     if (!sent && of_subtask.subtask() != subtask) continue;
     for (const uint32_t file : of_subtask.files()) {
       WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, open_(file));
+      if (reader == nullptr) continue;
       for (const StateFileReader::Section& section : reader->sections()) {
         if (section.info.kind != StateKind::kInFlight || section.info.uid != old.uid() ||
             section.info.state != name) {

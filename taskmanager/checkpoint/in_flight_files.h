@@ -32,7 +32,8 @@ absl::Status WriteInFlight(StateFileWriter& writer, const proto::JobGraph& graph
                            const OperatorState& state, proto::TaskSnapshot_OperatorSnapshot& told);
 
 // What a task is to read before anything else: of each channel what had arrived, then what its
-// sender had. Blocks. `open`: of the checkpoint's files, by index. kDataLoss: a file is damaged.
+// sender had. Blocks. `open`: of the checkpoint's files, by index;
+// null: it is no state file. kDataLoss: a file is damaged.
 class InFlightFiles {
  public:
   using Open = std::function<absl::StatusOr<StateFileReader*>(uint32_t file)>;

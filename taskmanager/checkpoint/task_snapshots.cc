@@ -16,6 +16,7 @@
 #include "state/snapshot/state_file_writer.h"
 #include "state/store/checkpoint_folder.h"
 #include "taskmanager/checkpoint/in_flight_files.h"
+#include "taskmanager/checkpoint/stored_files.h"
 #include "weir/hash.h"
 
 namespace weir {
@@ -89,8 +90,16 @@ absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid, uint
 // Reads files of one checkpoint, each opened once.
 class CheckpointFiles {
  public:
-  CheckpointFiles(FileSystem& files, const proto::JobRestore& restore)
-      : files_(files), restore_(restore) {}
+  CheckpointFiles(FileSystem& files, const proto::JobRestore& restore, StateBackend* backend,
+                  bool in_store)
+      : files_(files), restore_(restore), backend_(backend), in_store_(in_store) {}
+
+  // Keyed state goes to stores.
+  bool in_store() const { return in_store_; }
+  bool IsStateFile(uint32_t index) const {
+    return index >= static_cast<uint32_t>(restore_.files_size()) ||
+           restore_.files(static_cast<int>(index)).name().ends_with(".state");
+  }
 
   absl::StatusOr<StateFileReader*> Open(uint32_t index) {
     auto& reader = readers_[index];
@@ -111,6 +120,34 @@ class CheckpointFiles {
     }
     WEIR_ASSIGN_OR_RETURN(reader, StateFileReader::Open(std::move(opened), path));
     return reader.get();
+  }
+
+  // The files that a section of the kind kStore names.
+  absl::StatusOr<StoredFiles> FilesOf(StateFileReader& reader,
+                                      const StateFileReader::Section& section) {
+    if (backend_ == nullptr) {
+      return absl::FailedPreconditionError(
+          StrCat("operator '", section.info.uid,
+                 "' has its state in RocksDB, which this program does not have"));
+    }
+    StoredFiles files;
+    std::string bytes;
+    for (const StateFileReader::Entry& entry : section.entries) {
+      WEIR_RETURN_IF_ERROR(reader.Read(entry, bytes));
+      WEIR_ASSIGN_OR_RETURN(StoredFile file, DecodeStoredFile(bytes));
+      if (!file.shared_name.empty()) file.path = PathOf(file.shared_name);
+      files.push_back(std::move(file));
+    }
+    return files;
+  }
+  // Likewise, to be read; opened once for all who read of it.
+  absl::StatusOr<std::shared_ptr<StoredState>> OpenStore(uint32_t file, StateFileReader& reader,
+                                                         const StateFileReader::Section& section) {
+    std::shared_ptr<StoredState>& store = stores_[{file, section.info.uid}];
+    if (store != nullptr) return store;
+    WEIR_ASSIGN_OR_RETURN(const StoredFiles files, FilesOf(reader, section));
+    WEIR_ASSIGN_OR_RETURN(store, backend_->Read(files));
+    return store;
   }
 
  private:
@@ -138,22 +175,48 @@ class CheckpointFiles {
 
   FileSystem& files_;
   const proto::JobRestore& restore_;
+  StateBackend* const backend_;
+  const bool in_store_;
   std::map<uint32_t, std::unique_ptr<StateFileReader>> readers_;
+  std::map<std::pair<uint32_t, std::string>, std::shared_ptr<StoredState>> stores_;
+};
+
+// A keyed state that is read from the stores of old subtasks when it is taken up, key group by key
+// group, so that it need not fit into memory.
+class KeyGroupsInStores final : public KeyedStateSnapshot {
+ public:
+  using Stores = std::vector<std::pair<KeyGroupRange, std::shared_ptr<StoredState>>>;
+
+  KeyGroupsInStores(std::string state, Stores stores)
+      : state_(std::move(state)), stores_(std::move(stores)) {}
+  void WriteKeyGroup(uint32_t key_group, std::string& out) override {
+    for (const auto& [range, store] : stores_) {
+      if (!range.Contains(key_group)) continue;
+      internal::ThrowIfError(store->ReadKeyGroup(state_, key_group, out), state_);
+    }
+  }
+
+ private:
+  const std::string state_;
+  const Stores stores_;
 };
 
 // What one new subtask of one operator gets.
 class OperatorReader {
  public:
-  OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore, bool is_source,
-                 uint32_t subtask, uint32_t parallelism, uint32_t max_parallelism)
+  OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore,
+                 const proto::Node& node, uint32_t subtask, uint32_t parallelism,
+                 uint32_t max_parallelism)
       : files_(files),
         old_(restore.checkpoint()),
+        node_(node),
+        max_parallelism_(max_parallelism),
         subtask_(subtask),
         parallelism_(parallelism),
         range_(KeyGroupRangeOf(subtask, max_parallelism, parallelism)) {
     state_.node = restore.node();
     // Its reader takes its part by itself.
-    state_.positions_of_all = is_source && !Same();
+    state_.positions_of_all = node.kind() == proto::SOURCE && !Same();
     for (const proto::StateDescriptor& state : old_.states()) {
       has_union_ |= state.division() == proto::UNION_LIST;
     }
@@ -167,10 +230,17 @@ class OperatorReader {
       // With another parallelism the least of all: what is late for one is not for another.
       if (own) watermark = std::min<Ticks>(watermark, subtask.watermark());
       for (const uint32_t file : subtask.files()) {
+        // Files of stores are named in state files.
+        if (!files_.IsStateFile(file)) continue;
         WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, files_.Open(file));
         for (const StateFileReader::Section& section : reader->sections()) {
-          if (section.info.kind == StateKind::kInFlight) continue;
-          if (section.info.uid != old_.uid() || IsDropped(section.info.state)) continue;
+          if (section.info.kind == StateKind::kInFlight || section.info.uid != old_.uid()) continue;
+          if (section.info.kind == StateKind::kStore) {
+            if (own && Overlaps(subtask.subtask()))
+              WEIR_RETURN_IF_ERROR(ReadStore(file, *reader, section, subtask.subtask()));
+            continue;
+          }
+          if (IsDropped(section.info.state)) continue;
           if (!own && section.info.kind != StateKind::kUnionList) continue;
           WEIR_RETURN_IF_ERROR(section.info.kind == StateKind::kKeyed
                                    ? ReadKeyed(*reader, section)
@@ -179,6 +249,12 @@ class OperatorReader {
       }
     }
     if (old_.subtasks_size() > 0) state_.watermark = watermark;
+    for (OperatorState::Keyed& keyed : state_.keyed) {
+      // Subtasks that had ended have theirs in state files all the same.
+      if (stores_.empty()) continue;
+      keyed.range = range_;
+      keyed.snapshot = std::make_shared<KeyGroupsInStores>(keyed.name, stores_);
+    }
     return std::move(state_);
   }
 
@@ -200,6 +276,37 @@ class OperatorReader {
     part.name = info.state;
     part.type = info.type;
     return part;
+  }
+
+  bool Overlaps(uint32_t old_subtask) const {
+    const KeyGroupRange old = KeyGroupRangeOf(old_subtask, max_parallelism_, old_.parallelism());
+    return old.first <= range_.last && range_.first <= old.last;
+  }
+
+  // The files can be taken up as they are: nothing else was or will be in them.
+  bool TakesFilesUp() const {
+    if (!files_.in_store() || !Same()) return false;
+    for (const proto::StateDescriptor& old : old_.states()) {
+      const bool same = std::any_of(
+          node_.states().begin(), node_.states().end(), [&](const proto::StateDescriptor& state) {
+            return state.name() == old.name() && state.type() == old.type();
+          });
+      if (!same) return false;
+    }
+    return true;
+  }
+
+  absl::Status ReadStore(uint32_t file, StateFileReader& reader,
+                         const StateFileReader::Section& section, uint32_t from_subtask) {
+    if (TakesFilesUp()) {
+      WEIR_ASSIGN_OR_RETURN(StoredFiles stored, files_.FilesOf(reader, section));
+      state_.stored_files = std::make_shared<const StoredFiles>(std::move(stored));
+      return absl::OkStatus();
+    }
+    WEIR_ASSIGN_OR_RETURN(auto store, files_.OpenStore(file, reader, section));
+    stores_.emplace_back(KeyGroupRangeOf(from_subtask, max_parallelism_, old_.parallelism()),
+                         std::move(store));
+    return absl::OkStatus();
   }
 
   absl::Status ReadKeyed(StateFileReader& reader, const StateFileReader::Section& section) {
@@ -233,10 +340,14 @@ class OperatorReader {
 
   CheckpointFiles& files_;
   const proto::OperatorCheckpoint& old_;
+  const proto::Node& node_;
+  const uint32_t max_parallelism_;
   const uint32_t subtask_;
   const uint32_t parallelism_;
   const KeyGroupRange range_;
   bool has_union_ = false;
+  // Where key groups are read from, by those that are there.
+  KeyGroupsInStores::Stores stores_;
   // By list: items seen so far.
   std::map<std::string, uint64_t> dealt_;
   OperatorState state_;
@@ -272,7 +383,10 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
                                  ? StrCat(place.directory, "/", part)
                                  : place.savepoint;
   const std::string path = StrCat(folder, "/", name);
-  const bool in_flight = HasInFlight(checkpoint.state);
+  uint32_t version = HasInFlight(checkpoint.state) ? StateFileVersionOf(StateKind::kInFlight) : 1;
+  for (const OperatorState& state : checkpoint.state) {
+    if (state.store != nullptr) version = std::max(version, StateFileVersionOf(StateKind::kStore));
+  }
   std::unique_ptr<StateFileWriter> writer;
   for (OperatorState& state : checkpoint.state) {
     auto& of_operator = *told.add_operators();
@@ -292,31 +406,43 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
     if (state.keyed.empty() && state.lists.empty() && state.in_flight.empty()) continue;
     if (writer == nullptr) {
       if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
-      WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name, in_flight));
+      WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name, version));
+      // The state file, whose size is not known yet, is the first.
+      told.add_files();
     }
     const uint64_t before = writer->payload_bytes();
     absl::Status written = WriteOperator(*writer, graph.nodes(static_cast<int>(state.node)).uid(),
                                          checkpoint.subtask, checkpoint.final, state);
+    of_operator.add_files(0);
+    if (written.ok() && state.store != nullptr) {
+      written = WriteStore(files, place, SharedFilePrefix(place, checkpoint, state.node),
+                           graph.nodes(static_cast<int>(state.node)).uid(), *state.store,
+                           checkpoint.barrier.id, *writer, told, of_operator);
+      // Links are given back as soon as may be.
+      state.store.reset();
+    }
     if (!written.ok()) return GiveUp(files, path, written);
-    of_operator.set_bytes(writer->payload_bytes() - before);
+    const uint64_t own = writer->payload_bytes() - before;
+    told.set_new_bytes(told.new_bytes() + own);
+    of_operator.set_bytes(of_operator.bytes() + own);
     told.set_full_bytes(told.full_bytes() + of_operator.bytes());
     written = WriteInFlight(*writer, graph, state, of_operator);
     if (!written.ok()) return GiveUp(files, path, written);
-    of_operator.add_files(0);
   }
   told.set_full_bytes(told.full_bytes() + told.in_flight_bytes());
-  told.set_new_bytes(told.full_bytes());
+  told.set_new_bytes(told.new_bytes() + told.in_flight_bytes());
   if (writer == nullptr) return told;
   absl::StatusOr<proto::StateFile> file = writer->Finish();
   if (!file.ok()) return GiveUp(files, path, file.status());
-  *told.add_files() = *std::move(file);
+  *told.mutable_files(0) = *std::move(file);
   if (checkpoint.final) told.mutable_files(0)->set_name(StrCat("shared/", name));
   return told;
 }
 
 absl::StatusOr<RestoredTasks> ReadTaskStates(
     FileSystem& files, const proto::JobRestore& restore, const proto::JobGraph& graph,
-    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker) {
+    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker,
+    StateBackend* backend, bool in_store) {
   std::map<uint32_t, const proto::OperatorRestore*> of_node;
   for (const proto::OperatorRestore& restored : restore.operators()) {
     if (restored.node() >= static_cast<uint32_t>(graph.nodes_size()) ||
@@ -327,8 +453,13 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
     }
     of_node[restored.node()] = &restored;
   }
-  CheckpointFiles checkpoint(files, restore);
-  InFlightFiles in_flight([&](uint32_t file) { return checkpoint.Open(file); }, of_node, graph);
+  CheckpointFiles checkpoint(files, restore, backend, in_store);
+  InFlightFiles in_flight(
+      [&](uint32_t file) -> absl::StatusOr<StateFileReader*> {
+        if (!checkpoint.IsStateFile(file)) return nullptr;
+        return checkpoint.Open(file);
+      },
+      of_node, graph);
   RestoredTasks tasks;
   for (const proto::Vertex& vertex : graph.vertices()) {
     const auto placed = workers.find(vertex.id());
@@ -339,9 +470,8 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
       for (const uint32_t node : vertex.nodes()) {
         const auto found = of_node.find(node);
         if (found == of_node.end()) continue;
-        const bool is_source = graph.nodes(static_cast<int>(node)).kind() == proto::SOURCE;
-        OperatorReader reader(checkpoint, *found->second, is_source, subtask, vertex.parallelism(),
-                              graph.max_parallelism());
+        OperatorReader reader(checkpoint, *found->second, graph.nodes(static_cast<int>(node)),
+                              subtask, vertex.parallelism(), graph.max_parallelism());
         WEIR_ASSIGN_OR_RETURN(OperatorState read, reader.Read());
         state->push_back(std::move(read));
       }

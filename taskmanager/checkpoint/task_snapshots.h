@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/env/file_system.h"
 #include "runtime/task_state.h"
+#include "state/backend/state_backend.h"
 
 namespace weir {
 
@@ -28,6 +29,8 @@ struct SnapshotPlace {
   uint32_t attempt = 0;
   // Of a savepoint: its own folder, which takes the place of chk-<id>. Empty: it is none.
   std::string savepoint = {};
+  // The newest checkpoint that is known to be complete; 0: none.
+  uint64_t complete = 0;
 };
 
 // Writes the state of a task to a file of the checkpoint's folder, which must be there (a final one
@@ -43,11 +46,15 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
 using RestoredTasks = std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>>;
 
 // Reads what the tasks of `worker` start from: of keyed state the key groups that are theirs, of
-// lists what the rule of each gives them (semantics rule 49). `workers` says for each vertex which
+// lists what the rule of each gives them (semantics rule 49). State that a checkpoint has in files
+// of stores is left in them where `backend` can take it up as it is, if `in_store` says that keyed
+// state goes to stores, and else is read by it. `backend` may be null: then such checkpoints are
+// refused. `workers` says for each vertex which
 // worker runs which subtask. Blocks. kDataLoss: a file is damaged or is not what the checkpoint
 // says; kFailedPrecondition: it does not fit the graph; others are the file system's.
 absl::StatusOr<RestoredTasks> ReadTaskStates(
     FileSystem& files, const proto::JobRestore& restore, const proto::JobGraph& graph,
-    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker);
+    const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker,
+    StateBackend* backend = nullptr, bool in_store = false);
 
 }  // namespace weir

@@ -76,6 +76,7 @@ void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
     return OnWritten(std::move(checkpoint), id, failed, 0);
   }
   SnapshotPlace to = place_;
+  to.complete = completed_;
   if (!checkpoint->final && IsSavepoint(checkpoint->barrier.kind)) {
     Savepoint& savepoint = savepoints_[checkpoint->barrier.id];
     if (savepoint.directory.empty()) {

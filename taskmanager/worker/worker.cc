@@ -145,12 +145,14 @@ class RuntimeWorker final : public Worker {
                                                      std::string_view text) {
       log(level, StrCat("operator=", uid, " ", text));
     };
+    // A job whose state is in memory may start from a checkpoint with files of stores.
+    if (surroundings_.make_state_backend != nullptr)
+      state_backend_ = surroundings_.make_state_backend(settings, LocalStateFolder(spec_));
     if (settings.Get(options::kStateBackend) == "rocksdb") {
-      if (surroundings_.make_state_backend == nullptr) {
+      if (state_backend_ == nullptr) {
         return absl::FailedPreconditionError(
             "state.backend is rocksdb, which this program does not have");
       }
-      state_backend_ = surroundings_.make_state_backend(settings, LocalStateFolder(spec_));
       runtime_options_.state_backend = state_backend_.get();
     }
     ExchangeOptions exchange;
@@ -381,10 +383,13 @@ class RuntimeWorker final : public Worker {
                                      " from ", request.restore().directory()));
     env_.RunBlocking([&env = env_, &control = control_, job = job_, worker = spec_.key.index,
                       request = std::move(request), workers = std::move(workers),
+                      backend = state_backend_,
+                      in_store = runtime_options_.state_backend != nullptr,
                       done = lifetime_.Guard([this](const auto& deploy, auto restored) {
                         MakeTasks(deploy, std::move(restored));
                       })]() mutable {
-      auto restored = ReadTaskStates(env.files(), request.restore(), job->graph, workers, worker);
+      auto restored = ReadTaskStates(env.files(), request.restore(), job->graph, workers, worker,
+                                     backend.get(), in_store);
       control.Post(
           [done = std::move(done), request = std::move(request),
            restored = std::move(restored)]() mutable { done(request, std::move(restored)); });
@@ -539,7 +544,7 @@ class RuntimeWorker final : public Worker {
   OnEnd on_end_;
   RuntimeOptions runtime_options_;
   // Null: state is in memory.
-  std::unique_ptr<StateBackend> state_backend_;
+  std::shared_ptr<StateBackend> state_backend_;
   uint64_t leader_epoch_;
   std::shared_ptr<LoadedJob> job_;
   std::unique_ptr<Exchange> exchange_;

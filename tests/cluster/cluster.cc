@@ -227,8 +227,10 @@ absl::StatusOr<T> Cluster::Await(std::function<void(ClientCallback<T>)> call) {
 }
 
 absl::StatusOr<JobId> Cluster::Submit(const std::string& plugin, uint32_t parallelism,
-                                      std::map<std::string, std::string> arguments) {
+                                      std::map<std::string, std::string> arguments,
+                                      std::map<std::string, std::string> settings) {
   Submission submission;
+  submission.settings = std::move(settings);
   submission.plugin_path = plugin;
   submission.arguments = std::move(arguments);
   submission.fingerprint = HostFingerprint();

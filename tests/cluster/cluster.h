@@ -74,7 +74,8 @@ class Cluster {
 
   bool AwaitTaskManagers(int count, absl::Duration limit = absl::Seconds(20));
   absl::StatusOr<JobId> Submit(const std::string& plugin, uint32_t parallelism,
-                               std::map<std::string, std::string> arguments = {});
+                               std::map<std::string, std::string> arguments = {},
+                               std::map<std::string, std::string> settings = {});
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::JobCheckpointsResponse> Checkpoints(JobId job, uint64_t checkpoint = 0);
   // The newest complete one; 0: none, or none that the job manager knows.

@@ -105,10 +105,11 @@ bool Run(std::string_view input) {
     return false;
   }
   WEIR_CHECK(disk.files().DeleteRecursively("/out").ok());
-  const bool in_flight =
-      std::any_of((*reader)->sections().begin(), (*reader)->sections().end(),
-                  [](const auto& section) { return section.info.kind == StateKind::kInFlight; });
-  auto writer = StateFileWriter::Create(disk.files(), "/", "out", in_flight);
+  uint32_t version = 1;
+  for (const auto& section : (*reader)->sections()) {
+    version = std::max(version, StateFileVersionOf(section.info.kind));
+  }
+  auto writer = StateFileWriter::Create(disk.files(), "/", "out", version);
   WEIR_CHECK(writer.ok());
   if (!Copy(**reader, **writer)) return false;
   const auto file = (*writer)->Finish();

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <rocksdb/env.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "state/backend/state_backend.h"
+
+namespace weir {
+
+// What went wrong with `path`, and what to do.
+absl::Status StoreError(const rocksdb::Status& status, const std::string& path);
+
+// Makes the folder and its parents.
+absl::Status MakeFolders(rocksdb::Env& env, const std::string& path);
+// The folder and the files in it; succeeds if there is none.
+absl::Status DeleteFolder(rocksdb::Env& env, const std::string& path);
+
+// Makes `folder` with these files. kDataLoss: one is not what the checkpoint says.
+absl::Status CopyStoredFiles(rocksdb::Env& env, const StoredFiles& files,
+                             const std::string& folder);
+
+}  // namespace weir

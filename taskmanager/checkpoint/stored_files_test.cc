@@ -1,0 +1,333 @@
+#include "taskmanager/checkpoint/stored_files.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/env/system/system_env.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/job_graph.pb.h"
+#include "state/rocksdb/rocksdb_backend.h"
+#include "weir/hash.h"
+#include "weir/state_codec.h"
+
+namespace weir {
+namespace {
+
+using internal::NamedTable;
+using ::testing::HasSubstr;
+
+constexpr uint32_t kMaxParallelism = 128;
+using Table = NamedTable<std::int64_t, std::string>;
+
+TEST(StoredFileTest, IsReadAsItWasWritten) {
+  StoredFile inside;
+  inside.name = "MANIFEST-000004";
+  inside.content = std::string("a\0b", 3);
+  const auto read = DecodeStoredFile(EncodeStoredFile(inside));
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->name, inside.name);
+  EXPECT_EQ(read->content, inside.content);
+  StoredFile shared{"000012.sst", "", "", "shared/1-0-0-1-7-000012.sst", 345, 0xfedcba9876543210};
+  const auto again = DecodeStoredFile(EncodeStoredFile(shared));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->shared_name, shared.shared_name);
+  EXPECT_EQ(again->bytes, shared.bytes);
+  EXPECT_EQ(again->digest, shared.digest);
+}
+
+TEST(StoredFileTest, WhatIsMalformedOrLeavesTheFolderIsRefused) {
+  const std::string good =
+      EncodeStoredFile({"000012.sst", "", "", "shared/1-0-0-1-7-000012.sst", 345, 1});
+  for (size_t size = 0; size < good.size(); ++size)
+    EXPECT_FALSE(DecodeStoredFile(good.substr(0, size)).ok()) << size;
+  EXPECT_FALSE(DecodeStoredFile(good + "x").ok());
+  for (const std::string name : {"", ".", "..", "../x", "a/b"}) {
+    EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({name, "x", "", "", 1, 1})).ok()) << name;
+    EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({"a", "", "", "shared/" + name, 1, 1})).ok())
+        << name;
+  }
+  EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({"a", "", "", "/etc/passwd", 1, 1})).ok());
+}
+
+// A job of one operator on real files: its subtasks' tables, checkpoints of them, and restores.
+class StoredStateTest : public ::testing::Test {
+ protected:
+  StoredStateTest()
+      : root_(::testing::TempDir() + "/weir_stored_" + std::to_string(getpid())),
+        env_(MakeSystemEnv()) {
+    std::filesystem::remove_all(root_);
+    backend_ = NewBackend("local");
+  }
+  ~StoredStateTest() override {
+    tables_.clear();
+    stores_.clear();
+    backend_.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  std::unique_ptr<RocksDbBackend> NewBackend(const std::string& name) {
+    return std::make_unique<RocksDbBackend>(RocksDbBackend::Options{
+        .directory = root_ + "/" + name, .memory_bytes = 64 << 20, .decoded_bytes = 8 << 20});
+  }
+  static proto::JobGraph GraphOf(uint32_t parallelism,
+                                 const std::string& type = Table::TypeText()) {
+    proto::JobGraph graph;
+    graph.set_max_parallelism(kMaxParallelism);
+    proto::Node& node = *graph.add_nodes();
+    node.set_uid("count");
+    proto::StateDescriptor& state = *node.add_states();
+    state.set_name("t");
+    state.set_type(type);
+    proto::Vertex& vertex = *graph.add_vertices();
+    vertex.add_nodes(0);
+    vertex.set_parallelism(parallelism);
+    return graph;
+  }
+  static std::unique_ptr<Table> NewTable(uint32_t subtask, uint32_t parallelism,
+                                         StateStore* store) {
+    return std::make_unique<Table>("t", KeyGroupRangeOf(subtask, kMaxParallelism, parallelism),
+                                   kMaxParallelism, internal::RecordLayout<std::string>(), store);
+  }
+  // The subtasks with empty state, or with that which they start from.
+  void Start(uint32_t parallelism, const RestoredTasks& restored = {}) {
+    tables_.clear();
+    stores_.clear();
+    for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      const auto found = restored.find({0, subtask});
+      const OperatorState* const state =
+          found != restored.end() ? &found->second->front() : nullptr;
+      auto store =
+          backend_->Open(0, subtask, state != nullptr ? state->stored_files.get() : nullptr);
+      ASSERT_TRUE(store.ok()) << store.status();
+      stores_.push_back(*std::move(store));
+      tables_.push_back(NewTable(subtask, parallelism, stores_.back().get()));
+      if (state != nullptr) ReadInto(*tables_.back(), *state);
+    }
+  }
+  static void ReadInto(Table& table, const OperatorState& state) {
+    for (const OperatorState::Keyed& keyed : state.keyed) {
+      const absl::Status read = keyed.ForEachKeyGroup(
+          [&](uint32_t group, std::string_view bytes) { return table.ReadKeyGroup(group, bytes); });
+      EXPECT_TRUE(read.ok()) << read;
+    }
+  }
+  void Set(std::int64_t key, const std::string& value) {
+    const std::uint64_t hash = KeyHash(key);
+    const uint32_t subtask = SubtaskOf(KeyGroupOf(hash, kMaxParallelism), kMaxParallelism,
+                                       static_cast<uint32_t>(tables_.size()));
+    *tables_[subtask]->in_store()->FindOrInsert(key, hash).first = value;
+    model_[key] = value;
+  }
+
+  // Checkpoint `id`, when `complete` was known to be; subtask `ended` had come to its end. Bytes
+  // that it wrote anew are in new_bytes_.
+  proto::JobRestore Checkpoint(uint64_t id, uint64_t complete, uint32_t attempt = 1,
+                               uint32_t ended = ~uint32_t{0}) {
+    proto::JobRestore restore;
+    restore.set_checkpoint_id(id);
+    restore.set_directory(root_ + "/job/chk-" + std::to_string(id));
+    std::filesystem::create_directories(restore.directory());
+    const auto parallelism = static_cast<uint32_t>(tables_.size());
+    proto::OperatorCheckpoint& of = *restore.add_operators()->mutable_checkpoint();
+    of.set_uid("count");
+    of.set_parallelism(parallelism);
+    new_bytes_ = full_bytes_ = 0;
+    for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      TaskCheckpoint task;
+      task.subtask = subtask;
+      task.barrier.id = id;
+      OperatorState& state = task.state.emplace_back();
+      state.keyed.push_back({"t",
+                             tables_[subtask]->type(),
+                             {},
+                             nullptr,
+                             KeyGroupRangeOf(subtask, kMaxParallelism, parallelism)});
+      if (subtask == ended) {
+        task.final = true;
+        state.keyed[0].snapshot = tables_[subtask]->TakeSnapshot(SnapshotUse::kFinal);
+      } else {
+        tables_[subtask]->Flush();
+        auto links = stores_[subtask]->Checkpoint();
+        EXPECT_TRUE(links.ok()) << links.status();
+        state.store = *links;
+      }
+      auto told = WriteTaskSnapshot(env_->files(), {root_ + "/job", attempt, "", complete},
+                                    GraphOf(parallelism), task);
+      EXPECT_TRUE(told.ok()) << told.status();
+      if (!told.ok()) continue;
+      new_bytes_ += told->new_bytes();
+      full_bytes_ += told->full_bytes();
+      const int base = restore.files_size();
+      for (const proto::StateFile& file : told->files()) *restore.add_files() = file;
+      *of.mutable_states() = told->operators(0).states();
+      proto::SubtaskState& to = *of.add_subtasks();
+      to.set_subtask(subtask);
+      to.set_watermark(5);
+      for (const uint32_t file : told->operators(0).files())
+        to.add_files(file + static_cast<uint32_t>(base));
+    }
+    return restore;
+  }
+  absl::StatusOr<RestoredTasks> Read(const proto::JobRestore& restore, uint32_t parallelism,
+                                     bool in_store = true,
+                                     const std::string& type = Table::TypeText()) {
+    return ReadTaskStates(env_->files(), restore, GraphOf(parallelism, type),
+                          {{0, std::vector<uint32_t>(parallelism, 0)}}, 0, backend_.get(),
+                          in_store);
+  }
+  void ExpectModel() {
+    std::map<std::int64_t, std::string> found;
+    for (const auto& table : tables_) {
+      const auto snapshot = table->TakeSnapshot(SnapshotUse::kLive);
+      Table heap("t", KeyGroupRange{0, kMaxParallelism - 1}, kMaxParallelism);
+      for (uint32_t group = 0; group < kMaxParallelism; ++group) {
+        std::string bytes;
+        snapshot->WriteKeyGroup(group, bytes);
+        ASSERT_TRUE(heap.ReadKeyGroup(group, bytes).ok());
+      }
+      heap.table.ForEach([&](std::int64_t key, const std::string& value) { found[key] = value; });
+    }
+    EXPECT_EQ(found, model_);
+  }
+  std::vector<std::string> SharedNames() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ + "/job/shared"))
+      names.push_back(entry.path().filename());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  const std::string root_;
+  const std::unique_ptr<Env> env_;
+  std::unique_ptr<RocksDbBackend> backend_;
+  std::vector<std::unique_ptr<OperatorStore>> stores_;
+  std::vector<std::unique_ptr<Table>> tables_;
+  std::map<std::int64_t, std::string> model_;
+  uint64_t new_bytes_ = 0;
+  uint64_t full_bytes_ = 0;
+};
+
+TEST_F(StoredStateTest, ACheckpointWritesWhatIsNewSinceTheLastCompleteOne) {
+  Start(1);
+  for (std::int64_t key = 0; key < 20'000; ++key) Set(key, std::string(50, 'a'));
+  Checkpoint(1, 0);
+  const uint64_t first = new_bytes_;
+  EXPECT_EQ(full_bytes_, first);
+  for (std::int64_t key = 0; key < 200; ++key) Set(key, std::string(50, 'b'));
+  const proto::JobRestore second = Checkpoint(2, 1);
+  EXPECT_LT(new_bytes_, first / 10);
+  EXPECT_GE(full_bytes_, first);
+  // And so is one after a restore of it.
+  const auto restored = Read(second, 1);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  ASSERT_NE(restored->at({0, 0})->front().stored_files, nullptr);
+  Start(1, *restored);
+  ExpectModel();
+  Set(7, "c");
+  const proto::JobRestore third = Checkpoint(3, 0, 2);
+  EXPECT_LT(new_bytes_, first / 10);
+  Start(1, *Read(third, 1));
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest,
+       AFileOfACheckpointThatIsNotKnownToBeCompleteIsWrittenAgainUnderAnotherName) {
+  Start(1);
+  for (std::int64_t key = 0; key < 1'000; ++key) Set(key, "a");
+  Checkpoint(1, 0);
+  const auto of_first = SharedNames();
+  ASSERT_EQ(of_first.size(), 1u);
+  // It was aborted.
+  const proto::JobRestore second = Checkpoint(2, 0);
+  ASSERT_EQ(SharedNames().size(), 2u);
+  for (const proto::StateFile& file : second.files())
+    EXPECT_NE(file.name(), "shared/" + of_first[0]);
+  // Once it is complete it is relied on, whatever becomes of the first.
+  std::filesystem::remove(root_ + "/job/shared/" + of_first[0]);
+  const proto::JobRestore third = Checkpoint(3, 2);
+  EXPECT_EQ(SharedNames().size(), 1u);
+  Start(1, *Read(third, 1));
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest, IsRestoredAtAnotherParallelismAndOnTheHeap) {
+  Start(3);
+  for (std::int64_t key = 0; key < 5'000; ++key) Set(key, std::to_string(key));
+  proto::JobRestore restore = Checkpoint(1, 0);
+  for (const uint32_t parallelism : {2u, 5u, 1u}) {
+    const auto restored = Read(restore, parallelism);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    Start(parallelism, *restored);
+    ExpectModel();
+  }
+  const auto on_heap = Read(restore, 3, /*in_store=*/false);
+  ASSERT_TRUE(on_heap.ok()) << on_heap.status();
+  size_t entries = 0;
+  for (uint32_t subtask = 0; subtask < 3; ++subtask) {
+    Table heap("t", KeyGroupRangeOf(subtask, kMaxParallelism, 3), kMaxParallelism);
+    ReadInto(heap, on_heap->at({0, subtask})->front());
+    entries += heap.entries();
+  }
+  EXPECT_EQ(entries, model_.size());
+  // A type that has changed is converted, so its files are not taken up.
+  const auto changed = Read(restore, 3, true, "map<i64,{text:string}>");
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_EQ(changed->at({0, 0})->front().stored_files, nullptr);
+}
+
+TEST_F(StoredStateTest, SomeSubtasksHaveFilesAndSomeHadEnded) {
+  Start(3);
+  for (std::int64_t key = 0; key < 5'000; ++key) Set(key, std::to_string(key));
+  const proto::JobRestore restore = Checkpoint(1, 0, 1, /*ended=*/1);
+  for (const uint32_t parallelism : {2u, 3u, 1u}) {
+    const auto restored = Read(restore, parallelism);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    Start(parallelism, *restored);
+    ExpectModel();
+  }
+}
+
+TEST_F(StoredStateTest, ADamagedOrMissingFileIsNamed) {
+  Start(1);
+  for (std::int64_t key = 0; key < 1'000; ++key) Set(key, "value");
+  const proto::JobRestore restore = Checkpoint(1, 0);
+  const std::string path = root_ + "/job/shared/" + SharedNames().front();
+  const auto open = [&] {
+    const auto restored = Read(restore, 1);
+    return restored.ok()
+               ? backend_->Open(0, 9, restored->at({0, 0})->front().stored_files.get()).status()
+               : restored.status();
+  };
+  EXPECT_TRUE(open().ok());
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(100);
+    file.put('\x7f');
+  }
+  EXPECT_EQ(open().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(open().message()), HasSubstr(path));
+  std::filesystem::resize_file(path, 50);
+  EXPECT_THAT(std::string(open().message()), HasSubstr("50 bytes"));
+  std::filesystem::remove(path);
+  EXPECT_EQ(open().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(open().message()), HasSubstr("missing"));
+}
+
+TEST_F(StoredStateTest, LinksGoOnceTheyAreWritten) {
+  Start(1);
+  Set(1, "x");
+  Checkpoint(1, 0);
+  for (const auto& entry : std::filesystem::directory_iterator(root_ + "/local"))
+    EXPECT_EQ(entry.path().filename(), "0-0");
+}
+
+}  // namespace
+}  // namespace weir
