@@ -68,6 +68,8 @@ rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  // Files say nothing of the host.
+  options.db_host_id = "";
   // Every checkpoint has a copy of it.
   options.max_manifest_file_size = 1 << 20;
   return options;
