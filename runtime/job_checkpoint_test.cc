@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "gmock/gmock.h"
+#include "runtime/exchange/in_flight.h"
 #include "runtime/testing/sim_cluster_internal.h"
 
 namespace weir {
@@ -248,6 +249,76 @@ TEST(JobCheckpoint, AtLeastOnceNothingIsLostAndSomeIsRepeated) {
   }
   EXPECT_GT(tally.restored, 30u);
   EXPECT_GT(tally.repeated, 30u) << "otherwise barriers were aligned";
+}
+
+// Writes down what it is told.
+class RecordingOperator final : public CheckedOperator {
+ public:
+  explicit RecordingOperator(std::vector<std::string>& told) : told_(told) { check_late = false; }
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    told_.push_back("watermark " + std::to_string(watermark));
+    return true;
+  }
+
+ protected:
+  absl::Status OnEvent(Event& event) override {
+    told_.push_back("record " + std::to_string(event.value));
+    return Emit(std::move(event));
+  }
+
+ private:
+  std::vector<std::string>& told_;
+};
+
+// Rule 43: an exchange has become a call, since both ends are alone now.
+TEST(JobCheckpoint, WhatWasInFlightIsProcessedInTheChainFromItsTailAndThenTheWatermarkComes) {
+  SimCluster cluster(1, 1);
+  TestJob job;
+  Results results;
+  std::vector<std::string> told;
+  SequenceOptions options;
+  options.endless = true;
+  options.pause_after = 1;
+  options.pause = 3'600'000'000;
+  const uint32_t source = job.Source("source", 1, options);
+  const uint32_t first =
+      job.Apply("first", 1, [] { return Checked<CheckedOperator>(/*check_late=*/false); });
+  const uint32_t second =
+      job.Apply("second", 1, [&] { return std::make_unique<RecordingOperator>(told); });
+  job.Connect(source, first, Partitioning::kHash);
+  job.Connect(first, second, Partitioning::kHash);
+  job.Connect(second, job.Sink("sink", 1, results), Partitioning::kRebalance);
+  const auto in_flight = [](uint32_t edge, std::vector<int64_t> values) {
+    Batch<Event> batch;
+    for (const int64_t value : values) {
+      batch.records.emplace_back(Event{value, value, EventTime::FromTicks(value), ""});
+      batch.timestamps.emplace_back(value);
+    }
+    OperatorState::Rewired rewired;
+    rewired.edge = edge;
+    rewired.watermark = 100;
+    rewired.channels.push_back({{0, 127}, ""});
+    AppendInFlightWatermark(rewired.channels[0].elements, 55);
+    AppendInFlightBatch(rewired.channels[0].elements, RecordTypeOf<Event>(), batch);
+    return rewired;
+  };
+  auto state = std::make_shared<TaskState>(4);
+  const Ticks watermarks[] = {100, 80, 50, 50};
+  for (uint32_t node = 0; node < 4; ++node) {
+    (*state)[node].node = node;
+    (*state)[node].watermark = watermarks[node];
+  }
+  (*state)[first].rewired.push_back(in_flight(0, {90, 95}));
+  (*state)[second].rewired.push_back(in_flight(1, {60, 70}));
+  cluster.configure = [&](RuntimeOptions& runtime) { runtime.restore[{0, 0}] = state; };
+  cluster.Deploy(job.definition);
+  ASSERT_EQ(cluster.graph().vertices_size(), 1);
+  cluster.Start();
+  cluster.world().RunFor(absl::Seconds(1));
+  EXPECT_EQ(cluster.Failures(), "");
+  EXPECT_THAT(told, ::testing::ElementsAre("watermark 50", "record 60", "record 70", "record 90",
+                                           "record 95", "watermark 100", "record 0"));
+  EXPECT_EQ(results.size(), 5u);
 }
 
 // Endless sources on two workers, and a sink that takes one batch and then nothing.

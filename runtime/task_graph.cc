@@ -152,17 +152,36 @@ class TaskGraphBuilder {
     if (!edge.chained() && to.nodes(0) != edge.to_node()) {
       return Mismatch(StrCat("edge ", index, " leads into the middle of a chain"));
     }
-    if (defined.partitioning == Partitioning::kForward && from.parallelism() != to.parallelism()) {
+    if (edge.partitioning() == proto::FORWARD && from.parallelism() != to.parallelism()) {
       return Mismatch(StrCat("edge ", index, " is forward between ", from.parallelism(), " and ",
                              to.parallelism(), " subtasks"));
     }
-    if ((defined.partitioning == Partitioning::kHash) != (defined.hasher != nullptr)) {
+    // One to one becomes in turns where the ends differ.
+    const Partitioning partitioning = PartitioningOf(edge);
+    const bool in_turns =
+        defined.partitioning == Partitioning::kForward && partitioning == Partitioning::kRebalance;
+    if (partitioning != defined.partitioning && !in_turns) {
+      return Mismatch(StrCat("edge ", index, " and how it deals out records"));
+    }
+    if ((partitioning == Partitioning::kHash) != (defined.hasher != nullptr)) {
       return Mismatch(
           StrCat("edge ", index, " is keyed without a key, or has a key and is not keyed"));
     }
     return absl::OkStatus();
   }
 
+  static Partitioning PartitioningOf(const proto::Edge& edge) {
+    switch (edge.partitioning()) {
+      case proto::HASH:
+        return Partitioning::kHash;
+      case proto::REBALANCE:
+        return Partitioning::kRebalance;
+      case proto::BROADCAST:
+        return Partitioning::kBroadcast;
+      default:
+        return Partitioning::kForward;
+    }
+  }
   const std::string& UidOf(uint32_t node) const {
     return graph_.nodes(static_cast<int>(node)).uid();
   }
@@ -227,6 +246,16 @@ class TaskGraphBuilder {
       if (node.kind != NodeKind::kSource)
         WEIR_RETURN_IF_ERROR(MakeOperator(node, *chain.nodes.back()));
     }
+    for (const proto::Edge& edge : graph_.edges()) {
+      const auto to = parts.nodes.find(edge.to_node());
+      if (!edge.chained() || to == parts.nodes.end()) continue;
+      const EdgeDefinition& defined = definition_.edges[edge.id()];
+      chain.chained_edges.push_back({edge.id(),
+                                     to->second,
+                                     edge.to_input(),
+                                     {defined.type, defined.hasher.get(), to->second->key_groups(),
+                                      graph_.max_parallelism()}});
+    }
     if (chain.head().definition().kind == NodeKind::kSource) return MakeSource(parts);
     return MakeGate(vertex, subtask, parts);
   }
@@ -287,7 +316,7 @@ class TaskGraphBuilder {
       if (edge.chained() || edge.to_node() != vertex.nodes(0)) continue;
       const uint32_t from = VertexOf(edge.from_node()).parallelism();
       const EdgeDefinition& defined = definition_.edges[edge.id()];
-      const bool forward = defined.partitioning == Partitioning::kForward;
+      const bool forward = PartitioningOf(edge) == Partitioning::kForward;
       parts.first_channel[edge.id()] = channels.size();
       for (uint32_t i = 0; i < (forward ? 1 : from); ++i) {
         channels.push_back({edge.to_input(), edge.id(), forward ? subtask : i, defined.type,
@@ -317,7 +346,7 @@ class TaskGraphBuilder {
   absl::Status MakeChannels(const proto::Edge& edge) {
     const proto::Vertex& from = VertexOf(edge.from_node());
     const proto::Vertex& to = VertexOf(edge.to_node());
-    const bool forward = definition_.edges[edge.id()].partitioning == Partitioning::kForward;
+    const bool forward = PartitioningOf(edge) == Partitioning::kForward;
     for (uint32_t from_subtask = 0; from_subtask < from.parallelism(); ++from_subtask) {
       const uint32_t begin = forward ? from_subtask : 0;
       const uint32_t end = forward ? from_subtask + 1 : to.parallelism();
@@ -440,7 +469,7 @@ class TaskGraphBuilder {
                                              records_out, chain.failed_in);
     }
     PartitionedOutput::Options output_options;
-    output_options.partitioning = defined.partitioning;
+    output_options.partitioning = PartitioningOf(edge);
     output_options.hasher = defined.hasher;
     output_options.max_parallelism = graph_.max_parallelism();
     output_options.batch_records = options_.batch_records;

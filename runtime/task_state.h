@@ -112,6 +112,24 @@ struct OperatorState {
     std::string elements;
   };
 
+  // To start from: what was in flight on an edge of which an end has another parallelism now, or
+  // which has become a call. The records are to be divided anew: first all that had arrived or was
+  // to come, then the watermark.
+  struct Rewired {
+    struct Channel {
+      // Of the subtask that was to read it.
+      KeyGroupRange key_groups;
+      // runtime/exchange/in_flight.h
+      std::string elements;
+    };
+    // Index into the graph's edges.
+    uint32_t edge = 0;
+    // In the order in which they are to be read.
+    std::vector<Channel> channels;
+    // What all senders have told by then.
+    Ticks watermark = kMinTicks;
+  };
+
   // Index into the graph's nodes.
   uint32_t node = 0;
   // Files with the entries of those of `keyed` that have neither `key_groups` nor `snapshot`: as
@@ -128,6 +146,7 @@ struct OperatorState {
   // On its way to the operator, if it is the head of its task, and away from it. To start from,
   // only a head has some: what is to be read before anything else, one element a channel.
   std::vector<InFlight> in_flight;
+  std::vector<Rewired> rewired;
 };
 
 // Of all operators of a task.

@@ -2,6 +2,7 @@
 
 #include "common/base/little_endian.h"
 #include "common/base/strings.h"
+#include "runtime/exchange/data_message.h"
 
 namespace weir {
 namespace {
@@ -33,6 +34,16 @@ void AppendInFlightData(std::string& out, bool more, uint32_t records, std::stri
 
 void AppendInFlightWatermark(std::string& out, Ticks watermark) {
   AppendHead(out, kWatermark, 0, 0, watermark, 0);
+}
+
+void AppendInFlightBatch(std::string& out, const RecordType& type, const BatchBase& batch) {
+  std::string message;
+  for (size_t begin = 0; begin < batch.size();) {
+    message.clear();
+    const size_t end = EncodeMessage(type, batch, begin, message);
+    AppendInFlightData(out, false, static_cast<uint32_t>(end - begin), message);
+    begin = end;
+  }
 }
 
 absl::StatusOr<bool> InFlightReader::Next(Element& element) {

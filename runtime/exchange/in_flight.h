@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "weir/batch.h"
+#include "weir/record_type.h"
 #include "weir/time.h"
 
 namespace weir {
@@ -15,6 +17,8 @@ namespace weir {
 // `payload`: of a data frame, or of more. `more`: a part of a record of which the rest follows.
 void AppendInFlightData(std::string& out, bool more, uint32_t records, std::string_view payload);
 void AppendInFlightWatermark(std::string& out, Ticks watermark);
+// Whole messages, of all records of the batch.
+void AppendInFlightBatch(std::string& out, const RecordType& type, const BatchBase& batch);
 
 // Reads them one by one.
 class InFlightReader {

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "runtime/exchange/data_message.h"
 #include "runtime/exchange/in_flight.h"
 
 namespace weir {
@@ -115,14 +114,7 @@ Overtaken LocalChannel::OvertakeQueue(uint64_t checkpoint, std::string& in_fligh
 
 void LocalChannel::Encode(const Element& element, std::string& out) const {
   if (element.kind == ElementKind::kWatermark) AppendInFlightWatermark(out, element.time);
-  if (element.kind != ElementKind::kBatch) return;
-  std::string message;
-  for (size_t begin = 0; begin < element.batch->size();) {
-    message.clear();
-    const size_t end = EncodeMessage(type_, *element.batch, begin, message);
-    AppendInFlightData(out, false, static_cast<uint32_t>(end - begin), message);
-    begin = end;
-  }
+  if (element.kind == ElementKind::kBatch) AppendInFlightBatch(out, type_, *element.batch);
 }
 
 void LocalChannel::Recycle(std::unique_ptr<BatchBase> batch) {

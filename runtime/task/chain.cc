@@ -81,6 +81,8 @@ absl::StatusOr<bool> Chain::Advance() {
 
 absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
   ChainNode& node = *nodes[walk.node];
+  // After a restore the nodes may differ.
+  if (walk.kind == WalkKind::kWatermark && walk.time <= node.watermark) return true;
   if (node.op != nullptr) {
     clock->BeginCall();
     const CrashContext former = node.Enter();
@@ -98,6 +100,7 @@ absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
   absl::Status status;
   switch (walk.kind) {
     case WalkKind::kWatermark:
+      node.watermark = walk.time;
       node.node_metrics.watermark.Set(walk.time);
       status = send(ElementKind::kWatermark, walk.time);
       break;
@@ -140,8 +143,7 @@ absl::StatusOr<bool> Chain::CallOperator(const Walk& walk, ChainNode& node) {
   return true;
 }
 
-absl::Status Chain::Process(size_t input, BatchBase& batch) {
-  ChainNode& node = head();
+absl::Status Chain::ProcessIn(ChainNode& node, size_t input, BatchBase& batch) {
   node.node_metrics.records_in.Add(batch.size());
   clock->BeginCall();
   const CrashContext former = node.Enter();

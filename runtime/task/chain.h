@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/task/chain_node.h"
+#include "runtime/task/restored_input.h"
 #include "runtime/task_state.h"
 #include "runtime/time/time_event.h"
 #include "state/backend/state_backend.h"
@@ -36,7 +37,7 @@ class Chain {
   bool has_queued() const { return !walks_.empty(); }
 
   // A batch for the head, which is an operator. The batch is empty afterwards.
-  absl::Status Process(size_t input, BatchBase& batch);
+  absl::Status Process(size_t input, BatchBase& batch) { return ProcessIn(head(), input, batch); }
   // True while an output of the task or a sink takes no more.
   bool Blocked() const;
   // Sends partly filled buffers and has sinks hand over what they hold.
@@ -52,6 +53,11 @@ class Chain {
   // After Open and before anything else: every node gets the watermark that it had been told and
   // its state. kFailedPrecondition for state that a node does not have, or has with another type.
   absl::Status Restore(const TaskState& state);
+  // Whether something is to be processed that was in flight on an exchange which has become a call:
+  // before anything else, and before a barrier, since it is in no snapshot.
+  bool restoring() const { return !restored_.empty(); }
+  // Processes one batch of it.
+  absl::Status ProcessRestored();
   // After all records so far, to every channel.
   absl::Status SendBarrier(const Barrier& barrier);
   // Whether the barrier that was sent last waits in an output behind records; has it overtake them,
@@ -93,6 +99,14 @@ class Chain {
   TaskClock* clock = nullptr;
   // Null: keyed state is in memory.
   StateBackend* state_backend = nullptr;
+  // How operators read that an edge of the chain leads to. Filled before the task starts.
+  struct ChainedEdge {
+    uint32_t edge = 0;
+    ChainNode* to = nullptr;
+    size_t input = 0;
+    RecordOwner owner;
+  };
+  std::vector<ChainedEdge> chained_edges;
   // The node in which the last error arose.
   const ChainNode* failed_in = nullptr;
 
@@ -113,11 +127,17 @@ class Chain {
     size_t node;
   };
   absl::Status OpenNode(ChainNode& node, const TaskState* restore);
+  absl::Status ProcessIn(ChainNode& node, size_t input, BatchBase& batch);
+  absl::Status RestoreRewired(const TaskState& state);
+  // Tells the nodes that are behind what the head was told.
+  void QueueRestoredWatermark();
   // Does the walk's part at its node; false: stopped.
   absl::StatusOr<bool> Visit(const Walk& walk);
   absl::StatusOr<bool> CallOperator(const Walk& walk, ChainNode& node);
 
   std::deque<Walk> walks_;
+  // By index into chained_edges.
+  RestoredInput restored_;
   std::vector<const SinkOperator*> sinks_;
   // Those that commit.
   std::vector<ChainNode*> committing_;

@@ -80,6 +80,8 @@ class ChainNode final : public OperatorContext {
   // here.
   std::vector<PartitionedOutput*> channel_outputs;
   OperatorMetrics node_metrics;
+  // The last that it was told and has passed on.
+  Ticks watermark = kMinTicks;
   // Records given to the consumers of a port that has several: counted once in the metrics, and
   // here for each.
   Counter copies_out;

@@ -126,6 +126,7 @@ absl::Status Chain::Restore(const TaskState& state) {
     }
     ChainNode& node = **found;
     watermark_ = std::max(watermark_, of_node.watermark);
+    node.watermark = of_node.watermark;
     if (of_node.watermark != kMinTicks) node.node_metrics.watermark.Set(of_node.watermark);
     if (node.op == nullptr) continue;
     clock->BeginCall();
@@ -137,7 +138,52 @@ absl::Status Chain::Restore(const TaskState& state) {
       return status;
     }
   }
+  WEIR_RETURN_IF_ERROR(RestoreRewired(state));
+  if (!restoring()) QueueRestoredWatermark();
   return absl::OkStatus();
+}
+
+absl::Status Chain::RestoreRewired(const TaskState& state) {
+  // From the tail: what is on its way to a node comes before what the nodes before it put out.
+  for (size_t i = nodes.size(); i-- > 1;) {
+    const auto of_node = std::find_if(state.begin(), state.end(), [&](const OperatorState& found) {
+      return found.node == nodes[i]->index();
+    });
+    if (of_node == state.end()) continue;
+    for (const OperatorState::Rewired& rewired : of_node->rewired) {
+      const auto edge =
+          std::find_if(chained_edges.begin(), chained_edges.end(),
+                       [&](const ChainedEdge& chained) { return chained.edge == rewired.edge; });
+      if (edge == chained_edges.end() || edge->to != nodes[i].get()) {
+        return absl::InternalError(StrCat("records in flight on edge ", rewired.edge,
+                                          ", which does not lead to '", nodes[i]->uid(), "'"));
+      }
+      WEIR_ASSIGN_OR_RETURN(std::string elements, OwnRecords(rewired, edge->owner));
+      if (elements.empty()) continue;
+      restored_.Add({static_cast<size_t>(edge - chained_edges.begin()), edge->owner},
+                    std::move(elements));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::ProcessRestored() {
+  Element element;
+  size_t index = 0;
+  WEIR_RETURN_IF_ERROR(restored_.Poll(element, index));
+  if (element.kind == ElementKind::kBatch) {
+    const ChainedEdge& edge = chained_edges[index];
+    WEIR_RETURN_IF_ERROR(ProcessIn(*edge.to, edge.input, *element.batch));
+  }
+  if (!restoring()) QueueRestoredWatermark();
+  return absl::OkStatus();
+}
+
+void Chain::QueueRestoredWatermark() {
+  const bool behind = std::any_of(nodes.begin(), nodes.end(), [this](const auto& node) {
+    return node->watermark < watermark_;
+  });
+  if (behind) walks_.push_back({WalkKind::kWatermark, watermark_, 0});
 }
 
 }  // namespace weir

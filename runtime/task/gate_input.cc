@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "runtime/exchange/in_flight.h"
 #include "runtime/task/barrier_aligner.h"
 #include "runtime/task/barrier_counter.h"
 
@@ -133,11 +134,36 @@ absl::Status GateInput::Restore(const OperatorState& state) {
                                         " from subtask ", in_flight.from_subtask,
                                         ", which do not come here"));
     }
-    restored_.Add({static_cast<size_t>(found - infos_.begin()), found->type, found->hasher,
-                   options_.key_groups, options_.max_parallelism},
-                  in_flight.elements);
+    const auto index = static_cast<size_t>(found - infos_.begin());
+    restored_.Add({index, OwnerOf(*found)}, in_flight.elements);
+  }
+  for (const OperatorState::Rewired& rewired : state.rewired) {
+    WEIR_RETURN_IF_ERROR(RestoreRewired(rewired));
   }
   return absl::OkStatus();
+}
+
+absl::Status GateInput::RestoreRewired(const OperatorState::Rewired& rewired) {
+  // All records come on the edge's first channel: should they be in flight again, they are read
+  // before what comes new, whoever sends the later records of their keys.
+  bool first = true;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    const ChannelInfo& channel = infos_[i];
+    if (channel.edge != rewired.edge) continue;
+    std::string elements;
+    if (std::exchange(first, false)) {
+      WEIR_ASSIGN_OR_RETURN(elements, OwnRecords(rewired, OwnerOf(channel)));
+    }
+    if (rewired.watermark != kMinTicks) AppendInFlightWatermark(elements, rewired.watermark);
+    if (!elements.empty()) restored_.Add({i, OwnerOf(channel)}, std::move(elements));
+  }
+  if (!first) return absl::OkStatus();
+  return absl::InternalError(
+      StrCat("records in flight on edge ", rewired.edge, ", which does not come here"));
+}
+
+RecordOwner GateInput::OwnerOf(const ChannelInfo& channel) const {
+  return {channel.type, channel.hasher, options_.key_groups, options_.max_parallelism};
 }
 
 void GateInput::LookForBarriers(Ticks now) {

@@ -81,6 +81,8 @@ class GateInput final : public TaskInput {
   // `id`: of the barrier that has come; 0: none has.
   void Follow(size_t channel, uint64_t id, const BarrierTracker::Outcome& outcome);
   void SetAlignment(uint64_t id);
+  absl::Status RestoreRewired(const OperatorState::Rewired& rewired);
+  RecordOwner OwnerOf(const ChannelInfo& channel) const;
   void OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain);
 
   const std::vector<ChannelInfo> infos_;

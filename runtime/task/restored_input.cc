@@ -34,16 +34,16 @@ absl::Status RestoredInput::Poll(Element& element, size_t& channel) {
 
 absl::Status RestoredInput::Decode(const Channel& channel, const InFlightReader::Element& from,
                                    Element& to) {
-  to.batch = channel.type->NewBatch();
-  WEIR_RETURN_IF_ERROR(DecodeMessage(*channel.type, from.message, from.records, *to.batch));
-  if (channel.hasher != nullptr) {
-    channel.hasher->Hash(*to.batch);
+  const RecordOwner& owner = channel.owner;
+  to.batch = owner.type->NewBatch();
+  WEIR_RETURN_IF_ERROR(DecodeMessage(*owner.type, from.message, from.records, *to.batch));
+  if (owner.hasher != nullptr) {
+    owner.hasher->Hash(*to.batch);
     for (const uint64_t hash : to.batch->hashes) {
-      if (channel.key_groups.Contains(KeyGroupOf(hash, channel.max_parallelism))) continue;
+      if (owner.key_groups.Contains(KeyGroupOf(hash, owner.max_parallelism))) continue;
       return absl::FailedPreconditionError(
-          "records that were in flight at the checkpoint have another key now, or belong to "
-          "another "
-          "subtask: start from a savepoint, which holds none");
+          "records that were in flight at the checkpoint have another key now: start from a "
+          "savepoint, which holds none");
     }
   }
   to.kind = ElementKind::kBatch;

@@ -8,9 +8,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/exchange/channel.h"
 #include "runtime/exchange/in_flight.h"
-#include "weir/graph.h"
-#include "weir/operator.h"
-#include "weir/record_type.h"
+#include "runtime/task/rewired_records.h"
 
 namespace weir {
 
@@ -25,11 +23,8 @@ class RestoredInput {
   struct Channel {
     // Its index in the gate.
     size_t index = 0;
-    const RecordType* type = nullptr;
-    // Null: not keyed. Otherwise all records must be of `key_groups`.
-    const KeyHasher* hasher = nullptr;
-    KeyGroupRange key_groups;
-    uint32_t max_parallelism = 128;
+    // All keyed records must be the owner's.
+    RecordOwner owner;
   };
 
   // In the order in which they are read.

@@ -396,7 +396,8 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     if (!start_requested_.load(std::memory_order_acquire)) return StepResult::kNoInput;
     WEIR_RETURN_IF_ERROR(OpenAll());
   }
-  if (options_.barriers.unaligned && !input_ended_ && stopped_by_ == 0 && !options_.commit_only) {
+  if (options_.barriers.unaligned && !input_ended_ && stopped_by_ == 0 && !options_.commit_only &&
+      !chain_.restoring()) {
     LookForOvertaking();
   }
   if (std::exchange(poll_sinks_, false) || (held_.has_value() && held_->unsettled())) {
@@ -407,6 +408,14 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
   }
   WEIR_ASSIGN_OR_RETURN(const bool done, chain_.Advance());
   if (!done) {
+    input_->OnBlocked(now);
+    return StepResult::kNoCredit;
+  }
+  if (chain_.restoring()) {
+    if (!chain_.Blocked()) {
+      WEIR_RETURN_IF_ERROR(chain_.ProcessRestored());
+      return StepResult::kMoreWork;
+    }
     input_->OnBlocked(now);
     return StepResult::kNoCredit;
   }

@@ -132,16 +132,21 @@ class SimCluster {
 // sum at the end. `copies` of each stage says how often each event of a source arrives there.
 struct RandomJob {
   // `keep`: the results are kept as state until the job's end instead of written by a sink.
-  // `check_late`: records that come again behind a watermark are an error.
+  // `check_late`: records that come again behind a watermark are an error. `scale`, if not null,
+  // draws the parallelism of all but stages that everything is copied to, and `random` the same job
+  // whatever that is.
   RandomJob(SimRandom& random, Env& env, Results& results, bool keep = false,
-            bool check_late = true) {
+            bool check_late = true, SimRandom* scale = nullptr) {
     struct Stage {
       uint32_t node;
       uint32_t parallelism;
       std::map<int64_t, int64_t> sums;
     };
     std::vector<Stage> stages;
-    const auto parallelism = [&] { return 1 + static_cast<uint32_t>(random.Below(4)); };
+    const auto parallelism = [&] {
+      const uint64_t drawn = random.Below(4);
+      return 1 + static_cast<uint32_t>(scale != nullptr ? scale->Below(4) : drawn);
+    };
     const uint64_t sources = 1 + random.Below(3);
     for (uint64_t i = 0; i < sources; ++i) {
       SequenceOptions options;
@@ -159,7 +164,8 @@ struct RandomJob {
     }
     const uint64_t middle = random.Below(4);
     for (uint64_t i = 0; i < middle; ++i) {
-      Stage stage{0, parallelism(), {}};
+      Stage stage{0, 1 + static_cast<uint32_t>(random.Below(4)), {}};
+      bool copied_to = false;
       const auto inputs = static_cast<uint32_t>(1 + random.Below(2));
       stage.node = job.Apply(
           "stage-" + std::to_string(i), stage.parallelism,
@@ -168,13 +174,15 @@ struct RandomJob {
       for (uint64_t k = 0; k < edges; ++k) {
         const Stage from = stages[random.Below(stages.size())];
         Partitioning partitioning = static_cast<Partitioning>(random.Below(4));
-        if (partitioning == Partitioning::kForward && from.parallelism != stage.parallelism) {
-          partitioning = Partitioning::kRebalance;
-        }
+        copied_to = copied_to || partitioning == Partitioning::kBroadcast;
         job.Connect(from.node, stage.node, partitioning,
                     static_cast<uint32_t>(k < inputs ? k : random.Below(inputs)));
         const int64_t copies = partitioning == Partitioning::kBroadcast ? stage.parallelism : 1;
         for (const auto& [key, sum] : from.sums) stage.sums[key] += copies * sum;
+      }
+      if (scale != nullptr && !copied_to) {
+        stage.parallelism = 1 + static_cast<uint32_t>(scale->Below(4));
+        job.definition.nodes[stage.node].parallelism = stage.parallelism;
       }
       stages.push_back(std::move(stage));
     }

@@ -67,39 +67,75 @@ struct SequenceOptions {
   bool endless = false;
 };
 
+// Reads runs of events, each `stride` apart, in the order of their values. At first each subtask
+// has one; at another parallelism the runs are dealt out.
 class SequenceReader final : public SourceReader {
  public:
   explicit SequenceReader(SequenceOptions options) : options_(options) {}
   absl::Status Open(SourceContext& context) override {
     context_ = &context;
-    if (next_ < 0) next_ = context.subtask();
+    if (!restored_) runs_.push_back({context.subtask(), context.parallelism()});
     return absl::OkStatus();
   }
   uint32_t splits() const override { return 1; }
   absl::StatusOr<PollResult> Poll(BatchBase& batch, size_t max_records) override {
     auto& events = static_cast<Batch<Event>&>(batch);
-    for (size_t i = 0; i < max_records && (options_.endless || next_ < options_.count); ++i) {
-      events.records.emplace_back(Event{next_ % options_.keys, next_, EventTime::FromTicks(next_),
+    for (size_t i = 0; i < max_records && !AtEnd(); ++i) {
+      const auto run = Lowest();
+      events.records.emplace_back(Event{run->next % options_.keys, run->next,
+                                        EventTime::FromTicks(run->next),
                                         std::string(options_.text_bytes, 'x')});
-      next_ += context_->parallelism();
+      run->next += run->stride;
       if (options_.pause_after > 0 && ++since_pause_ == options_.pause_after) {
         since_pause_ = 0;
         return PollResult{PollState::kWait, 0, false, context_->ProcessingTime() + options_.pause};
       }
     }
-    return PollResult{options_.endless || next_ < options_.count ? PollState::kMore
-                                                                 : PollState::kEnd};
+    return PollResult{AtEnd() ? PollState::kEnd : PollState::kMore};
   }
-  std::string SnapshotPosition() const override { return std::to_string(next_); }
+  std::string SnapshotPosition() const override {
+    std::string position;
+    for (const Run& run : runs_) {
+      EncodeValue(run.next, position);
+      EncodeValue(run.stride, position);
+    }
+    return position;
+  }
   absl::Status RestorePosition(std::string_view position) override {
-    next_ = std::stoll(std::string(position));
+    return RestorePositions({position}, 0, 1);
+  }
+  absl::Status RestorePositions(const std::vector<std::string_view>& positions, uint32_t subtask,
+                                uint32_t parallelism) override {
+    restored_ = true;
+    uint32_t seen = 0;
+    for (const std::string_view position : positions) {
+      Decoder in(position);
+      while (in.remaining() > 0) {
+        Run run{};
+        if (!DecodeValue(in, run.next) || !DecodeValue(in, run.stride)) {
+          return absl::DataLossError("damaged");
+        }
+        if (seen++ % parallelism == subtask) runs_.push_back(run);
+      }
+    }
     return absl::OkStatus();
   }
 
  private:
+  struct Run {
+    int64_t next;
+    int64_t stride;
+  };
+  std::vector<Run>::iterator Lowest() {
+    return std::min_element(runs_.begin(), runs_.end(),
+                            [](const Run& a, const Run& b) { return a.next < b.next; });
+  }
+  bool AtEnd() { return runs_.empty() || (!options_.endless && Lowest()->next >= options_.count); }
+
   const SequenceOptions options_;
   SourceContext* context_ = nullptr;
-  int64_t next_ = -1;
+  std::vector<Run> runs_;
+  bool restored_ = false;
   int64_t since_pause_ = 0;
 };
 

@@ -22,11 +22,23 @@ bool SameEnds(const proto::Edge& a, const proto::Edge& b) {
          a.to_node() == b.to_node() && a.to_input() == b.to_input();
 }
 
+bool SameEdge(const proto::InFlightEdge& a, const proto::InFlightEdge& b) {
+  return a.from_uid() == b.from_uid() && InFlightStateName(a, true) == InFlightStateName(b, true);
+}
+
 const proto::OperatorCheckpoint* Find(const proto::CheckpointMetadata& metadata,
                                       const std::string& uid) {
   const auto found = std::find_if(metadata.operators().begin(), metadata.operators().end(),
                                   [&](const auto& op) { return op.uid() == uid; });
   return found == metadata.operators().end() ? nullptr : &*found;
+}
+
+// Without a key, it depends on the parallelism of the ends which of the two it is.
+bool SameDivision(proto::Partitioning a, proto::Partitioning b) {
+  const auto plain = [](proto::Partitioning partitioning) {
+    return partitioning == proto::FORWARD || partitioning == proto::REBALANCE;
+  };
+  return a == b || (plain(a) && plain(b));
 }
 
 absl::Status CheckEdge(const proto::CheckpointMetadata& metadata, const proto::JobGraph& graph,
@@ -37,25 +49,19 @@ absl::Status CheckEdge(const proto::CheckpointMetadata& metadata, const proto::J
       ": start from a savepoint, which holds none, or from a checkpoint that was aligned";
   for (const proto::Edge& edge : graph.edges()) {
     const proto::InFlightEdge candidate = DescribeInFlight(graph, edge.id());
-    if (InFlightStateName(candidate, true) != InFlightStateName(in_flight, true) ||
-        candidate.from_uid() != in_flight.from_uid() || edge.chained()) {
-      continue;
-    }
+    if (!SameEdge(candidate, in_flight)) continue;
     if (candidate.type() != in_flight.type()) {
       return absl::FailedPreconditionError(StrCat(what, " of the type ", in_flight.type(),
                                                   "; the job's are ", candidate.type(), kAdvice));
     }
-    if (candidate.partitioning() != in_flight.partitioning()) {
+    if (!SameDivision(candidate.partitioning(), in_flight.partitioning())) {
       return absl::FailedPreconditionError(
           StrCat(what, ", which are dealt out in another way in the job", kAdvice));
     }
     for (const uint32_t node : {edge.from_node(), edge.to_node()}) {
-      const proto::Node& end = graph.nodes(static_cast<int>(node));
-      const proto::OperatorCheckpoint* old = Find(metadata, end.uid());
-      if (old != nullptr && old->parallelism() == end.parallelism()) continue;
-      return absl::FailedPreconditionError(StrCat(
-          what, ", and cannot be restored with operator '", end.uid(), "' at parallelism ",
-          end.parallelism(), " instead of ", old == nullptr ? 0 : old->parallelism(), kAdvice));
+      const std::string& uid = graph.nodes(static_cast<int>(node)).uid();
+      if (Find(metadata, uid) != nullptr) continue;
+      return absl::DataLossError(StrCat(what, ", and nothing of operator '", uid, "' itself"));
     }
     return absl::OkStatus();
   }
@@ -86,6 +92,15 @@ std::string InFlightStateName(const proto::InFlightEdge& edge, bool sent) {
                        edge.to_uid())
               : StrCat("received ", edge.from_port(), " ", edge.to_input(), " ", edge.ordinal(),
                        " ", edge.from_uid());
+}
+
+const proto::InFlightEdge* FindInFlight(const proto::OperatorCheckpoint& of_operator,
+                                        const proto::JobGraph& graph, uint32_t edge) {
+  const proto::InFlightEdge wanted = DescribeInFlight(graph, edge);
+  const auto found =
+      std::find_if(of_operator.in_flight().begin(), of_operator.in_flight().end(),
+                   [&](const auto& in_flight) { return SameEdge(in_flight, wanted); });
+  return found == of_operator.in_flight().end() ? nullptr : &*found;
 }
 
 bool HasInFlight(const proto::CheckpointMetadata& metadata) {

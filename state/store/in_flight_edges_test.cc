@@ -50,12 +50,27 @@ TEST(InFlightEdgesTest, RecordsInFlightFitTheGraphThatTheyComeFrom) {
 }
 
 // Flink 38483: an unaligned checkpoint that is restored at another parallelism.
-TEST(InFlightEdgesTest, AnotherParallelismIsRefused) {
+TEST(InFlightEdgesTest, TheyFitAnotherParallelismAndAnEdgeThatBecameACall) {
   for (const int node : {0, 1}) {
     proto::JobGraph graph = Graph();
     graph.mutable_nodes(node)->set_parallelism(3);
-    EXPECT_THAT(Refused(graph), HasSubstr("at parallelism 3 instead of 2"));
+    EXPECT_TRUE(CheckInFlightFits(Metadata(), graph).ok());
   }
+  proto::JobGraph graph = Graph();
+  graph.mutable_edges(0)->set_chained(true);
+  EXPECT_TRUE(CheckInFlightFits(Metadata(), graph).ok());
+}
+
+TEST(InFlightEdgesTest, WithoutAKeyOneToOneAndInTurnsAreTheSame) {
+  proto::JobGraph before = Graph();
+  before.mutable_edges(0)->set_partitioning(proto::FORWARD);
+  proto::CheckpointMetadata metadata = ExampleMetadata(3);
+  for (auto& op : *metadata.mutable_operators()) *op.add_in_flight() = DescribeInFlight(before, 0);
+  proto::JobGraph graph = Graph();
+  graph.mutable_edges(0)->set_partitioning(proto::REBALANCE);
+  EXPECT_TRUE(CheckInFlightFits(metadata, graph).ok());
+  graph.mutable_edges(0)->set_partitioning(proto::BROADCAST);
+  EXPECT_FALSE(CheckInFlightFits(metadata, graph).ok());
 }
 
 TEST(InFlightEdgesTest, AnEdgeThatIsGoneOrCarriesOtherRecordsIsRefused) {

@@ -4,12 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/little_endian.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/job_graph.pb.h"
 #include "state/store/in_flight_edges.h"
+#include "weir/hash.h"
 
 namespace weir {
 
@@ -42,53 +44,130 @@ absl::Status WriteInFlight(StateFileWriter& writer, const proto::JobGraph& graph
   return absl::OkStatus();
 }
 
-absl::Status InFlightFiles::Read(const proto::Vertex& vertex, uint32_t subtask,
-                                 OperatorState& head) {
-  Channels channels;
-  for (const proto::Edge& edge : graph_.edges()) {
-    if (edge.chained() || edge.to_node() != vertex.nodes(0)) continue;
-    WEIR_RETURN_IF_ERROR(ReadEdge(edge, /*sent=*/false, subtask, channels));
-    WEIR_RETURN_IF_ERROR(ReadEdge(edge, /*sent=*/true, subtask, channels));
-  }
-  for (auto& [channel, elements] : channels) {
-    head.in_flight.push_back(
-        {channel.first, channel.second, subtask, /*sent=*/false, std::move(elements)});
+absl::Status InFlightFiles::Read(const proto::Vertex& vertex, uint32_t subtask, TaskState& state) {
+  for (OperatorState& of_node : state) {
+    for (const proto::Edge& edge : graph_.edges()) {
+      if (edge.to_node() != of_node.node) continue;
+      WEIR_CHECK_EQ(graph_.nodes(static_cast<int>(of_node.node)).parallelism(),
+                    vertex.parallelism());
+      WEIR_RETURN_IF_ERROR(ReadEdge(edge, subtask, of_node));
+    }
   }
   return absl::OkStatus();
 }
 
-absl::Status InFlightFiles::ReadEdge(const proto::Edge& edge, bool sent, uint32_t subtask,
-                                     Channels& channels) {
-  const auto end = of_node_.find(sent ? edge.from_node() : edge.to_node());
-  if (end == of_node_.end()) return absl::OkStatus();
-  const proto::OperatorCheckpoint& old = end->second->checkpoint();
-  if (old.in_flight_size() == 0) return absl::OkStatus();
+absl::Status InFlightFiles::ReadEdge(const proto::Edge& edge, uint32_t subtask, OperatorState& to) {
+  const proto::OperatorCheckpoint* const from_old = Find(edge.from_node());
+  const proto::OperatorCheckpoint* const to_old = Find(edge.to_node());
+  if (from_old == nullptr || to_old == nullptr) return absl::OkStatus();
+  const proto::InFlightEdge* in_flight = FindInFlight(*to_old, graph_, edge.id());
+  if (in_flight == nullptr) in_flight = FindInFlight(*from_old, graph_, edge.id());
+  if (in_flight == nullptr) return absl::OkStatus();
+  const bool same =
+      !edge.chained() && edge.partitioning() == in_flight->partitioning() &&
+      from_old->parallelism() == graph_.nodes(static_cast<int>(edge.from_node())).parallelism() &&
+      to_old->parallelism() == graph_.nodes(static_cast<int>(edge.to_node())).parallelism();
+  if (!same) {
+    WEIR_ASSIGN_OR_RETURN(const OldEdge* old, ReadOld(edge, *in_flight));
+    to.rewired.push_back(Divide(edge, *old, subtask));
+    return absl::OkStatus();
+  }
+  Channels channels;
+  WEIR_RETURN_IF_ERROR(ReadEnd(edge, /*sent=*/false, subtask, channels));
+  WEIR_RETURN_IF_ERROR(ReadEnd(edge, /*sent=*/true, subtask, channels));
+  for (auto& [channel, elements] : channels) {
+    to.in_flight.push_back(
+        {edge.id(), channel.second, subtask, /*sent=*/false, std::move(elements)});
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const InFlightFiles::OldEdge*> InFlightFiles::ReadOld(
+    const proto::Edge& edge, const proto::InFlightEdge& in_flight) {
+  const auto [found, is_new] = old_.try_emplace(edge.id());
+  OldEdge& old = found->second;
+  if (!is_new) return &old;
+  old.from = Find(edge.from_node());
+  old.to = Find(edge.to_node());
+  old.one_to_one = in_flight.partitioning() == proto::FORWARD;
+  WEIR_RETURN_IF_ERROR(ReadEnd(edge, /*sent=*/false, std::nullopt, old.channels));
+  WEIR_RETURN_IF_ERROR(ReadEnd(edge, /*sent=*/true, std::nullopt, old.channels));
+  return &old;
+}
+
+OperatorState::Rewired InFlightFiles::Divide(const proto::Edge& edge, const OldEdge& old,
+                                             uint32_t subtask) const {
+  const uint32_t max_parallelism = graph_.max_parallelism();
+  const uint32_t parallelism = graph_.nodes(static_cast<int>(edge.to_node())).parallelism();
+  const uint32_t old_parallelism = old.to->parallelism();
+  const KeyGroupRange own = KeyGroupRangeOf(subtask, max_parallelism, parallelism);
+  OperatorState::Rewired rewired;
+  rewired.edge = edge.id();
+  for (const auto& [channel, elements] : old.channels) {
+    const auto& [reader, sender] = channel;
+    const KeyGroupRange groups = KeyGroupRangeOf(reader, max_parallelism, old_parallelism);
+    bool takes = reader == subtask;
+    if (edge.partitioning() == proto::HASH) {
+      takes = groups.first <= own.last && own.first <= groups.last;
+    } else if (edge.partitioning() == proto::BROADCAST) {
+      takes = reader == subtask % old_parallelism;
+    } else if (old.one_to_one) {
+      takes = own.Contains(groups.first);
+    } else if (parallelism != old_parallelism) {
+      takes = (reader * old.from->parallelism() + sender) % parallelism == subtask;
+    }
+    if (takes) rewired.channels.push_back({groups, elements});
+  }
+  // That of the restored senders, who do not tell it again.
+  rewired.watermark = kMaxTicks;
+  for (const proto::SubtaskState& sender : old.from->subtasks()) {
+    rewired.watermark = std::min<Ticks>(rewired.watermark, sender.watermark());
+  }
+  return rewired;
+}
+
+absl::Status InFlightFiles::ReadEnd(const proto::Edge& edge, bool sent,
+                                    std::optional<uint32_t> reader, Channels& channels) {
+  const proto::OperatorCheckpoint& old = *Find(sent ? edge.from_node() : edge.to_node());
   const std::string name = InFlightStateName(DescribeInFlight(graph_, edge.id()), sent);
   for (const proto::SubtaskState& of_subtask : old.subtasks()) {
-    if (!sent && of_subtask.subtask() != subtask) continue;
-    for (const uint32_t file : of_subtask.files()) {
-      WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, open_(file));
-      if (reader == nullptr) continue;
-      for (const StateFileReader::Section& section : reader->sections()) {
+    if (!sent && of_subtask.subtask() != reader.value_or(of_subtask.subtask())) continue;
+    for (const uint32_t index : of_subtask.files()) {
+      WEIR_ASSIGN_OR_RETURN(StateFileReader * file, open_(index));
+      if (file == nullptr) continue;
+      for (const StateFileReader::Section& section : file->sections()) {
         if (section.info.kind != StateKind::kInFlight || section.info.uid != old.uid() ||
             section.info.state != name) {
           continue;
         }
         for (const StateFileReader::Entry& entry : section.entries) {
           std::string bytes;
-          WEIR_RETURN_IF_ERROR(reader->Read(entry, bytes));
+          WEIR_RETURN_IF_ERROR(file->Read(entry, bytes));
           if (bytes.size() < sizeof(uint32_t)) {
             return absl::DataLossError(
                 StrCat("records in flight of operator '", old.uid(), "' without a channel"));
           }
           const auto peer = LoadLittleEndian<uint32_t>(bytes.data());
-          if (sent && peer != subtask) continue;
-          channels[{edge.id(), sent ? of_subtask.subtask() : peer}].append(bytes, sizeof(uint32_t));
+          const uint32_t readers = Find(edge.to_node())->parallelism();
+          const uint32_t senders = Find(edge.from_node())->parallelism();
+          if (peer >= (sent ? readers : senders)) {
+            return absl::DataLossError(StrCat("records in flight between operator '", old.uid(),
+                                              "' and a subtask ", peer, ", which there was not"));
+          }
+          const uint32_t to = sent ? peer : of_subtask.subtask();
+          const uint32_t from = sent ? of_subtask.subtask() : peer;
+          if (to != reader.value_or(to)) continue;
+          channels[{to, from}].append(bytes, sizeof(uint32_t));
         }
       }
     }
   }
   return absl::OkStatus();
+}
+
+const proto::OperatorCheckpoint* InFlightFiles::Find(uint32_t node) const {
+  const auto found = of_node_.find(node);
+  return found == of_node_.end() ? nullptr : &found->second->checkpoint();
 }
 
 }  // namespace weir

@@ -204,12 +204,15 @@ class KeyGroupsInStores final : public KeyedStateSnapshot {
 // What one new subtask of one operator gets.
 class OperatorReader {
  public:
+  // `rescaled`: this operator, or another whose records may then come to other subtasks of this
+  // one, has another parallelism.
   OperatorReader(CheckpointFiles& files, const proto::OperatorRestore& restore,
-                 const proto::Node& node, uint32_t subtask, uint32_t parallelism,
+                 const proto::Node& node, bool rescaled, uint32_t subtask, uint32_t parallelism,
                  uint32_t max_parallelism)
       : files_(files),
         old_(restore.checkpoint()),
         node_(node),
+        rescaled_(rescaled),
         max_parallelism_(max_parallelism),
         subtask_(subtask),
         parallelism_(parallelism),
@@ -226,9 +229,9 @@ class OperatorReader {
     Ticks watermark = kMaxTicks;
     for (const proto::SubtaskState& subtask : old_.subtasks()) {
       const bool own = !Same() || subtask.subtask() == subtask_;
+      // The least of all: what is late for one is not for another.
+      if (own || rescaled_) watermark = std::min<Ticks>(watermark, subtask.watermark());
       if (!own && !has_union_) continue;
-      // With another parallelism the least of all: what is late for one is not for another.
-      if (own) watermark = std::min<Ticks>(watermark, subtask.watermark());
       for (const uint32_t file : subtask.files()) {
         // Files of stores are named in state files.
         if (!files_.IsStateFile(file)) continue;
@@ -341,6 +344,7 @@ class OperatorReader {
   CheckpointFiles& files_;
   const proto::OperatorCheckpoint& old_;
   const proto::Node& node_;
+  const bool rescaled_;
   const uint32_t max_parallelism_;
   const uint32_t subtask_;
   const uint32_t parallelism_;
@@ -453,6 +457,10 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
     }
     of_node[restored.node()] = &restored;
   }
+  const bool rescaled = std::any_of(of_node.begin(), of_node.end(), [&](const auto& restored) {
+    return restored.second->checkpoint().parallelism() !=
+           graph.nodes(static_cast<int>(restored.first)).parallelism();
+  });
   CheckpointFiles checkpoint(files, restore, backend, in_store);
   InFlightFiles in_flight(
       [&](uint32_t file) -> absl::StatusOr<StateFileReader*> {
@@ -471,13 +479,11 @@ absl::StatusOr<RestoredTasks> ReadTaskStates(
         const auto found = of_node.find(node);
         if (found == of_node.end()) continue;
         OperatorReader reader(checkpoint, *found->second, graph.nodes(static_cast<int>(node)),
-                              subtask, vertex.parallelism(), graph.max_parallelism());
+                              rescaled, subtask, vertex.parallelism(), graph.max_parallelism());
         WEIR_ASSIGN_OR_RETURN(OperatorState read, reader.Read());
         state->push_back(std::move(read));
       }
-      if (!state->empty() && state->front().node == vertex.nodes(0)) {
-        WEIR_RETURN_IF_ERROR(in_flight.Read(vertex, subtask, state->front()));
-      }
+      WEIR_RETURN_IF_ERROR(in_flight.Read(vertex, subtask, *state));
       if (!state->empty()) tasks.emplace(std::pair(vertex.id(), subtask), std::move(state));
     }
   }

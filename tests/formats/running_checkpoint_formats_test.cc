@@ -68,6 +68,7 @@ class RunningCheckpointFormatTest : public testing::Test {
     proto::Node& node = *graph.add_nodes();
     node.set_uid(of.uid());
     node.set_kind(kind);
+    node.set_parallelism(parallelism);
     *node.mutable_states() = of.states();
     proto::Vertex& vertex = *graph.add_vertices();
     vertex.set_id(static_cast<uint32_t>(graph.vertices_size() - 1));
