@@ -64,6 +64,23 @@ TEST_F(JobManagerTest, TellsAWorkerAllThatItNeedsToMakeTheJobAgain) {
   EXPECT_EQ(start.graph_hash().size(), 64u);
 }
 
+TEST_F(JobManagerTest, AWorkerHasTheSettingsOfTheClusterWhereTheJobHasNoneOfItsOwn) {
+  for (const char* setting :
+       {"execution.buffer-timeout=7 ms", "pipeline.auto-watermark-interval=9 ms",
+        "state.backend=rocksdb", "slot.request.timeout=1 min"}) {
+    ASSERT_TRUE(options_.settings.Override(setting).ok());
+  }
+  KillJobManager();
+  StartJobManager();
+  StartCluster();
+  RunningJob();
+  const auto& settings = tm1_->start_requests.at(0).settings();
+  EXPECT_EQ(settings.at("execution.buffer-timeout"), "1 ms") << "the job's own";
+  EXPECT_EQ(settings.at("pipeline.auto-watermark-interval"), "9 ms");
+  EXPECT_EQ(settings.at("state.backend"), "rocksdb");
+  EXPECT_FALSE(settings.contains("slot.request.timeout")) << "no setting of a job";
+}
+
 TEST_F(JobManagerTest, DeploysOverANetworkThatLosesConnectionsAllTheTime) {
   StartCluster();
   world_.SetConnectionLoss(0.05);

@@ -436,5 +436,53 @@ TEST(JobCheckpoint, AtLeastOnceNoChannelIsHeldBack) {
   EXPECT_GT(run.checkpoint->alignment_bytes, 40u * (20 + sizeof(Event)));
 }
 
+// Rule 43: a barrier is missing on one input, and what comes there is kept up to a limit.
+TEST(JobCheckpoint, ATaskThatWouldHaveToKeepTooMuchDeclinesAndGoesOn) {
+  constexpr uint64_t kLimit = 3'000;
+  SimCluster cluster(1, 2);
+  TestJob job;
+  Results results;
+  SequenceOptions options;
+  options.count = 1000;
+  options.pause_after = 1;
+  const uint32_t source = job.Source("source", 2, options);
+  job.Connect(source, job.Sink("sink", 1, results), Partitioning::kRebalance);
+  std::map<uint64_t, TaskCheckpoint> told;
+  cluster.configure = [&](RuntimeOptions& runtime) {
+    runtime.barriers = {.unaligned = true, .max_in_flight_bytes = kLimit};
+    runtime.on_checkpoint = [&](TaskCheckpoint checkpoint) {
+      if (checkpoint.vertex != 1 || checkpoint.final) return;
+      EXPECT_TRUE(told.emplace(checkpoint.barrier.id, std::move(checkpoint)).second);
+    };
+  };
+  cluster.Deploy(job.definition);
+  cluster.Start();
+  cluster.world().RunFor(absl::Milliseconds(50));
+  const auto barrier = [&](uint64_t id) {
+    return Barrier{id, absl::ToUnixMicros(cluster.env(0).clock().Now())};
+  };
+  cluster.TriggerCheckpoint(0, barrier(1));
+  cluster.world().RunFor(absl::Milliseconds(20));
+  EXPECT_TRUE(told.empty()) << "too early";
+  cluster.world().RunFor(absl::Milliseconds(200));
+  ASSERT_EQ(told.size(), 1u);
+  const TaskCheckpoint& declined = told.at(1);
+  EXPECT_EQ(declined.failed.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(declined.failed.message()),
+              ::testing::AllOf(::testing::HasSubstr("has not come on all inputs"),
+                               ::testing::HasSubstr("at most 3000 are kept")));
+  EXPECT_TRUE(declined.state.empty());
+
+  cluster.AbortCheckpoint(1);
+  for (const size_t worker : {0, 1}) cluster.TriggerCheckpoint(worker, barrier(2));
+  cluster.world().RunFor(absl::Milliseconds(20));
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told.at(2).failed.ok()) << told.at(2).failed;
+  EXPECT_LE(told.at(2).in_flight_bytes, kLimit);
+  ASSERT_TRUE(cluster.RunToEnd());
+  EXPECT_EQ(cluster.Failures(), "");
+  EXPECT_EQ(results.size(), 1000u);
+}
+
 }  // namespace
 }  // namespace weir

@@ -51,6 +51,9 @@ struct BarrierOptions {
   // trigger (semantics rule 43); zero: at once. Not with at_least_once.
   bool unaligned = false;
   Ticks aligned_timeout = 0;
+  // Of records in flight in one task's snapshot while a barrier is still missing on some input; a
+  // checkpoint that would need more is declined.
+  uint64_t max_in_flight_bytes = 512 << 20;
 
   // Whether this one is to overtake by now.
   bool Overtakes(const Barrier& barrier, Ticks now) const {

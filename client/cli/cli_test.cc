@@ -175,6 +175,7 @@ class CliTest : public testing::Test {
 TEST_F(CliTest, SubmitPrintsTheIdAndSendsGraphArgumentsAndSettings) {
   const Result result =
       Run({"submit", Plugin("behaving_job"), "-p", "3", "-D", "execution.buffer-timeout=1ms", "-D",
+           "state.backend=rocksdb", "-D", "restart-strategy.type=none", "-D",
            "client.define-timeout=20s", "--", "--limit=7"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.out, StrCat(kJobIdText, "\n"));
@@ -188,7 +189,8 @@ TEST_F(CliTest, SubmitPrintsTheIdAndSendsGraphArgumentsAndSettings) {
       ElementsAre(Pair("limit", "7")));
   EXPECT_THAT(
       (std::map<std::string, std::string>(header_.settings().begin(), header_.settings().end())),
-      ElementsAre(Pair("execution.buffer-timeout", "1ms")));
+      ElementsAre(Pair("execution.buffer-timeout", "1ms"), Pair("restart-strategy.type", "none"),
+                  Pair("state.backend", "rocksdb")));
   EXPECT_THAT(header_.fingerprint(), HasSubstr("sdk "));
 }
 

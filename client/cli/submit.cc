@@ -23,7 +23,7 @@ constexpr uint64_t kShowUploadBytes = 8 << 20;
 std::map<std::string, std::string> JobSettings(const Settings& settings) {
   std::map<std::string, std::string> result;
   for (const auto& [key, value] : settings.SetValues()) {
-    if (key.starts_with("execution.") || key.starts_with("pipeline.")) result.emplace(key, value);
+    if (IsOfJobs(key)) result.emplace(key, value);
   }
   return result;
 }

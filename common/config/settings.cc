@@ -282,6 +282,11 @@ std::vector<std::pair<std::string, std::string>> Settings::SetValues() const {
   return all;
 }
 
+bool IsOfJobs(std::string_view key) {
+  return key.starts_with("execution.") || key.starts_with("pipeline.") ||
+         key.starts_with("restart-strategy.") || key.starts_with("state.");
+}
+
 absl::StatusOr<Settings> LoadSettings(FileSystem& files, const std::string& path,
                                       const std::vector<std::string>& overrides) {
   Settings settings;

@@ -56,6 +56,10 @@ class Settings {
   std::map<std::string, Value, std::less<>> values_;
 };
 
+// Whether a setting is one of jobs: a job is submitted with its own, and those of the job manager
+// hold for jobs that say nothing else.
+bool IsOfJobs(std::string_view key);
+
 // `path` (no file if empty), then `overrides` over it ("key=value"). Blocks.
 absl::StatusOr<Settings> LoadSettings(FileSystem& files, const std::string& path,
                                       const std::vector<std::string>& overrides);

@@ -33,12 +33,6 @@ absl::StatusOr<Id> IdFromBytes(const std::string& bytes, std::string_view what) 
   return Id(id);
 }
 
-// A setting of the cluster that holds for jobs.
-bool IsOfJobs(std::string_view key) {
-  return key.starts_with("execution.") || key.starts_with("pipeline.") ||
-         key.starts_with("restart-strategy.") || key.starts_with("state.");
-}
-
 template <class Response>
 void FillHeartbeatSettings(const ScheduleOptions& options, Response& response) {
   response.set_heartbeat_interval_ms(

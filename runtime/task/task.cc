@@ -22,8 +22,6 @@ constexpr int64_t kNanosPerRun = 1'000'000;
 // The wall clock may be set: it is looked at again at least this often while a wakeup is waited
 // for.
 constexpr int64_t kMaxWaitNanos = 10'000'000'000;
-// Of records in flight in one snapshot; a checkpoint that would need more is declined.
-constexpr uint64_t kMaxInFlightBytes = 512 << 20;
 
 proto::TaskState ToProto(Task::State state) {
   switch (state) {
@@ -247,13 +245,14 @@ bool Task::Gathered() {
   held_->in_outputs = false;
   if (held_->gathering && !input_->OvertakingComplete()) {
     const uint64_t bytes = input_->overtaken_bytes();
-    if (bytes <= kMaxInFlightBytes) return false;
+    const uint64_t limit = options_.barriers.max_in_flight_bytes;
+    if (bytes <= limit) return false;
     input_->AbortBarrier(checkpoint.barrier.id);
     checkpoint.failed =
         absl::ResourceExhaustedError(StrCat("the barrier has overtaken ", bytes,
                                             " bytes of records, and has not come on all "
                                             "inputs; at most ",
-                                            kMaxInFlightBytes, " are kept"));
+                                            limit, " are kept"));
     checkpoint.state.clear();
   } else if (held_->gathering) {
     auto overtaken = input_->TakeOvertaken();
