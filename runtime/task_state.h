@@ -138,7 +138,7 @@ struct OperatorState {
   // Files with the entries of those of `keyed` that have neither `key_groups` nor `snapshot`: as
   // they are at a barrier, or to restore from. Null: none.
   std::shared_ptr<StoreCheckpoint> store;
-  std::shared_ptr<const StoredFiles> stored_files;
+  std::shared_ptr<const StoredParts> stored;
   // What the operator had been told.
   Ticks watermark = kMinTicks;
   // Of a restored source that had another parallelism: the position is not this subtask's own but

@@ -189,11 +189,11 @@ void Chain::FlushSent() {
 
 absl::Status Chain::OpenNode(ChainNode& node, const TaskState* restore) {
   if (state_backend != nullptr && node.definition().kind == NodeKind::kOperator) {
-    const StoredFiles* files = nullptr;
+    const StoredParts* parts = nullptr;
     for (size_t i = 0; restore != nullptr && i < restore->size(); ++i) {
-      if ((*restore)[i].node == node.index()) files = (*restore)[i].stored_files.get();
+      if ((*restore)[i].node == node.index()) parts = (*restore)[i].stored.get();
     }
-    WEIR_ASSIGN_OR_RETURN(node.store, state_backend->Open(node.index(), node.subtask(), files));
+    WEIR_ASSIGN_OR_RETURN(node.store, state_backend->Open(node.index(), node.subtask(), parts));
   }
   return node.op->Open(node);
 }

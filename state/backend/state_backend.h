@@ -9,12 +9,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "state/backend/uploaded_files.h"
+#include "weir/operator.h"
 #include "weir/state_store.h"
 
 namespace weir {
 
 // What a store held at one moment, in files of the local disk that stay while this lives. Any
-// thread, one at a time.
+// thread.
 class StoreCheckpoint {
  public:
   struct File {
@@ -27,6 +28,10 @@ class StoreCheckpoint {
     bool immutable = false;
   };
   virtual ~StoreCheckpoint() = default;
+  // Has the files made, if they are not there: blocks while what is in memory is written. The store
+  // is not written to before. Every call returns what the first did.
+  virtual absl::Status Take() = 0;
+  // After Take.
   virtual const std::vector<File>& files() const = 0;
   // Of the store's immutable files; the same for all its checkpoints.
   virtual UploadedFiles& uploaded() = 0;
@@ -35,8 +40,7 @@ class StoreCheckpoint {
 // A store that can be written to a checkpoint as its files. Owned by the task's thread.
 class OperatorStore : public StateStore {
  public:
-  // What was written to the columns. Null: nothing was ever opened. Blocks while what is in memory
-  // is written to files.
+  // What was written to the columns. Null: nothing was ever opened.
   virtual absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() = 0;
 };
 
@@ -53,6 +57,15 @@ struct StoredFile {
 };
 using StoredFiles = std::vector<StoredFile>;
 
+// What a store begins with: key groups `keeps` of one that had those of `had`.
+struct StoredPart {
+  KeyGroupRange had;
+  KeyGroupRange keeps;
+  StoredFiles files;
+};
+// Of stores with the same states; no key group is in two.
+using StoredParts = std::vector<StoredPart>;
+
 // The keyed state in the files of a store, to be read. Thread safe.
 class StoredState {
  public:
@@ -68,11 +81,11 @@ class StoredState {
 class StateBackend {
  public:
   virtual ~StateBackend() = default;
-  // The store of one operator of one subtask, once for each; with nothing in it, or with what a
-  // store had whose files these are. `node`: index into the graph's nodes. Outlives its columns;
-  // the backend outlives the store.
+  // The store of one operator of one subtask, once for each; with nothing in it, or with what the
+  // `parts` have. `node`: index into the graph's nodes. Outlives its columns; the backend outlives
+  // the store. kDataLoss: a file is damaged or missing, and which.
   virtual absl::StatusOr<std::unique_ptr<OperatorStore>> Open(uint32_t node, uint32_t subtask,
-                                                              const StoredFiles* files) = 0;
+                                                              const StoredParts* parts) = 0;
   // kDataLoss: a file is damaged, and which.
   virtual absl::StatusOr<std::shared_ptr<StoredState>> Read(const StoredFiles& files) = 0;
 };

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_store_internal.h"
@@ -26,33 +29,33 @@ rocksdb::WriteOptions WithoutLog() {
   return options;
 }
 
-// A RocksDB snapshot, which keeps the database.
+// An iterator, which keeps the database and what was in it. Not one of RocksDB's snapshots: once
+// one is released, files are compacted only to forget when they were written, and are new to the
+// next checkpoint.
 class DatabaseView final : public StateView {
  public:
   DatabaseView(std::shared_ptr<RocksDbDatabase> database, rocksdb::ColumnFamilyHandle* column)
-      : database_(std::move(database)), column_(column), snapshot_(database_->db().GetSnapshot()) {}
-  ~DatabaseView() override { database_->db().ReleaseSnapshot(snapshot_); }
+      : database_(std::move(database)), it_(database_->db().NewIterator(Options(), column)) {}
 
   absl::Status Scan(std::string_view from, std::string_view to,
                     absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
-    const rocksdb::Slice end = SliceOf(to);
-    rocksdb::ReadOptions options;
-    options.snapshot = snapshot_;
-    options.iterate_upper_bound = &end;
-    // A scan of everything must not drive out what is used.
-    options.fill_cache = false;
-    options.readahead_size = 1 << 20;
-    const std::unique_ptr<rocksdb::Iterator> it(database_->db().NewIterator(options, column_));
-    for (it->Seek(SliceOf(from)); it->Valid(); it->Next()) {
-      if (!visit(ViewOf(it->key()), ViewOf(it->value()))) break;
+    for (it_->Seek(SliceOf(from)); it_->Valid() && ViewOf(it_->key()) < to; it_->Next()) {
+      if (!visit(ViewOf(it_->key()), ViewOf(it_->value()))) break;
     }
-    return StoreError(it->status(), database_->path());
+    return StoreError(it_->status(), database_->path());
   }
 
  private:
+  static rocksdb::ReadOptions Options() {
+    rocksdb::ReadOptions options;
+    // A scan of everything must not drive out what is used.
+    options.fill_cache = false;
+    options.readahead_size = 1 << 20;
+    return options;
+  }
+
   const std::shared_ptr<RocksDbDatabase> database_;
-  rocksdb::ColumnFamilyHandle* const column_;
-  const rocksdb::Snapshot* const snapshot_;
+  const std::unique_ptr<rocksdb::Iterator> it_;
 };
 
 class DatabaseColumn final : public StateColumn {
@@ -100,6 +103,7 @@ class DatabaseColumn final : public StateColumn {
   }
 
   absl::Status Write(std::span<const StateChange> changes) override {
+    database_->BeforeWrite();
     // Batches of a size that RocksDB's memory can take one after the other.
     constexpr size_t kBatchBytes = 1 << 20;
     rocksdb::WriteBatch batch;
@@ -114,6 +118,7 @@ class DatabaseColumn final : public StateColumn {
   }
 
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
+    database_->BeforeWrite();
     return StoreError(
         database_->db().DeleteRange(WithoutLog(), column_, SliceOf(from), SliceOf(to)),
         database_->path());
@@ -164,7 +169,17 @@ class DatabaseCheckpoint final : public StoreCheckpoint {
     DeleteFolder(*database_->shared().env, folder_).IgnoreError();
   }
 
-  absl::Status Take() {
+  absl::Status Take() override {
+    MutexLock lock(mutex_);
+    if (!taken_.has_value()) taken_ = MakeLinks();
+    return *taken_;
+  }
+
+  const std::vector<File>& files() const override { return files_; }
+  UploadedFiles& uploaded() override { return database_->uploaded(); }
+
+ private:
+  absl::Status MakeLinks() {
     rocksdb::Checkpoint* made = nullptr;
     rocksdb::Status status = rocksdb::Checkpoint::Create(&database_->db(), &made);
     if (!status.ok()) return StoreError(status, folder_);
@@ -189,12 +204,11 @@ class DatabaseCheckpoint final : public StoreCheckpoint {
     return absl::OkStatus();
   }
 
-  const std::vector<File>& files() const override { return files_; }
-  UploadedFiles& uploaded() override { return database_->uploaded(); }
-
- private:
   const std::shared_ptr<RocksDbDatabase> database_;
   const std::string folder_;
+  Mutex mutex_;
+  std::optional<absl::Status> taken_ ABSL_GUARDED_BY(mutex_);
+  // Written by the first Take.
   std::vector<File> files_;
 };
 
@@ -204,14 +218,16 @@ class DatabaseStore final : public OperatorStore {
   DatabaseStore(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 
-  absl::Status OpenDatabase(const StoredFiles* files) {
-    WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_, files));
+  absl::Status OpenParts(const StoredParts& parts) {
+    WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::OpenParts(shared_, path_, parts));
     return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           bool expires) override {
-    if (database_ == nullptr) WEIR_RETURN_IF_ERROR(OpenDatabase(nullptr));
+    if (database_ == nullptr) {
+      WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_, nullptr));
+    }
     WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column column,
                           database_->AddColumn(state, expires));
     return std::unique_ptr<StateColumn>(
@@ -220,10 +236,10 @@ class DatabaseStore final : public OperatorStore {
 
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (database_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
-    auto checkpoint =
+    std::shared_ptr<StoreCheckpoint> checkpoint =
         std::make_shared<DatabaseCheckpoint>(database_, StrCat(path_, "-links-", ++checkpoints_));
-    WEIR_RETURN_IF_ERROR(checkpoint->Take());
-    return std::shared_ptr<StoreCheckpoint>(std::move(checkpoint));
+    database_->TakeBeforeWrites(checkpoint);
+    return checkpoint;
   }
 
  private:
@@ -276,10 +292,11 @@ class DatabaseState final : public StoredState {
 
 RocksDbBackend::RocksDbBackend(Options options) : shared_(std::make_shared<Shared>()) {
   shared_->options = std::move(options);
-  shared_->env = shared_->options.env != nullptr ? shared_->options.env : rocksdb::Env::Default();
+  shared_->env = NewUnsyncedEnv(shared_->options.env != nullptr ? *shared_->options.env
+                                                                : *rocksdb::Env::Default());
   shared_->block_cache = rocksdb::NewLRUCache(shared_->options.memory_bytes, /*num_shard_bits=*/-1,
                                               /*strict_capacity_limit=*/false,
-                                              /*high_pri_pool_ratio=*/0.1);
+                                              /*high_pri_pool_ratio=*/0.5);
   // What is buffered takes its room in the cache: one budget.
   shared_->write_buffers = std::make_shared<rocksdb::WriteBufferManager>(
       shared_->options.memory_bytes / 2, shared_->block_cache);
@@ -287,10 +304,10 @@ RocksDbBackend::RocksDbBackend(Options options) : shared_(std::make_shared<Share
 RocksDbBackend::~RocksDbBackend() = default;
 
 absl::StatusOr<std::unique_ptr<OperatorStore>> RocksDbBackend::Open(uint32_t node, uint32_t subtask,
-                                                                    const StoredFiles* files) {
+                                                                    const StoredParts* parts) {
   auto store = std::make_unique<DatabaseStore>(
       shared_, StrCat(shared_->options.directory, "/", node, "-", subtask));
-  if (files != nullptr) WEIR_RETURN_IF_ERROR(store->OpenDatabase(files));
+  if (parts != nullptr) WEIR_RETURN_IF_ERROR(store->OpenParts(*parts));
   return std::unique_ptr<OperatorStore>(std::move(store));
 }
 

@@ -36,7 +36,7 @@ class RocksDbBackend final : public StateBackend {
   ~RocksDbBackend() override;
 
   absl::StatusOr<std::unique_ptr<OperatorStore>> Open(uint32_t node, uint32_t subtask,
-                                                      const StoredFiles* files) override;
+                                                      const StoredParts* parts) override;
   absl::StatusOr<std::shared_ptr<StoredState>> Read(const StoredFiles& files) override;
 
   // What all stores share; for the stores.

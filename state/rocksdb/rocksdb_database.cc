@@ -57,7 +57,7 @@ class ExpiryFilters final : public rocksdb::CompactionFilterFactory {
 
 rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   rocksdb::DBOptions options;
-  options.env = shared.env;
+  options.env = shared.env.get();
   options.create_if_missing = true;
   options.write_buffer_manager = shared.write_buffers;
   // One thread writes and reads, others only compact.
@@ -79,7 +79,8 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
     const RocksDbBackend::Shared& shared, std::shared_ptr<const std::atomic<int64_t>> last_access) {
   rocksdb::ColumnFamilyOptions options;
   const size_t memory = shared.options.memory_bytes;
-  options.write_buffer_size = std::clamp<size_t>(memory / 8, 64 << 10, 64 << 20);
+  // Each file that is begun smaller is merged once more.
+  options.write_buffer_size = std::clamp<size_t>(memory / 4, 64 << 10, 64 << 20);
   options.max_write_buffer_number = 3;
   options.target_file_size_base = std::clamp<size_t>(options.write_buffer_size, 2 << 20, 64 << 20);
   options.max_bytes_for_level_base = 4 * options.target_file_size_base;
@@ -108,12 +109,9 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
   rocksdb::Env& env = *shared->env;
   // What is there of the same name is of a process that has died.
   WEIR_RETURN_IF_ERROR(DeleteFolder(env, path));
-  if (files != nullptr) {
-    WEIR_RETURN_IF_ERROR(CopyStoredFiles(env, *files, path));
-  } else {
-    WEIR_RETURN_IF_ERROR(MakeFolders(env, path));
-  }
+  WEIR_RETURN_IF_ERROR(MakeFolders(env, path));
   std::shared_ptr<RocksDbDatabase> opened(new RocksDbDatabase(shared, std::move(path)));
+  if (files != nullptr) WEIR_RETURN_IF_ERROR(FillFolder(env, *files, opened->path_));
   const rocksdb::DBOptions options = DatabaseOptions(*shared);
   std::vector<std::string> names = {rocksdb::kDefaultColumnFamilyName};
   if (files != nullptr) {
@@ -157,6 +155,7 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
     return absl::FailedPreconditionError(
         StrCat("state '", state, "' was stored ", expires ? "without" : "with", " a TTL"));
   }
+  BeforeWrite();
   Column column;
   if (expires) column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
   const rocksdb::Status status =
@@ -165,6 +164,14 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   if (!status.ok()) return StoreError(status, path_);
   columns_[state] = column;
   return column;
+}
+
+void RocksDbDatabase::TakeCheckpoints() {
+  for (const std::weak_ptr<StoreCheckpoint>& untaken : std::exchange(untaken_, {})) {
+    // Why it fails is told to whoever writes the checkpoint.
+    if (const auto checkpoint = untaken.lock(); checkpoint != nullptr)
+      checkpoint->Take().IgnoreError();
+  }
 }
 
 const RocksDbDatabase::Column* RocksDbDatabase::FindColumn(const std::string& state) const {

@@ -14,6 +14,7 @@ absl::Status Damaged(const StoredFile& file, std::string_view what) {
   return absl::DataLossError(StrCat("the file ", file.path, " of a checkpoint is damaged: ", what));
 }
 
+// Makes `to` the file, by a hard link where that can be: both stay as they are.
 absl::Status CheckedCopy(rocksdb::Env& env, const StoredFile& file, const std::string& to) {
   constexpr size_t kPiece = 1 << 20;
   std::unique_ptr<rocksdb::SequentialFile> source;
@@ -23,8 +24,11 @@ absl::Status CheckedCopy(rocksdb::Env& env, const StoredFile& file, const std::s
     return absl::UnavailableError(StrCat("reading ", file.path, ": ", status.ToString()));
   }
   std::unique_ptr<rocksdb::WritableFile> copy;
-  status = env.NewWritableFile(to, &copy, rocksdb::EnvOptions());
-  if (!status.ok()) return StoreError(status, to);
+  // Another disk, or one without links.
+  if (!env.LinkFile(file.path, to).ok()) {
+    status = env.NewWritableFile(to, &copy, rocksdb::EnvOptions());
+    if (!status.ok()) return StoreError(status, to);
+  }
   std::vector<char> buffer(kPiece);
   StreamingHash64 digest;
   uint64_t bytes = 0;
@@ -37,9 +41,12 @@ absl::Status CheckedCopy(rocksdb::Env& env, const StoredFile& file, const std::s
     if (piece.empty()) break;
     bytes += piece.size();
     digest.Append({piece.data(), piece.size()});
+    if (copy == nullptr) continue;
     if (status = copy->Append(piece); !status.ok()) return StoreError(status, to);
   }
-  if (status = copy->Close(); !status.ok()) return StoreError(status, to);
+  if (copy != nullptr) {
+    if (status = copy->Close(); !status.ok()) return StoreError(status, to);
+  }
   if (bytes != file.bytes) {
     return Damaged(file, StrCat("it has ", bytes, " bytes; the checkpoint says ", file.bytes));
   }
@@ -92,10 +99,7 @@ absl::Status DeleteFolder(rocksdb::Env& env, const std::string& path) {
   return StoreError(status, path);
 }
 
-absl::Status CopyStoredFiles(rocksdb::Env& env, const StoredFiles& files,
-                             const std::string& folder) {
-  WEIR_RETURN_IF_ERROR(DeleteFolder(env, folder));
-  WEIR_RETURN_IF_ERROR(MakeFolders(env, folder));
+absl::Status FillFolder(rocksdb::Env& env, const StoredFiles& files, const std::string& folder) {
   for (const StoredFile& file : files) {
     const std::string to = StrCat(folder, "/", file.name);
     if (file.path.empty()) {

@@ -2,6 +2,7 @@
 
 #include <rocksdb/env.h>
 
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -18,8 +19,11 @@ absl::Status MakeFolders(rocksdb::Env& env, const std::string& path);
 // The folder and the files in it; succeeds if there is none.
 absl::Status DeleteFolder(rocksdb::Env& env, const std::string& path);
 
-// Makes `folder` with these files. kDataLoss: one is not what the checkpoint says.
-absl::Status CopyStoredFiles(rocksdb::Env& env, const StoredFiles& files,
-                             const std::string& folder);
+// Puts these files into an empty folder, by hard links where that can be. kDataLoss: one is not
+// what the checkpoint says.
+absl::Status FillFolder(rocksdb::Env& env, const StoredFiles& files, const std::string& folder);
+
+// Files as `base` makes them, but that are not forced to the disk: a store ends with its process.
+std::unique_ptr<rocksdb::Env> NewUnsyncedEnv(rocksdb::Env& base);
 
 }  // namespace weir

@@ -25,7 +25,8 @@ namespace weir {
 // What the stores of a process have together. Immutable but for the counts.
 struct RocksDbBackend::Shared {
   Options options;
-  rocksdb::Env* env = nullptr;
+  // Above that of the options.
+  std::unique_ptr<rocksdb::Env> env;
   std::shared_ptr<rocksdb::Cache> block_cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   // Columns that are open, between which the memory for decoded values is divided.
@@ -44,9 +45,13 @@ class RocksDbDatabase {
     std::shared_ptr<std::atomic<int64_t>> last_access;
   };
 
-  // With nothing in it, or with what the folder has that was filled from `files`.
+  // With nothing in it, or with what the files have.
   static absl::StatusOr<std::shared_ptr<RocksDbDatabase>> Open(
       std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredFiles* files);
+  // With what the parts have: the files of the largest are taken up, and what others have is
+  // written to new ones, in the order of the keys.
+  static absl::StatusOr<std::shared_ptr<RocksDbDatabase>> OpenParts(
+      std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredParts& parts);
   RocksDbDatabase(const RocksDbDatabase&) = delete;
   RocksDbDatabase& operator=(const RocksDbDatabase&) = delete;
   ~RocksDbDatabase();
@@ -58,18 +63,32 @@ class RocksDbDatabase {
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and its values are of the other kind.
   absl::StatusOr<Column> AddColumn(const std::string& state, bool expires);
+  // `checkpoint` is taken before anything else is written. Of the store's thread.
+  void TakeBeforeWrites(const std::shared_ptr<StoreCheckpoint>& checkpoint) {
+    untaken_.push_back(checkpoint);
+  }
+  // Before each write.
+  void BeforeWrite() {
+    if (!untaken_.empty()) [[unlikely]] {
+      TakeCheckpoints();
+    }
+  }
   // Null if there is none.
   const Column* FindColumn(const std::string& state) const;
+  // By state.
+  const std::map<std::string, Column, std::less<>>& columns() const { return columns_; }
 
  private:
+  void TakeCheckpoints();
   RocksDbDatabase(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
   UploadedFiles uploaded_;
+  // Those that nobody waits for any more are gone.
+  std::vector<std::weak_ptr<StoreCheckpoint>> untaken_;
   std::unique_ptr<rocksdb::DB> db_;
-  // By state.
   std::map<std::string, Column, std::less<>> columns_;
   rocksdb::ColumnFamilyHandle* default_column_ = nullptr;
 };

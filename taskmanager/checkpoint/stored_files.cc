@@ -129,6 +129,7 @@ absl::Status WriteStore(FileSystem& files, const SnapshotPlace& place, const std
                         const std::string& uid, StoreCheckpoint& store, uint64_t checkpoint_id,
                         StateFileWriter& writer, proto::TaskSnapshot& told,
                         proto::TaskSnapshot_OperatorSnapshot& of_operator) {
+  WEIR_RETURN_IF_ERROR(store.Take());
   WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, "", "rocksdb", StateKind::kStore}));
   const std::string folder = StrCat(place.directory, "/shared");
   bool prepared = false;

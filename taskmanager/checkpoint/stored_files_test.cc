@@ -104,8 +104,7 @@ class StoredStateTest : public ::testing::Test {
       const auto found = restored.find({0, subtask});
       const OperatorState* const state =
           found != restored.end() ? &found->second->front() : nullptr;
-      auto store =
-          backend_->Open(0, subtask, state != nullptr ? state->stored_files.get() : nullptr);
+      auto store = backend_->Open(0, subtask, state != nullptr ? state->stored.get() : nullptr);
       ASSERT_TRUE(store.ok()) << store.status();
       stores_.push_back(*std::move(store));
       tables_.push_back(NewTable(subtask, parallelism, stores_.back().get()));
@@ -125,6 +124,14 @@ class StoredStateTest : public ::testing::Test {
                                        static_cast<uint32_t>(tables_.size()));
     *tables_[subtask]->in_store()->FindOrInsert(key, hash).first = value;
     model_[key] = value;
+  }
+
+  void Erase(std::int64_t key) {
+    const std::uint64_t hash = KeyHash(key);
+    const uint32_t subtask = SubtaskOf(KeyGroupOf(hash, kMaxParallelism), kMaxParallelism,
+                                       static_cast<uint32_t>(tables_.size()));
+    tables_[subtask]->in_store()->Erase(key, hash);
+    model_.erase(key);
   }
 
   // Checkpoint `id`, when `complete` was known to be; subtask `ended` had come to its end. Bytes
@@ -228,7 +235,7 @@ TEST_F(StoredStateTest, ACheckpointWritesWhatIsNewSinceTheLastCompleteOne) {
   // And so is one after a restore of it.
   const auto restored = Read(second, 1);
   ASSERT_TRUE(restored.ok()) << restored.status();
-  ASSERT_NE(restored->at({0, 0})->front().stored_files, nullptr);
+  ASSERT_NE(restored->at({0, 0})->front().stored, nullptr);
   Start(1, *restored);
   ExpectModel();
   Set(7, "c");
@@ -280,7 +287,88 @@ TEST_F(StoredStateTest, IsRestoredAtAnotherParallelismAndOnTheHeap) {
   // A type that has changed is converted, so its files are not taken up.
   const auto changed = Read(restore, 3, true, "map<i64,{text:string}>");
   ASSERT_TRUE(changed.ok()) << changed.status();
-  EXPECT_EQ(changed->at({0, 0})->front().stored_files, nullptr);
+  EXPECT_EQ(changed->at({0, 0})->front().stored, nullptr);
+}
+
+TEST_F(StoredStateTest, FilesAreTakenUpAtAnotherParallelismAndKeyGroupsThatLeftDoNotComeBack) {
+  Start(1);
+  for (std::int64_t key = 0; key < 5'000; ++key) Set(key, std::string(40, 'a'));
+  proto::JobRestore restore = Checkpoint(1, 0);
+  const uint64_t all = full_bytes_;
+  uint64_t id = 1;
+  for (const uint32_t parallelism : {4u, 3u, 1u, 2u, 5u, 1u}) {
+    const auto restored = Read(restore, parallelism);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      const OperatorState& state = restored->at({0, subtask})->front();
+      EXPECT_NE(state.stored, nullptr);
+      EXPECT_EQ(state.keyed.at(0).snapshot, nullptr) << "it is read entry by entry";
+    }
+    Start(parallelism, *restored);
+    ExpectModel();
+    // A key that another subtask has now is erased there, and is not to come back from files that
+    // a subtask had when the key was its own.
+    for (std::int64_t key = 100 * parallelism; key < 100 * parallelism + 50; ++key) {
+      Set(key, "changed");
+      Erase(key + 50);
+    }
+    ++id;
+    restore = Checkpoint(id, id - 1, parallelism);
+    EXPECT_LT(new_bytes_, parallelism >= 3 ? all : 2 * all);
+  }
+  Start(1, *Read(restore, 1));
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest, AFileIsLinkedAndSoNeverWrittenTwice) {
+  Start(1);
+  for (std::int64_t key = 0; key < 1'000; ++key) Set(key, "a");
+  const proto::JobRestore restore = Checkpoint(1, 0);
+  const std::string shared = root_ + "/job/shared/" + SharedNames().front();
+  tables_.clear();
+  stores_.clear();
+  const auto links = std::filesystem::hard_link_count(shared);
+  Start(1, *Read(restore, 1));
+  EXPECT_EQ(std::filesystem::hard_link_count(shared), links + 1);
+  // What becomes of the store's is nothing to the checkpoint's.
+  for (std::int64_t key = 0; key < 1'000; ++key) Set(key, "b");
+  Checkpoint(2, 1, 2);
+  model_.clear();
+  for (std::int64_t key = 0; key < 1'000; ++key) model_[key] = "a";
+  Start(1, *Read(restore, 1));
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest, ACheckpointIsOfItsMomentThoughItIsTakenLater) {
+  Start(1);
+  for (std::int64_t key = 0; key < 1'000; ++key) Set(key, "before");
+  tables_[0]->Flush();
+  auto first = *stores_[0]->Checkpoint();
+  auto second = *stores_[0]->Checkpoint();
+  const auto expected = model_;
+  // More than the cache holds: some of it is written.
+  for (std::int64_t key = 0; key < 100'000; ++key) Set(key, std::string(200, 'x'));
+  tables_[0]->Flush();
+  for (const auto& checkpoint : {first, second}) {
+    ASSERT_TRUE(checkpoint->Take().ok());
+    StoredPart part{{0, kMaxParallelism - 1}, {0, kMaxParallelism - 1}, {}};
+    for (const StoreCheckpoint::File& file : checkpoint->files()) {
+      part.files.push_back(
+          {file.name, *ReadFile(env_->files(), file.path, 64 << 20), "", "", 0, 0});
+    }
+    const StoredParts parts = {part};
+    auto store = backend_->Open(7, checkpoint == first ? 0 : 1, &parts);
+    ASSERT_TRUE(store.ok()) << store.status();
+    const auto table = NewTable(0, 1, store->get());
+    size_t entries = 0;
+    for (std::int64_t key = 0; key < 2'000; ++key) {
+      const std::string* const found = table->in_store()->Find(key, KeyHash(key));
+      if (found == nullptr) continue;
+      EXPECT_EQ(*found, "before");
+      ++entries;
+    }
+    EXPECT_EQ(entries, expected.size());
+  }
 }
 
 TEST_F(StoredStateTest, SomeSubtasksHaveFilesAndSomeHadEnded) {
@@ -302,9 +390,8 @@ TEST_F(StoredStateTest, ADamagedOrMissingFileIsNamed) {
   const std::string path = root_ + "/job/shared/" + SharedNames().front();
   const auto open = [&] {
     const auto restored = Read(restore, 1);
-    return restored.ok()
-               ? backend_->Open(0, 9, restored->at({0, 0})->front().stored_files.get()).status()
-               : restored.status();
+    return restored.ok() ? backend_->Open(0, 9, restored->at({0, 0})->front().stored.get()).status()
+                         : restored.status();
   };
   EXPECT_TRUE(open().ok());
   {

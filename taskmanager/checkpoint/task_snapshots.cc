@@ -252,6 +252,7 @@ class OperatorReader {
       }
     }
     if (old_.subtasks_size() > 0) state_.watermark = watermark;
+    if (!parts_.empty()) state_.stored = std::make_shared<const StoredParts>(std::move(parts_));
     for (OperatorState::Keyed& keyed : state_.keyed) {
       // Subtasks that had ended have theirs in state files all the same.
       if (stores_.empty()) continue;
@@ -286,9 +287,9 @@ class OperatorReader {
     return old.first <= range_.last && range_.first <= old.last;
   }
 
-  // The files can be taken up as they are: nothing else was or will be in them.
+  // The files can be taken up as they are, but for key groups: no other state is in them.
   bool TakesFilesUp() const {
-    if (!files_.in_store() || !Same()) return false;
+    if (!files_.in_store()) return false;
     for (const proto::StateDescriptor& old : old_.states()) {
       const bool same = std::any_of(
           node_.states().begin(), node_.states().end(), [&](const proto::StateDescriptor& state) {
@@ -301,14 +302,16 @@ class OperatorReader {
 
   absl::Status ReadStore(uint32_t file, StateFileReader& reader,
                          const StateFileReader::Section& section, uint32_t from_subtask) {
+    const KeyGroupRange had = KeyGroupRangeOf(from_subtask, max_parallelism_, old_.parallelism());
     if (TakesFilesUp()) {
       WEIR_ASSIGN_OR_RETURN(StoredFiles stored, files_.FilesOf(reader, section));
-      state_.stored_files = std::make_shared<const StoredFiles>(std::move(stored));
+      parts_.push_back({had,
+                        {std::max(had.first, range_.first), std::min(had.last, range_.last)},
+                        std::move(stored)});
       return absl::OkStatus();
     }
     WEIR_ASSIGN_OR_RETURN(auto store, files_.OpenStore(file, reader, section));
-    stores_.emplace_back(KeyGroupRangeOf(from_subtask, max_parallelism_, old_.parallelism()),
-                         std::move(store));
+    stores_.emplace_back(had, std::move(store));
     return absl::OkStatus();
   }
 
@@ -352,6 +355,8 @@ class OperatorReader {
   bool has_union_ = false;
   // Where key groups are read from, by those that are there.
   KeyGroupsInStores::Stores stores_;
+  // Stores whose files are taken up.
+  StoredParts parts_;
   // By list: items seen so far.
   std::map<std::string, uint64_t> dealt_;
   OperatorState state_;

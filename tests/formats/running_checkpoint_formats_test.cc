@@ -199,9 +199,9 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
   ASSERT_TRUE(restored.ok()) << restored.status();
   totals.clear();
   for (const uint32_t subtask : {0u, 1u}) {
-    const auto& files = restored->at({0, subtask})->front().stored_files;
-    ASSERT_NE(files, nullptr);
-    auto store = backend.Open(0, subtask, files.get());
+    const auto& parts = restored->at({0, subtask})->front().stored;
+    ASSERT_NE(parts, nullptr);
+    auto store = backend.Open(0, subtask, parts.get());
     ASSERT_TRUE(store.ok()) << store.status();
     auto column = (*store)->OpenColumn("totals", /*expires=*/false);
     ASSERT_TRUE(column.ok()) << column.status();
