@@ -361,7 +361,7 @@ TEST(JobCheckpoint, BehindAStuckSinkAnAlignedBarrierDoesNotArrive) {
   EXPECT_LT(job.checkpoints.size(), 8u);
 }
 
-// Rule 43.
+// Rule 43. NebulaStream 1683: no buffer of the full channels is needed.
 TEST(JobCheckpoint, BehindAStuckSinkACheckpointIsCompleteInASecond) {
   Stuck job({.unaligned = true});
   job.cluster.world().RunFor(absl::Seconds(1));

@@ -228,7 +228,8 @@ class BeforeTheEnd final : public CheckedOperator {
   }
 };
 
-TEST(JobRuntime, AnOperatorThatStopsForABlockedOutputGoesOnWhereItWas) {  // Rule 8
+// Rule 8. NebulaStream 1683: what drained a full pipeline needed a buffer of it.
+TEST(JobRuntime, AnOperatorThatStopsForABlockedOutputGoesOnWhereItWas) {
   for (const Partitioning after : {Partitioning::kForward, Partitioning::kRebalance}) {
     Results results;
     SimJob run;

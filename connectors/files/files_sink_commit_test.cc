@@ -171,6 +171,7 @@ TEST_F(FilesSinkCommitTest, AnErrorThatTheDiskMetBeforeTheBarrierIsNoCheckpoint)
   }
 }
 
+// Flink 7978, 9295: ids of two subtasks or two sinks collided.
 TEST_F(FilesSinkCommitTest, FilesOfWritersOnOneFolderNeverHaveOneName) {
   // Two subtasks, each in two attempts, and another sink of the job.
   std::vector<std::unique_ptr<Subtask>> all;

@@ -236,7 +236,7 @@ TEST(WatermarkConformance, EveryRecordedCaseOfRules23To28GivesWhatWasRecorded) {
                                                {"watermark_generator", 61}}));
 }
 
-TEST(WatermarkValve, KeepsAFinishedChannelOutWhenTheOthersGoIdle) {  // Rule 25
+TEST(WatermarkValve, KeepsAFinishedChannelOutWhenTheOthersGoIdle) {  // Rule 25, Flink 38477
   WatermarkValve valve(3);
   TimeEvents out;
   valve.OnFinished(0, out);

@@ -121,7 +121,7 @@ TEST(EntryMapTest, ASweepLooksAtSoManySlotsAndComesToAll) {
   EXPECT_TRUE(map.empty());
 }
 
-// Among so many, some hashes begin with the same 32 bits.
+// Among so many, some hashes begin with the same 32 bits. Gluten 12805: a hash taken for the key.
 TEST(EntryMapTest, FindsEachOfManyKeys) {
   EntryMap<std::int64_t, std::int64_t> map;
   constexpr std::int64_t kKeys = 300'000;

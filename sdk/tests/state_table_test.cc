@@ -56,6 +56,7 @@ void ExpectKeysOfOneRunStayApart(const std::vector<std::pair<K, std::uint64_t>>&
 }
 
 // All keys in one run of slots, which wraps around: erasing must close the gaps.
+// Gluten 12805: a hash was taken for the key.
 TEST(KeyedTableTest, KeysWithOneHashStayApart) {
   std::vector<std::pair<std::string, std::uint64_t>> strings;
   for (int i = 0; i < 20; ++i) strings.emplace_back(std::to_string(i), 0x0000'0005'ffff'ffffULL);
@@ -156,6 +157,7 @@ TEST(KeyedTableTest, ALocatorFindsWhatTheTableHoldsUntilItsSlotsMove) {
   EXPECT_GT(found, 45'000);
 }
 
+// Flink 23908: at every access.
 TEST(KeyedTableDeathTest, AKeyOutsideTheOwnedKeyGroupsEndsTheProcess) {
   KeyedTable<std::int64_t, int> table({0, 63}, 128);
   std::int64_t key = 0;

@@ -34,7 +34,7 @@ class RescaleSim : public SavepointSim {
   }
 };
 
-// Rules 48, 49
+// Rules 48, 49. Flink 26063: timers under another key group than their keys.
 TEST_F(RescaleSim, AJobGoesOnFromASavepointAtAnyParallelism) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     SCOPED_TRACE(StrCat("seed ", seed));

@@ -338,7 +338,7 @@ TEST_F(TakeoverSim, ADamagedCheckpointFailsTheJobAndIsNeitherSkippedNorDeleted) 
   }
 }
 
-// Flink 26783: at each moment of a stop with a savepoint. It is stopped, or it goes on.
+// Flink 26783, 21132: at each moment of a stop with a savepoint. It is stopped, or it goes on.
 TEST_F(TakeoverSim, KilledWhileAJobIsStoppedItIsStoppedForEverOrGoesOnAsIfNobodyHadAsked) {
   std::uint64_t stopped = 0;
   std::uint64_t went_on = 0;

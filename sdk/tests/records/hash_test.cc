@@ -192,7 +192,7 @@ Ranges RangesOf(std::uint32_t max_parallelism, std::uint32_t parallelism) {
 }
 
 // Rule 48.
-TEST(KeyGroupTest, GivesEachSubtaskItsRange) {
+TEST(KeyGroupTest, GivesEachSubtaskItsRange) {  // Flink 23908
   EXPECT_EQ(RangesOf(128, 3), (Ranges{{0, 42}, {43, 85}, {86, 127}}));
   EXPECT_EQ(RangesOf(128, 1), (Ranges{{0, 127}}));
   EXPECT_EQ(RangesOf(1, 1), (Ranges{{0, 0}}));
