@@ -303,6 +303,9 @@ std::string JobStatusText(const proto::JobStatusResponse& status, int64_t now_mi
       ColoredState(job.state(), color), IsTerminalState(job.state()) ? " after " : " for ",
       FormatSpan(Span(job, now_micros)), ", submitted ", FormatTime(job.submitted_unix_micros()));
   if (status.attempt() > 1) text += StrCat(", attempt ", status.attempt());
+  if (status.region_restarts() > 0) {
+    text += StrCat(", ", status.region_restarts(), " restarts of regions");
+  }
   text += "\n";
   if (!status.waiting_for().empty())
     text += StrCat("waiting  ", Harmless(status.waiting_for()), "\n");
@@ -325,6 +328,8 @@ std::string JobStatusJson(const proto::JobStatusResponse& status) {
   json.BeginObject();
   WriteSummaryJson(status.summary(), json);
   json.Key("attempt").Uint(status.attempt());
+  json.Key("full_restarts").Uint(status.full_restarts());
+  json.Key("region_restarts").Uint(status.region_restarts());
   json.Key("waiting_for").StringOrNull(status.waiting_for());
   json.Key("failure");
   status.has_failure() ? WriteFailureJson(status.failure(), json) : static_cast<void>(json.Null());

@@ -82,9 +82,9 @@ absl::Status FilesSink::Open(OperatorContext& context) {
        owner = owner_, subtask = context.subtask(), parallelism = context.parallelism(),
        &files = env_.files()]() -> absl::Status {
         if (!folder.empty()) WEIR_RETURN_IF_ERROR(files.CreateDirectories(folder));
-        if (subtask == 0 && this_run.attempt > 1) {
-          WEIR_RETURN_IF_ERROR(
-              DeleteLeftovers(files, hidden_folder, owner, this_run.restored_checkpoint));
+        if (this_run.attempt > 1) {
+          WEIR_RETURN_IF_ERROR(DeleteLeftovers(files, hidden_folder, owner,
+                                               this_run.restored_checkpoint, subtask, parallelism));
         }
         if (this_run.restored_checkpoint != 0) return absl::OkStatus();
         if (!file.empty()) {

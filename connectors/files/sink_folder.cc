@@ -102,6 +102,7 @@ std::optional<HiddenFileOwner> OwnerOfHidden(std::string_view file_name) {
   }
   owner.job = job;
   owner.sink = sink;
+  owner.subtask = SubtaskOfPart(file_name);
   return owner;
 }
 
@@ -138,7 +139,8 @@ absl::Status DeleteOldResults(FileSystem& files, const std::string& folder,
 }
 
 absl::Status DeleteLeftovers(FileSystem& files, const std::string& hidden_folder,
-                             const HiddenFileOwner& self, uint64_t restored_checkpoint) {
+                             const HiddenFileOwner& self, uint64_t restored_checkpoint,
+                             uint32_t subtask, uint32_t parallelism) {
   const absl::StatusOr<std::vector<FileInfo>> entries = files.List(hidden_folder);
   if (absl::IsNotFound(entries.status())) return absl::OkStatus();
   WEIR_RETURN_IF_ERROR(entries.status());
@@ -148,6 +150,8 @@ absl::Status DeleteLeftovers(FileSystem& files, const std::string& hidden_folder
         owner->attempt >= self.attempt || owner->after_checkpoint < restored_checkpoint) {
       continue;
     }
+    const bool nobodys = owner->subtask.value_or(parallelism) >= parallelism;
+    if (nobodys ? subtask != 0 : *owner->subtask != subtask) continue;
     const absl::Status deleted = files.Delete(entry.path);
     if (!deleted.ok() && !absl::IsNotFound(deleted)) return deleted;
   }

@@ -24,6 +24,8 @@ struct HiddenFileOwner {
   uint32_t attempt = 1;
   // The last checkpoint before the file was begun: it belongs to later ones only.
   uint64_t after_checkpoint = 0;
+  // Whose it is, as far as its visible name says so.
+  std::optional<uint32_t> subtask = {};
 
   static HiddenFileOwner Of(const RunInfo& run, std::string_view uid);
 };
@@ -51,10 +53,12 @@ absl::Status RefuseOldResults(FileSystem& files, const std::string& folder,
 absl::Status DeleteOldResults(FileSystem& files, const std::string& folder,
                               const OldResults& options);
 
-// Deletes the hidden files of this sink that earlier attempts of the job began after the checkpoint
-// that this attempt starts from, which therefore does not have them. `hidden_folder` is where they
-// lie.
+// Deletes the hidden files of this subtask of the sink that earlier attempts of the job began after
+// the checkpoint that this attempt starts from, which therefore does not have them; subtask 0 also
+// those of subtasks that there are not. The others answer for themselves, for they may have gone on
+// from an earlier attempt. `hidden_folder` is where they lie.
 absl::Status DeleteLeftovers(FileSystem& files, const std::string& hidden_folder,
-                             const HiddenFileOwner& self, uint64_t restored_checkpoint);
+                             const HiddenFileOwner& self, uint64_t restored_checkpoint,
+                             uint32_t subtask, uint32_t parallelism);
 
 }  // namespace weir

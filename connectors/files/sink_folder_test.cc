@@ -82,10 +82,23 @@ TEST_F(SinkFolderTest, LeftoversAreWhatEarlierAttemptsBeganAfterTheCheckpoint) {
   for (const std::string& file : dead) Put(folder + file);
   for (const std::string& file : kept) Put(folder + file);
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(DeleteLeftovers(files(), "/out/.inprogress", Owner(3, 7), 7).ok());
+    ASSERT_TRUE(DeleteLeftovers(files(), "/out/.inprogress", Owner(3, 7), 7, 0, 1).ok());
     EXPECT_THAT(Names("/out/.inprogress"), ::testing::UnorderedElementsAreArray(kept));
   }
-  EXPECT_TRUE(DeleteLeftovers(files(), "/nowhere", Owner(3, 7), 7).ok());
+  EXPECT_TRUE(DeleteLeftovers(files(), "/nowhere", Owner(3, 7), 7, 0, 1).ok());
+}
+
+// Other subtasks of the sink may run on while one begins a new attempt.
+TEST_F(SinkFolderTest, LeftoversOfOtherSubtasksAreLeftToThem) {
+  const auto name = [](uint32_t subtask) {
+    return HiddenName(Owner(2, 7), kToken, StrCat("part-", subtask, "-", kToken, "-0.jsonl"));
+  };
+  const std::string folder = "/out/.inprogress";
+  for (const uint32_t subtask : {0, 1, 2, 3}) Put(StrCat(folder, "/", name(subtask)));
+  ASSERT_TRUE(DeleteLeftovers(files(), folder, Owner(3, 7), 7, 1, 3).ok());
+  EXPECT_THAT(Names(folder), ::testing::UnorderedElementsAre(name(0), name(2), name(3)));
+  ASSERT_TRUE(DeleteLeftovers(files(), folder, Owner(3, 7), 7, 0, 3).ok());
+  EXPECT_THAT(Names(folder), ElementsAre(name(2))) << "of subtask 3 there is no more";
 }
 
 TEST_F(SinkFolderTest, WithCheckpointsTheFirstSubtaskAnswersForOldResults) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
@@ -28,7 +29,9 @@ AttemptTasks::AttemptTasks(std::shared_ptr<const proto::JobGraph> graph, uint32_
     first_task_.push_back(tasks_.size());
     const bool source = graph_->nodes(static_cast<int>(vertex.nodes(0))).kind() == proto::SOURCE;
     for (const uint32_t worker : placement[i]) {
-      tasks_.push_back({.worker = worker, .source = source, .ended = false, .final_snapshot = {}});
+      Task& task = tasks_.emplace_back();
+      task.worker = worker;
+      task.source = source;
     }
   }
 }
@@ -96,6 +99,28 @@ bool AttemptTasks::SetFinal(size_t task, std::shared_ptr<const proto::TaskSnapsh
 
 const std::shared_ptr<const proto::TaskSnapshot>& AttemptTasks::final_snapshot(size_t task) const {
   return tasks_.at(task).final_snapshot;
+}
+
+std::shared_ptr<const proto::TaskSnapshot> AttemptTasks::Withdraw(size_t task) {
+  Task& entry = tasks_.at(task);
+  entry.withdrawn = true;
+  entry.ended = false;
+  if (entry.final_snapshot != nullptr) --finals_;
+  return std::exchange(entry.final_snapshot, nullptr);
+}
+
+void AttemptTasks::Replace(size_t task, uint32_t worker, uint32_t region_attempt) {
+  Task& entry = tasks_.at(task);
+  entry.withdrawn = false;
+  entry.ended = false;
+  entry.worker = worker;
+  entry.region_attempt = region_attempt;
+}
+
+bool AttemptTasks::IsCurrent(size_t task, uint32_t region_attempt) const {
+  const Task& entry = tasks_.at(task);
+  const auto number = [this](uint32_t attempt) { return attempt == 0 ? attempt_ : attempt; };
+  return !entry.withdrawn && number(region_attempt) == number(entry.region_attempt);
 }
 
 bool AttemptTasks::AnyEnded() const {

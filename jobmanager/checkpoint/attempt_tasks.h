@@ -18,8 +18,8 @@ namespace weir::jobmanager {
 using TaskPlacement = std::vector<std::vector<uint32_t>>;
 
 // The subtasks of one attempt of a job as checkpoints see them: which there are, where they run,
-// which have ended and what they held then. Tasks are numbered by vertex, then subtask. Pure; owned
-// by one executor.
+// which have ended and what they held then. Some may be started again while the others run. Tasks
+// are numbered by vertex, then subtask. Pure; owned by one executor.
 class AttemptTasks {
  public:
   // `graph` has passed ValidateJobGraph, and `placement` fits it.
@@ -47,6 +47,14 @@ class AttemptTasks {
   const std::shared_ptr<const proto::TaskSnapshot>& final_snapshot(size_t task) const;
   bool AllFinal() const { return finals_ == tasks_.size(); }
 
+  // The task does not run any more: nothing that it says counts, until it is replaced. Returns what
+  // it held at its end, or null.
+  std::shared_ptr<const proto::TaskSnapshot> Withdraw(size_t task);
+  // It runs on `worker` as attempt `region_attempt`.
+  void Replace(size_t task, uint32_t worker, uint32_t region_attempt);
+  // Whether what is told with this attempt (0: that of the job) is of the task as it runs now.
+  bool IsCurrent(size_t task, uint32_t region_attempt) const;
+
   bool AnyEnded() const;
 
   // Those that run sources which have not ended; ascending.
@@ -57,6 +65,9 @@ class AttemptTasks {
  private:
   struct Task {
     uint32_t worker = 0;
+    // As others call it; 0: that of the job.
+    uint32_t region_attempt = 0;
+    bool withdrawn = false;
     bool source = false;
     bool ended = false;
     std::shared_ptr<const proto::TaskSnapshot> final_snapshot;

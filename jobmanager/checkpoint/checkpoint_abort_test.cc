@@ -107,5 +107,76 @@ TEST_F(CheckpointAbortTest, PutsATasksOwnSnapshotInThePlaceOfTheFinalOneItWasGiv
   EXPECT_EQ(coordinator_->latest()->metadata->files(0).name(), "at-barrier");
 }
 
+// ---- A part of the job is started again ----
+
+TEST_F(CheckpointAbortTest, WhileTasksAreStartedAgainNoneIsTakenAndTheirAttemptBeforeDoesNotCount) {
+  Start();
+  CompleteOne();
+  Pass(absl::Seconds(10));
+  ASSERT_TRUE(Ack(2, 0, 0).ok());
+  coordinator_->SuspendTasks({{0, 1}, {1, 1}}, "a part failed");
+  Settle();
+  EXPECT_EQ(LastOver().id, 2u);
+  EXPECT_EQ(LastOver().abort_reason, AbortReason::kJobNotRunning);
+  EXPECT_EQ(coordinator_->counters().failed, 0u);
+  EXPECT_EQ(out_.notices.back().aborted, 2u) << "the other tasks are told";
+  // What is asked for waits; nothing is triggered.
+  std::optional<absl::StatusOr<SavepointResult>> saved;
+  coordinator_->TriggerSavepoint("/saved", CheckpointKind::kSavepoint,
+                                 [&](auto result) { saved = std::move(result); });
+  Pass(absl::Seconds(30));
+  EXPECT_EQ(coordinator_->counters().triggered, 2u);
+  EXPECT_FALSE(saved.has_value());
+  // On another worker, as attempt 2.
+  coordinator_->ReplaceTasks({{0, 1, 7}, {1, 1, 7}}, 2, 1);
+  EXPECT_EQ(coordinator_->View()->restored->id, 1u);
+  coordinator_->ResumeTasks();
+  Settle();
+  ASSERT_EQ(coordinator_->counters().triggered, 3u);
+  EXPECT_THAT(out_.triggers.back().workers, ElementsAre(0, 7));
+  const auto late = coordinator_->counters().late_acknowledgements;
+  EXPECT_TRUE(Ack(3, 0, 1).ok()) << "of attempt 1, which is no fault of the worker";
+  EXPECT_EQ(coordinator_->counters().late_acknowledgements, late + 1);
+  for (const uint32_t vertex : {0u, 1u}) {
+    ASSERT_TRUE(Ack(3, vertex, 0).ok());
+    proto::AcknowledgeCheckpointRequest request = MakeAck(1, 3, vertex, 1);
+    request.set_region_attempt(2);
+    EXPECT_FALSE(coordinator_->OnAcknowledge(request).ok()) << "from another worker";
+    request.set_worker_index(7);
+    EXPECT_FALSE(saved.has_value());
+    ASSERT_TRUE(coordinator_->OnAcknowledge(request).ok());
+  }
+  Settle();
+  ASSERT_TRUE(saved.has_value());
+  EXPECT_TRUE(saved->ok()) << saved->status();
+}
+
+TEST_F(CheckpointAbortTest, WhatATaskHeldAtItsEndIsForgottenWhenItIsStartedAgain) {
+  Start();
+  ASSERT_TRUE(Final(0, 1, 0, {"shared/1-0-1.state"}).ok());
+  EXPECT_TRUE(coordinator_->HoldsEndOf({{0, 1}}));
+  EXPECT_FALSE(coordinator_->HoldsEndOf({{0, 0}, {0, 1}}));
+  coordinator_->SuspendTasks({{0, 1}}, "a part failed");
+  EXPECT_FALSE(coordinator_->HoldsEndOf({{0, 1}}));
+  ASSERT_TRUE(Final(0, 1).ok());
+  EXPECT_FALSE(coordinator_->HoldsEndOf({{0, 1}})) << "it is told by nobody now";
+  coordinator_->ReplaceTasks({{0, 1, 1}}, 2, 0);
+  coordinator_->ResumeTasks();
+  Pass(absl::Seconds(11));
+  ASSERT_FALSE(out_.triggers.empty());
+  EXPECT_THAT(out_.triggers.back().workers, ElementsAre(0, 1));
+  ASSERT_TRUE(Ack(1, 0, 0).ok());
+  ASSERT_TRUE(Ack(1, 1, 0).ok());
+  ASSERT_TRUE(Ack(1, 1, 1).ok());
+  Settle();
+  EXPECT_EQ(LatestId(), 0u) << "it waits for the task itself";
+  proto::AcknowledgeCheckpointRequest request = MakeAck(1, 1, 0, 1);
+  request.set_region_attempt(2);
+  ASSERT_TRUE(coordinator_->OnAcknowledge(request).ok());
+  Settle();
+  EXPECT_EQ(LatestId(), 1u);
+  EXPECT_THAT(out_.deleted, ::testing::Contains("shared/1-0-1.state"));
+}
+
 }  // namespace
 }  // namespace weir::jobmanager

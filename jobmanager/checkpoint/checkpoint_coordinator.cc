@@ -54,21 +54,77 @@ void CheckpointCoordinator::BeginAttempt(uint32_t attempt, TaskPlacement placeme
   last_triggered_ = false;
   last_complete_ = false;
   counters_.consecutive_failures = 0;
-  if (restored != 0) {
-    ++counters_.restored;
-    const std::optional<CompletedCheckpoint>& latest = completed_.latest();
-    restored_.emplace();
-    restored_->id = restored;
-    restored_->restored_unix_micros = NowMicros();
-    if (latest.has_value() && latest->id == restored) {
-      restored_->kind = latest->kind;
-      restored_->directory = latest->directory;
-    }
-  }
-  // A restore commits what the checkpoint holds, so its completion is known to the tasks.
-  told_ = std::max(told_, restored);
+  suspended_ = false;
+  NoteRestored(restored);
   aborted_folders_.clear();
   Sweep(attempt);
+}
+
+void CheckpointCoordinator::NoteRestored(uint64_t restored) {
+  // A restore commits what the checkpoint holds, so its completion is known to the tasks.
+  told_ = std::max(told_, restored);
+  if (restored == 0) return;
+  ++counters_.restored;
+  const std::optional<CompletedCheckpoint>& latest = completed_.latest();
+  restored_.emplace();
+  restored_->id = restored;
+  restored_->restored_unix_micros = NowMicros();
+  if (latest.has_value() && latest->id == restored) {
+    restored_->kind = latest->kind;
+    restored_->directory = latest->directory;
+  }
+}
+
+void CheckpointCoordinator::SuspendTasks(
+    const std::vector<std::pair<uint32_t, uint32_t>>& vertex_and_subtask, std::string_view why) {
+  WEIR_CHECK(attempt_live_);
+  suspended_ = true;
+  last_triggered_ = last_complete_ = false;
+  AbortPending(why);
+  for (const auto& [vertex, subtask] : vertex_and_subtask) {
+    const absl::StatusOr<size_t> task = tasks_->Find(vertex, subtask);
+    WEIR_CHECK(task.ok());
+    if (const auto held = tasks_->Withdraw(*task); held != nullptr) ReleaseFiles(*held);
+  }
+  DeleteUnusedFiles();
+  Schedule();
+}
+
+void CheckpointCoordinator::ReplaceTasks(const std::vector<ReplacedTask>& tasks,
+                                         uint32_t region_attempt, uint64_t restored) {
+  WEIR_CHECK(attempt_live_);
+  for (const ReplacedTask& replaced : tasks) {
+    const absl::StatusOr<size_t> task = tasks_->Find(replaced.vertex, replaced.subtask);
+    WEIR_CHECK(task.ok());
+    tasks_->Replace(*task, replaced.worker, region_attempt);
+  }
+  NoteRestored(restored);
+}
+
+void CheckpointCoordinator::ResumeTasks() {
+  WEIR_CHECK(attempt_live_);
+  suspended_ = false;
+  counters_.consecutive_failures = 0;
+  if (running_) policy_.Start(NowNanos());
+  Schedule();
+}
+
+bool CheckpointCoordinator::HoldsEndOf(
+    const std::vector<std::pair<uint32_t, uint32_t>>& vertex_and_subtask) const {
+  if (!job_.keeps_final_states) return true;
+  return attempt_live_ &&
+         std::all_of(vertex_and_subtask.begin(), vertex_and_subtask.end(), [this](const auto& id) {
+           const auto task = tasks_->Find(id.first, id.second);
+           return task.ok() && tasks_->final_snapshot(*task) != nullptr;
+         });
+}
+
+void CheckpointCoordinator::AbortPending(std::string_view why) {
+  std::vector<uint64_t> pending;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.checkpoint->pending()) pending.push_back(id);
+  }
+  for (const uint64_t id : pending) Abort(id, AbortReason::kJobNotRunning, why);
 }
 
 void CheckpointCoordinator::SetGraph(std::shared_ptr<const proto::JobGraph> graph) {
@@ -96,11 +152,7 @@ void CheckpointCoordinator::EndAttempt(std::string_view why) {
   running_ = false;
   if (timer_.has_value()) surroundings_.executor().Cancel(*timer_);
   timer_.reset();
-  std::vector<uint64_t> pending;
-  for (const auto& [id, entry] : entries_) {
-    if (entry.checkpoint->pending()) pending.push_back(id);
-  }
-  for (const uint64_t id : pending) Abort(id, AbortReason::kJobNotRunning, why);
+  AbortPending(why);
   for (Request& request : std::exchange(requests_, {})) {
     Answer(std::move(request.done), absl::FailedPreconditionError(ToAbsl(why)));
   }
@@ -148,6 +200,11 @@ absl::Status CheckpointCoordinator::OnAcknowledge(
   const absl::StatusOr<size_t> task =
       tasks_->Find(request.snapshot().vertex(), request.snapshot().subtask());
   if (!task.ok()) return refuse(task.status());
+  if (!tasks_->IsCurrent(*task, request.region_attempt())) {
+    // Of a task that was started again since. What it has written goes with the next attempt.
+    ++counters_.late_acknowledgements;
+    return absl::OkStatus();
+  }
   const absl::Status placed = tasks_->CheckWorker(*task, request.worker_index());
   if (!placed.ok()) return refuse(placed);
   if (request.has_declined()) {

@@ -109,6 +109,25 @@ class CheckpointCoordinator {
   // savepoints stay. May be destroyed when idle().
   void EndJob(JobEnd end);
 
+  // Some tasks have failed and are to be started again while the others go on: what they say does
+  // not count any more, pending checkpoints are aborted, and none is triggered until ResumeTasks;
+  // what is asked for waits until then. May be repeated with others.
+  void SuspendTasks(const std::vector<std::pair<uint32_t, uint32_t>>& vertex_and_subtask,
+                    std::string_view why);
+  struct ReplacedTask {
+    uint32_t vertex = 0;
+    uint32_t subtask = 0;
+    uint32_t worker = 0;
+  };
+  // They run, or will, as attempt `region_attempt`, and begin with checkpoint `restored`; 0: that
+  // is not known, or they begin with nothing.
+  void ReplaceTasks(const std::vector<ReplacedTask>& tasks, uint32_t region_attempt,
+                    uint64_t restored);
+  // All of them run.
+  void ResumeTasks();
+  // All that these tasks held when they ended is known, or nothing is kept of it.
+  bool HoldsEndOf(const std::vector<std::pair<uint32_t, uint32_t>>& vertex_and_subtask) const;
+
   // The task reported FINISHED. Tasks that failed or were cancelled have not ended in this sense.
   void OnTaskEnded(uint32_t vertex, uint32_t subtask);
   // Declined with kAborted or kCancelled: the task went on with a newer one, which is no failure. A
@@ -144,6 +163,9 @@ class CheckpointCoordinator {
   bool stop_completed() const { return stopped_; }
   // Whether the last attempt has been stopped is not known yet, but will be when settled.
   bool stop_undecided() const;
+  // A savepoint that stops the job, or a checkpoint at which it is rescaled, is wanted, under way
+  // or complete.
+  bool stopping() const { return Stopping(); }
   // What a restart restores: the newest complete one, savepoint or not.
   const std::optional<CompletedCheckpoint>& latest() const { return completed_.latest(); }
   // latest() is a savepoint of this job with which nothing was committed outside, as no attempt has
@@ -199,6 +221,7 @@ class CheckpointCoordinator {
   void OnWritten(uint64_t id, WriteOutcome outcome, const absl::Status& status);
   void Complete(uint64_t id);
   void Abort(uint64_t id, AbortReason reason, std::string_view why);
+  void AbortPending(std::string_view why);
   // Takes an entry that is over out.
   Entry Remove(uint64_t id);
   void CountFailure(const PendingCheckpoint& checkpoint);
@@ -213,6 +236,7 @@ class CheckpointCoordinator {
   PendingCheckpoint* FindPending(uint64_t id);
   void Record(PendingCheckpoint& checkpoint, size_t task,
               const std::shared_ptr<const proto::TaskSnapshot>& snapshot, bool own);
+  void NoteRestored(uint64_t restored);
   void OnFinal(size_t task, const std::shared_ptr<const proto::TaskSnapshot>& snapshot,
                uint64_t acknowledged);
   void Decline(const proto::AcknowledgeCheckpointRequest& request);
@@ -241,6 +265,8 @@ class CheckpointCoordinator {
   std::unique_ptr<AttemptTasks> tasks_;
   bool attempt_live_ = false;
   bool running_ = false;
+  // Some tasks are being started again.
+  bool suspended_ = false;
   // That the job fails was posted.
   bool failing_ = false;
   // A savepoint that stops the job is complete.

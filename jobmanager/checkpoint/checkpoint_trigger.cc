@@ -72,7 +72,7 @@ bool CheckpointCoordinator::AnyPending() const {
 void CheckpointCoordinator::Schedule() {
   if (timer_.has_value()) surroundings_.executor().Cancel(*timer_);
   timer_.reset();
-  if (!running_) return;
+  if (!running_ || suspended_) return;
   // What was asked for comes first, alone: a barrier with a higher id would abort it, and it the
   // ones with lower ids (semantics rule 42).
   if (!requests_.empty()) {

@@ -14,6 +14,8 @@ std::shared_ptr<const JobSnapshot> Dispatcher::SnapshotOf(const Job& job) {
   snapshot->name = job.spec().name;
   snapshot->state = job.state();
   snapshot->attempt = job.attempt();
+  snapshot->full_restarts = job.full_restarts();
+  snapshot->region_restarts = job.region_restarts();
   snapshot->submitted_unix_micros = job.spec().submitted_unix_micros;
   snapshot->ended_unix_micros = job.ended_unix_micros();
   snapshot->changed_unix_micros = job.changed_unix_micros();

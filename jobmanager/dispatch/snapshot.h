@@ -22,6 +22,8 @@ struct JobSnapshot {
   std::string name;
   proto::JobState state;
   uint32_t attempt = 0;
+  uint32_t full_restarts = 0;
+  uint32_t region_restarts = 0;
   int64_t submitted_unix_micros = 0;
   // 0 while it runs.
   int64_t ended_unix_micros = 0;

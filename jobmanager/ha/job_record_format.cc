@@ -1,5 +1,7 @@
 #include "jobmanager/ha/job_record_format.h"
 
+#include <algorithm>
+
 #include "common/base/hash.h"
 #include "common/base/id.h"
 #include "common/base/limits.h"
@@ -75,7 +77,32 @@ absl::Status Validate(const proto::JobRecord::Scale& scale) {
 
 uint32_t VersionOf(const proto::SubmittedJob&) { return 1; }
 uint32_t VersionOf(const proto::JobRecord& record) {
+  const bool regions =
+      record.region_restarts() != 0 || record.last_attempt() != 0 || record.ended_region_lost() ||
+      record.worker_of_slot_size() > 0 || record.region_attempts_size() > 0 ||
+      std::any_of(record.workers().begin(), record.workers().end(),
+                  [](const proto::JobRecord::Worker& worker) { return worker.gone(); });
+  if (regions) return 3;
   return record.has_scale() || record.has_next_scale() || record.has_former_scale() ? 2 : 1;
+}
+
+absl::Status ValidateRegions(const proto::JobRecord& record) {
+  for (const uint32_t worker : record.worker_of_slot()) {
+    if (worker >= static_cast<uint32_t>(record.workers_size())) {
+      return Invalid("a slot is of worker ", worker, " of ", record.workers_size());
+    }
+  }
+  const uint32_t last = std::max(record.attempt(), record.last_attempt());
+  if (record.last_attempt() != 0 && record.last_attempt() < record.attempt()) {
+    return Invalid("the last attempt, ", record.last_attempt(), ", is before this one");
+  }
+  for (const uint32_t attempt : record.region_attempts()) {
+    if (attempt > last) return Invalid("a region is in attempt ", attempt, " of ", last);
+  }
+  if (record.region_restarts() >= last) {
+    return Invalid("of ", last, " attempts ", record.region_restarts(), " were of regions");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Validate(const proto::JobRecord& record) {
@@ -91,6 +118,7 @@ absl::Status Validate(const proto::JobRecord& record) {
       return Invalid("one of its workers has no task manager, or ", worker.slots(), " slots");
     }
   }
+  WEIR_RETURN_IF_ERROR(ValidateRegions(record));
   if (record.tasks_may_run() && record.workers_size() == 0) return Invalid("tasks without workers");
   switch (record.outcome()) {
     case proto::JOB_STATE_UNSPECIFIED:

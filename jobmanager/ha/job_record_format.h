@@ -19,7 +19,7 @@ namespace weir::jobmanager {
 // jobs", has them byte by byte. Nothing here blocks.
 
 // The highest; a record has 2 if the job's parallelism was changed, everything else 1.
-inline constexpr uint32_t kJobRecordVersion = 2;
+inline constexpr uint32_t kJobRecordVersion = 3;
 inline constexpr std::string_view kJobRecordMagic = "WEIRJOB\n";
 inline constexpr size_t kJobRecordHeaderBytes = 24;
 inline constexpr uint64_t kMaxJobRecordBytes = 16 << 20;

@@ -36,11 +36,11 @@ TEST(JobRecordFormat, OneIsNotReadAsTheOther) {
 
 TEST(JobRecordFormat, ANewerVersionIsRefusedAsSuch) {
   std::string bytes = *EncodeJobRecord(ValidRecord());
-  bytes[8] = 3;
+  bytes[8] = 4;
   proto::JobRecord record;
   const absl::Status status = DecodeJobRecord(bytes, &record);
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("newer version of Weir (format 3"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("newer version of Weir (format 4"));
 }
 
 TEST(JobRecordFormat, WhatContradictsItselfIsNeitherWrittenNorRead) {

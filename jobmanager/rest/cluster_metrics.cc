@@ -37,12 +37,16 @@ std::string Hex(const std::string& bytes) {
 }
 
 // As Flink counts: the first is 0.
-uint32_t AttemptNumber(const JobSnapshot& job) { return job.attempt == 0 ? 0 : job.attempt - 1; }
+uint32_t AttemptNumber(const JobSnapshot& job, const proto::TaskReport& task) {
+  const uint32_t attempt = task.attempt() == 0 ? job.attempt : task.attempt();
+  return attempt == 0 ? 0 : attempt - 1;
+}
 
 // Flink's form: what is executed, vertex, subtask and attempt.
-std::string AttemptId(const JobSnapshot& job, const proto::Vertex& vertex, uint32_t subtask) {
-  return StrCat(job.id.ToString(), "_", Hex(vertex.vertex_id()), "_", subtask, "_",
-                AttemptNumber(job));
+std::string AttemptId(const JobSnapshot& job, const proto::Vertex& vertex,
+                      const proto::TaskReport& task) {
+  return StrCat(job.id.ToString(), "_", Hex(vertex.vertex_id()), "_", task.subtask(), "_",
+                AttemptNumber(job, task));
 }
 
 // Ticks are microseconds; the least and the largest mean "none yet" and "after all" in both units.
@@ -139,8 +143,9 @@ class Collector {
     families_.Add(kJob, "cancellingTime", labels, time_in(proto::CANCELLING));
     families_.Add(kJob, "restartingTime", labels, 0);
     families_.Add(kJob, "downtime", labels, 0);
-    families_.Add(kJob, "numRestarts", labels, AttemptNumber(job));
-    families_.Add(kJob, "fullRestarts", labels, AttemptNumber(job));
+    families_.Add(kJob, "numRestarts", labels, job.full_restarts + job.region_restarts);
+    families_.Add(kJob, "fullRestarts", labels, job.full_restarts);
+    families_.Add(kJob, "regionRestarts", labels, job.region_restarts);
     AddCheckpoints(*job.checkpoints, labels);
   }
 
@@ -184,8 +189,8 @@ class Collector {
         {"job_name", Cleaned(job.name)},
         {"task_id", Hex(vertex.vertex_id())},
         {"task_name", Cleaned(vertex.name())},
-        {"task_attempt_id", AttemptId(job, vertex, task.subtask())},
-        {"task_attempt_num", StrCat(AttemptNumber(job))},
+        {"task_attempt_id", AttemptId(job, vertex, task)},
+        {"task_attempt_num", StrCat(AttemptNumber(job, task))},
         {"subtask_index", StrCat(task.subtask())},
         {"tm_id", Cleaned(task_manager)},
         {"host", hosts_.contains(task_manager) ? hosts_.at(task_manager) : std::string()}};

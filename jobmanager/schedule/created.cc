@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "jobmanager/schedule/phase_internal.h"
 
@@ -29,19 +30,13 @@ class Created final : public Phase {
 
   void TrySchedule() override {
     const uint32_t needed = core_.graph.slots_needed();
-    auto shares = core_.surroundings.slots().Allocate(core_.owner(), needed);
+    const auto shares = core_.surroundings.slots().Allocate(core_.OwnerOf(0), needed);
     if (!shares.has_value()) return;
-    std::vector<uint32_t> worker_of_slot;
-    for (const SlotShare& share : *shares) {
-      WorkerRecord& worker = core_.workers.emplace_back();
-      worker.index = static_cast<uint32_t>(core_.workers.size() - 1);
-      worker.task_manager = share.task_manager;
-      worker.task_manager_name = core_.surroundings.TaskManagerName(share.task_manager);
-      worker.agent_address = core_.surroundings.TaskManagerAddress(share.task_manager);
-      worker.slots = share.slots;
-      worker_of_slot.insert(worker_of_slot.end(), share.slots, worker.index);
-    }
-    core_.graph.Schedule(worker_of_slot);
+    std::vector<uint32_t> slots(needed);
+    std::iota(slots.begin(), slots.end(), 0);
+    core_.worker_of_slot.assign(needed, 0);
+    core_.AddWorkers(*shares, slots, {});
+    core_.graph.Schedule(core_.worker_of_slot);
     core_.GoTo(MakeDeploying(core_));
   }
 

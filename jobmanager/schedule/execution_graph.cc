@@ -57,6 +57,7 @@ TaskRates RatesBetween(const proto::TaskReport& before, const proto::TaskReport&
 struct ExecutionGraph::Task {
   uint32_t vertex = 0;
   uint32_t subtask = 0;
+  uint32_t region = 0;
   uint32_t worker = kNoWorker;
   StateMachine<proto::TaskState> state{proto::TASK_CREATED};
   proto::TaskReport report;
@@ -65,7 +66,7 @@ struct ExecutionGraph::Task {
 };
 
 ExecutionGraph::ExecutionGraph(std::shared_ptr<const proto::JobGraph> graph)
-    : graph_(std::move(graph)) {
+    : graph_(std::move(graph)), regions_(*graph_), attempts_(regions_.count(), 0) {
   static_assert(kFinished == proto::TASK_FINISHED);
   static_assert(proto::TaskState_MAX == 9);
   for (const proto::Vertex& vertex : graph_->vertices()) {
@@ -75,6 +76,7 @@ ExecutionGraph::ExecutionGraph(std::shared_ptr<const proto::JobGraph> graph)
       Task& task = tasks_.emplace_back();
       task.vertex = vertex.id();
       task.subtask = i;
+      task.region = regions_.Of(vertex.id(), i);
     }
   }
   counts_[proto::TASK_CREATED] = tasks_.size();
@@ -121,6 +123,7 @@ absl::StatusOr<ExecutionGraph::Change> ExecutionGraph::Apply(uint32_t worker,
                                              report.vertex(), ", which the job does not have"));
   }
   Task& task = tasks_[first_task_[report.vertex()] + report.subtask()];
+  if (!IsCurrent(report)) return Change::kNone;
   if (task.worker != worker) {
     return absl::InvalidArgumentError(StrCat("it reports subtask ", report.subtask(), " of vertex ",
                                              report.vertex(), ", which runs on worker ",
@@ -152,19 +155,20 @@ absl::StatusOr<ExecutionGraph::Change> ExecutionGraph::Apply(uint32_t worker,
 }
 
 void ExecutionGraph::Cancel() {
-  for (Task& task : tasks_) {
-    const proto::TaskState state = task.state.get();
-    if (state < proto::TASK_DEPLOYING) {
-      Move(task, proto::TASK_CANCELED);
-    } else if (MayFollow(state, proto::TASK_CANCELING)) {
-      Move(task, proto::TASK_CANCELING);
-    }
-  }
+  for (Task& task : tasks_) CancelTask(task);
 }
 
 void ExecutionGraph::EndTasksOf(uint32_t worker, proto::TaskState end) {
   for (Task& task : tasks_) {
     if (task.worker == worker && !IsTerminal(task.state.get())) Move(task, end);
+  }
+}
+
+void ExecutionGraph::EndTasksOf(uint32_t worker, proto::TaskState end,
+                                const std::set<uint32_t>& regions) {
+  for (Task& task : tasks_) {
+    const bool meant = task.worker == worker && regions.contains(task.region);
+    if (meant && !IsTerminal(task.state.get())) Move(task, end);
   }
 }
 
@@ -186,6 +190,98 @@ bool ExecutionGraph::AllTerminalOf(uint32_t worker) const {
   });
 }
 
+bool ExecutionGraph::IsCurrent(const proto::TaskReport& report) const {
+  return report.attempt() == 0 || attempts_[regions_.Of(report.vertex(), report.subtask())] == 0 ||
+         report.attempt() == attempts_[regions_.Of(report.vertex(), report.subtask())];
+}
+
+std::set<uint32_t> ExecutionGraph::RegionsOn(uint32_t worker) const {
+  std::set<uint32_t> regions;
+  for (const Task& task : tasks_) {
+    if (task.worker == worker) regions.insert(task.region);
+  }
+  return regions;
+}
+
+bool ExecutionGraph::AllFinishedIn(uint32_t region) const {
+  return std::all_of(tasks_.begin(), tasks_.end(), [region](const Task& task) {
+    return task.region != region || task.state.get() == proto::TASK_FINISHED;
+  });
+}
+
+bool ExecutionGraph::AllTerminalIn(const std::set<uint32_t>& regions) const {
+  return std::all_of(tasks_.begin(), tasks_.end(), [&](const Task& task) {
+    return !regions.contains(task.region) || IsTerminal(task.state.get());
+  });
+}
+
+bool ExecutionGraph::AllTerminalIn(const std::set<uint32_t>& regions, uint32_t worker) const {
+  return std::all_of(tasks_.begin(), tasks_.end(), [&](const Task& task) {
+    return task.worker != worker || !regions.contains(task.region) || IsTerminal(task.state.get());
+  });
+}
+
+bool ExecutionGraph::NeedSlot(const std::set<uint32_t>& regions, uint32_t slot) const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) {
+    return task.subtask == slot && regions.contains(task.region);
+  });
+}
+
+void ExecutionGraph::CancelTask(Task& task) {
+  const proto::TaskState state = task.state.get();
+  if (state < proto::TASK_DEPLOYING) {
+    Move(task, proto::TASK_CANCELED);
+  } else if (MayFollow(state, proto::TASK_CANCELING)) {
+    Move(task, proto::TASK_CANCELING);
+  }
+}
+
+void ExecutionGraph::CancelRegions(const std::set<uint32_t>& regions) {
+  for (Task& task : tasks_) {
+    if (regions.contains(task.region)) CancelTask(task);
+  }
+}
+
+void ExecutionGraph::ResetRegions(const std::set<uint32_t>& regions, uint32_t attempt) {
+  for (const uint32_t region : regions) attempts_.at(region) = attempt;
+  for (Task& task : tasks_) {
+    if (!regions.contains(task.region)) continue;
+    WEIR_CHECK(IsTerminal(task.state.get()));
+    --counts_[static_cast<size_t>(task.state.get())];
+    ++counts_[proto::TASK_CREATED];
+    // Another execution, with states of its own; it has no place yet.
+    task.worker = kNoWorker;
+    task.state = StateMachine<proto::TaskState>(proto::TASK_CREATED);
+    task.report.Clear();
+    task.reported_nanos = 0;
+    task.rates = TaskRates();
+  }
+}
+
+void ExecutionGraph::ScheduleRegions(const std::set<uint32_t>& regions,
+                                     const std::vector<uint32_t>& worker_of_slot) {
+  for (Task& task : tasks_) {
+    if (!regions.contains(task.region)) continue;
+    task.worker = worker_of_slot.at(task.subtask);
+    Move(task, proto::TASK_SCHEDULED);
+  }
+}
+
+void ExecutionGraph::DeployRegions(const std::set<uint32_t>& regions) {
+  for (Task& task : tasks_) {
+    if (regions.contains(task.region)) Move(task, proto::TASK_DEPLOYING);
+  }
+}
+
+std::vector<ExecutionGraph::Place> ExecutionGraph::TasksOf(
+    const std::set<uint32_t>& regions) const {
+  std::vector<Place> places;
+  for (const Task& task : tasks_) {
+    if (regions.contains(task.region)) places.push_back({task.vertex, task.subtask, task.worker});
+  }
+  return places;
+}
+
 void ExecutionGraph::FillReports(bool with_operators,
                                  std::vector<proto::TaskReport>& reports) const {
   reports.reserve(reports.size() + tasks_.size());
@@ -200,6 +296,7 @@ void ExecutionGraph::FillReports(bool with_operators,
     report.set_subtask(task.subtask);
     report.set_state(task.state.get());
     report.set_worker(task.worker == kNoWorker ? 0 : task.worker);
+    report.set_attempt(attempts_[task.region]);
   }
 }
 

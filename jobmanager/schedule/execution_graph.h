@@ -3,11 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "jobmanager/schedule/states.h"
+#include "proto/validate/pipelined_regions.h"
 
 namespace weir::proto {
 class DeploymentPlan;
@@ -31,7 +33,8 @@ struct TaskRates {
 
 // The subtasks of one execution of a job: where each runs and how far it is. A state moves along
 // its table only; what a worker reports is checked, so that a wrong report is an error and never a
-// broken invariant. Pure (no time, no calls); owned by one executor.
+// broken invariant. A region may be started again by itself, as another attempt, of which reports
+// of the one before say nothing. Pure (no time, no calls); owned by one executor.
 class ExecutionGraph {
  public:
   // `graph` has passed ValidateJobGraph.
@@ -52,14 +55,17 @@ class ExecutionGraph {
   void FillPlacement(proto::DeploymentPlan& plan) const;
 
   enum class Change { kNone, kMoved, kFailed };
-  // Takes what `worker` says about one of its tasks. A report that is older than what is known
-  // changes nothing. kInvalidArgument: no such task, another worker's, or a state that cannot be.
+  // Takes what `worker` says about one of its tasks. A report that is older than what is known, or
+  // of another attempt of the task's region, changes nothing. kInvalidArgument: no such task,
+  // another worker's, or a state that cannot be.
   absl::StatusOr<Change> Apply(uint32_t worker, const proto::TaskReport& report, int64_t now_nanos);
 
   // Tasks that run somewhere become CANCELING, those that never did CANCELED.
   void Cancel();
   // No more is heard of `worker`: its tasks that are not done become `end`.
   void EndTasksOf(uint32_t worker, proto::TaskState end);
+  // The same of tasks of these regions only.
+  void EndTasksOf(uint32_t worker, proto::TaskState end, const std::set<uint32_t>& regions);
   // All that are not done become CANCELED: nothing of the job runs any more.
   void EndAll();
   // Of a job that ended before: all become FINISHED.
@@ -67,6 +73,37 @@ class ExecutionGraph {
 
   bool AllFinished() const { return Count(proto::TaskState{kFinished}) == tasks(); }
   bool AllTerminalOf(uint32_t worker) const;
+
+  // ---- Regions ----
+
+  const PipelinedRegions& regions() const { return regions_; }
+  // 0: that of the job.
+  uint32_t AttemptOf(uint32_t region) const { return attempts_.at(region); }
+  void SetAttempt(uint32_t region, uint32_t attempt) { attempts_.at(region) = attempt; }
+  // Whether a report is of the attempt that its task is in. The task exists.
+  bool IsCurrent(const proto::TaskReport& report) const;
+  // Those that have tasks on `worker`.
+  std::set<uint32_t> RegionsOn(uint32_t worker) const;
+  bool AllFinishedIn(uint32_t region) const;
+  bool AllTerminalIn(const std::set<uint32_t>& regions) const;
+  bool AllTerminalIn(const std::set<uint32_t>& regions, uint32_t worker) const;
+  // Whether one of them has a task in that slot.
+  bool NeedSlot(const std::set<uint32_t>& regions, uint32_t slot) const;
+  // As Cancel, of those only.
+  void CancelRegions(const std::set<uint32_t>& regions);
+  // All their tasks have ended, and are CREATED again, for this attempt.
+  void ResetRegions(const std::set<uint32_t>& regions, uint32_t attempt);
+  // As Schedule and Deploy, of those only.
+  void ScheduleRegions(const std::set<uint32_t>& regions,
+                       const std::vector<uint32_t>& worker_of_slot);
+  void DeployRegions(const std::set<uint32_t>& regions);
+  struct Place {
+    uint32_t vertex = 0;
+    uint32_t subtask = 0;
+    uint32_t worker = 0;
+  };
+  std::vector<Place> TasksOf(const std::set<uint32_t>& regions) const;
+
   size_t Count(proto::TaskState state) const { return counts_[static_cast<size_t>(state)]; }
 
   // One report a task, by vertex and subtask: what was last told, with the state that is known.
@@ -80,8 +117,12 @@ class ExecutionGraph {
   static constexpr int kFinished = 6;
 
   void Move(Task& task, proto::TaskState next);
+  void CancelTask(Task& task);
 
   std::shared_ptr<const proto::JobGraph> graph_;
+  PipelinedRegions regions_;
+  // By region.
+  std::vector<uint32_t> attempts_;
   std::vector<Task> tasks_;
   // Index of subtask 0 of each vertex.
   std::vector<size_t> first_task_;

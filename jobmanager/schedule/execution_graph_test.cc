@@ -156,5 +156,83 @@ TEST_F(ExecutionGraphTest, ComputesRatesBetweenReports) {
   EXPECT_EQ(graph_.Rates()[0].busy_ms, 0);
 }
 
+// Subtasks of one number are a region: 0 and 1 of both vertices, 2 of the second one.
+class RegionsOfExecutionGraphTest : public ::testing::Test {
+ protected:
+  RegionsOfExecutionGraphTest() {
+    graph_.Schedule({0, 0, 1});
+    graph_.Deploy();
+    for (const auto& [vertex, subtask] : kTasks) Tell(vertex, subtask, proto::TASK_RUNNING);
+  }
+  static std::shared_ptr<const proto::JobGraph> Apart() {
+    auto graph = std::make_shared<proto::JobGraph>();
+    for (uint32_t i = 0; i < 2; ++i) {
+      graph->add_nodes()->set_id(i);
+      proto::Vertex* vertex = graph->add_vertices();
+      vertex->set_id(i);
+      vertex->set_parallelism(3);
+      vertex->add_nodes(i);
+    }
+    proto::Edge* edge = graph->add_edges();
+    edge->set_to_node(1);
+    edge->set_partitioning(proto::FORWARD);
+    return graph;
+  }
+  Change Tell(uint32_t vertex, uint32_t subtask, proto::TaskState state, uint32_t attempt = 1,
+              uint32_t worker = UINT32_MAX) {
+    proto::TaskReport report = Report(vertex, subtask, state);
+    report.set_attempt(attempt);
+    const auto change = graph_.Apply(worker == UINT32_MAX ? subtask / 2 : worker, report, 1);
+    EXPECT_TRUE(change.ok()) << change.status();
+    return change.ok() ? *change : Change::kNone;
+  }
+  const std::vector<std::pair<uint32_t, uint32_t>> kTasks = {{0, 0}, {0, 1}, {0, 2},
+                                                             {1, 0}, {1, 1}, {1, 2}};
+  ExecutionGraph graph_{Apart()};
+};
+
+TEST_F(RegionsOfExecutionGraphTest, ARegionIsEndedAndBeginsAnewAndTheOthersStay) {
+  EXPECT_EQ(graph_.regions().count(), 3u);
+  EXPECT_EQ(graph_.RegionsOn(0), (std::set<uint32_t>{0, 1}));
+  EXPECT_EQ(graph_.RegionsOn(1), (std::set<uint32_t>{2}));
+  graph_.CancelRegions({2});
+  EXPECT_EQ(graph_.Count(proto::TASK_CANCELING), 2u);
+  EXPECT_FALSE(graph_.AllTerminalIn({2}));
+  Tell(0, 2, proto::TASK_CANCELED);
+  EXPECT_FALSE(graph_.AllTerminalIn({2}, 1));
+  EXPECT_TRUE(graph_.AllTerminalIn({2}, 0)) << "it has none there";
+  graph_.EndTasksOf(1, proto::TASK_CANCELED, {2});
+  EXPECT_TRUE(graph_.AllTerminalIn({2}));
+  graph_.ResetRegions({2}, 5);
+  EXPECT_EQ(graph_.AttemptOf(2), 5u);
+  EXPECT_EQ(graph_.AttemptOf(0), 0u);
+  EXPECT_EQ(graph_.Count(proto::TASK_CREATED), 2u);
+  EXPECT_EQ(graph_.Count(proto::TASK_RUNNING), 4u);
+  EXPECT_TRUE(graph_.RegionsOn(1).empty()) << "it has no place";
+  // What becomes of the worker that it was in is nothing to it.
+  graph_.EndTasksOf(1, proto::TASK_FAILED);
+  EXPECT_TRUE(graph_.NeedSlot({2}, 2));
+  EXPECT_FALSE(graph_.NeedSlot({2}, 1));
+  graph_.ScheduleRegions({2}, {0, 0, 4});
+  graph_.DeployRegions({2});
+  EXPECT_EQ(Tell(0, 2, proto::TASK_RUNNING, 5, 4), Change::kMoved);
+}
+
+TEST_F(RegionsOfExecutionGraphTest, AReportOfAnotherAttemptChangesNothing) {
+  graph_.CancelRegions({0});
+  graph_.EndTasksOf(0, proto::TASK_CANCELED, {0});
+  graph_.ResetRegions({0}, 2);
+  graph_.ScheduleRegions({0}, {0, 0, 1});
+  EXPECT_EQ(Tell(0, 0, proto::TASK_FAILED, 1), Change::kNone);
+  graph_.DeployRegions({0});
+  EXPECT_EQ(Tell(0, 0, proto::TASK_FINISHED, 1), Change::kNone);
+  // Even of a worker that it does not run on any more.
+  EXPECT_EQ(Tell(0, 0, proto::TASK_FAILED, 1, 1), Change::kNone);
+  EXPECT_EQ(Tell(0, 0, proto::TASK_FINISHED, 2), Change::kMoved);
+  EXPECT_FALSE(graph_.AllFinishedIn(0));
+  EXPECT_EQ(Tell(1, 0, proto::TASK_FINISHED, 2), Change::kMoved);
+  EXPECT_TRUE(graph_.AllFinishedIn(0));
+}
+
 }  // namespace
 }  // namespace weir::jobmanager

@@ -96,7 +96,7 @@ absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request
   }
   worker->last_heard_nanos = core_->NowNanos();
   bool moved = false;
-  std::vector<proto::Failure> failures;
+  std::vector<std::pair<proto::Failure, uint32_t>> failures;
   for (const proto::TaskReport& report : request.tasks()) {
     auto change = core_->graph.Apply(worker->index, report, worker->last_heard_nanos);
     if (!change.ok()) {
@@ -108,7 +108,8 @@ absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request
     }
     moved |= *change != ExecutionGraph::Change::kNone;
     if (*change != ExecutionGraph::Change::kFailed) continue;
-    proto::Failure& failure = failures.emplace_back(report.failure());
+    const uint32_t region = core_->graph.regions().Of(report.vertex(), report.subtask());
+    proto::Failure& failure = failures.emplace_back(report.failure(), region).first;
     if (failure.message().empty()) {
       failure.set_message(StrCat("subtask ", report.subtask(), " of vertex ", report.vertex(),
                                  " failed on ", worker->Describe(), " without a reason"));
@@ -119,13 +120,16 @@ absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request
   }
   if (core_->attempt_open) {
     for (const proto::TaskReport& report : request.tasks()) {
-      if (report.state() == proto::TASK_FINISHED) {
+      if (report.state() == proto::TASK_FINISHED && core_->graph.IsCurrent(report)) {
         core_->checkpoints->coordinator().OnTaskEnded(report.vertex(), report.subtask());
       }
     }
   }
   core_->Changed();
-  for (const proto::Failure& failure : failures) core_->phase->OnFailure(failure, RankOf(failure));
+  for (const auto& [failure, region] : failures) {
+    core_->Strike({region});
+    core_->phase->OnFailure(failure, RankOf(failure));
+  }
   if (moved) core_->phase->OnTasksChanged();
   return absl::OkStatus();
 }
@@ -191,7 +195,7 @@ void Job::OnTaskManagerRegistered(const TaskManagerId& id, const std::string& ad
   for (const WorkerRecord& worker : core_->workers) {
     if (worker.gone()) continue;
     if (worker.task_manager == id) {
-      core_->surroundings.slots().Hold(core_->owner(), id, worker.slots);
+      core_->surroundings.slots().Hold(core_->OwnerOf(worker.index), id, worker.slots);
       // It could not be told before.
       if (worker.ending()) core_->SendStop(worker.index, absl::Milliseconds(100));
     } else if (worker.agent_address == address) {
@@ -214,9 +218,11 @@ void Job::CheckWorkers(int64_t now_nanos) {
   if (IsTerminal(core_->state()) || core_->state() == proto::CANCELLING) return;
   const absl::Duration timeout = core_->surroundings.options().heartbeat_timeout;
   for (size_t i = 0; i < core_->workers.size(); ++i) {
-    const WorkerRecord& worker = core_->workers[i];
+    WorkerRecord& worker = core_->workers[i];
     if (worker.ending() || worker.control_address.empty()) continue;
     if (absl::Nanoseconds(now_nanos - worker.last_heard_nanos) < timeout) continue;
+    worker.silent = true;
+    core_->StrikeWorker(worker);
     core_->Fail(absl::UnavailableError(StrCat(worker.Describe(), " (process ", worker.pid,
                                               ") is lost: nothing was heard of it for ",
                                               absl::FormatDuration(timeout))),
@@ -295,6 +301,8 @@ bool Job::settled() const {
          core_->checkpoints->coordinator().idle();
 }
 const ExecutionGraph& Job::execution() const { return core_->graph; }
+uint32_t Job::full_restarts() const { return core_->full_restarts(); }
+uint32_t Job::region_restarts() const { return core_->region_restarts; }
 int64_t Job::changed_unix_micros() const { return core_->changed_unix_micros; }
 
 int64_t Job::ended_unix_micros() const {
@@ -324,16 +332,21 @@ void Job::FillStatus(bool with_operators, proto::JobStatusResponse& status) cons
   std::vector<proto::TaskReport> reports;
   core_->graph.FillReports(with_operators, reports);
   for (proto::TaskReport& report : reports) *status.add_tasks() = std::move(report);
-  const bool coming_up =
-      state() == proto::CREATED || state() == proto::DEPLOYING || state() == proto::RECONCILING;
+  const std::string waiting_for = core_->phase->waiting_for();
+  const bool coming_up = state() == proto::CREATED || state() == proto::DEPLOYING ||
+                         state() == proto::RECONCILING ||
+                         (state() == proto::RUNNING && !waiting_for.empty());
   if (core_->root_cause.has_failure() && state() != proto::FINISHED) {
     *status.mutable_failure() = core_->root_cause.failure();
   } else if (coming_up && core_->last_failure.has_failure()) {
     *status.mutable_failure() = core_->last_failure.failure();
   }
-  status.set_waiting_for(core_->phase->waiting_for());
+  status.set_waiting_for(waiting_for);
   status.set_attempt(core_->attempt);
+  status.set_full_restarts(core_->full_restarts());
+  status.set_region_restarts(core_->region_restarts);
   for (const WorkerRecord& worker : core_->workers) {
+    if (worker.replaced) continue;
     proto::WorkerInfo* info = status.add_workers();
     info->set_index(worker.index);
     info->set_task_manager(worker.task_manager_name);

@@ -201,6 +201,9 @@ class Job {
   const JobSpec& spec() const;
   proto::JobState state() const;
   uint32_t attempt() const;
+  // How often it was started again as a whole, and how often regions of it by themselves.
+  uint32_t full_restarts() const;
+  uint32_t region_restarts() const;
   // Ended, no worker of it may still run, and its checkpoints are kept or deleted as configured.
   bool settled() const;
   int64_t ended_unix_micros() const;

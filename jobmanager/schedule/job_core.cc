@@ -51,6 +51,7 @@ absl::StatusOr<proto::JobState> Phase::Cancel() {
 }
 
 void Phase::Leave() {
+  OnLeave();
   lifetime_.End();
   for (Executor::TimerId timer : timers_) core_.surroundings.executor().Cancel(timer);
   timers_.clear();
@@ -84,12 +85,13 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto:
 
 void JobCore::TakeOver() {
   attempt = record.attempt();
+  last_attempt = std::max(attempt, record.last_attempt());
+  region_restarts = record.region_restarts();
   const proto::JobState outcome = record.outcome();
   if (record.has_failure()) {
     RootCause& failure = record.failing() || outcome == proto::FAILED ? root_cause : last_failure;
     failure.Offer(record.failure(), CauseRank::kCause);
   }
-  std::vector<uint32_t> worker_of_slot;
   for (const proto::JobRecord::Worker& stored : record.workers()) {
     WorkerRecord& worker = workers.emplace_back();
     worker.index = static_cast<uint32_t>(workers.size() - 1);
@@ -103,16 +105,28 @@ void JobCore::TakeOver() {
     // It was told to start; whether it has is for its heartbeats to say.
     worker.known_to_agent = true;
     worker_of_slot.insert(worker_of_slot.end(), worker.slots, worker.index);
+    if (!stored.gone()) continue;
+    worker.state.MoveTo(WorkerState::kGone);
+    worker.replaced = true;
+  }
+  if (record.worker_of_slot_size() >= static_cast<int>(graph.slots_needed())) {
+    worker_of_slot.assign(record.worker_of_slot().begin(), record.worker_of_slot().end());
   }
   if (IsTerminal(outcome)) {
     // Where its logs are.
-    for (WorkerRecord& worker : workers) worker.state.MoveTo(WorkerState::kGone);
+    for (WorkerRecord& worker : workers) {
+      if (!worker.gone()) worker.state.MoveTo(WorkerState::kGone);
+    }
     cleaning_up = !record.clean();
     outcome == proto::FINISHED ? graph.FinishAll() : graph.EndAll();
     phase = MakeEnded(*this, outcome);
     return;
   }
   if (!workers.empty()) graph.Schedule(worker_of_slot);
+  const int regions = static_cast<int>(graph.regions().count());
+  for (int i = 0; i < std::min(regions, record.region_attempts_size()); ++i) {
+    graph.SetAttempt(static_cast<uint32_t>(i), record.region_attempts(i));
+  }
   if (record.tasks_may_run()) graph.Deploy();
   phase = MakeRecovering(*this);
 }
@@ -129,13 +143,84 @@ void JobCore::Persist(Closure durable) {
     stored->set_task_manager(worker.task_manager_name);
     stored->set_address(worker.agent_address);
     stored->set_slots(worker.slots);
+    stored->set_gone(worker.replaced);
   }
+  KeepRegions();
   const RootCause& failure = root_cause.has_failure() ? root_cause : last_failure;
   record.clear_failure();
   if (failure.has_failure()) *record.mutable_failure() = failure.failure();
   if (durable != nullptr) durable = lifetime.Guard(std::move(durable));
   surroundings.WriteRecord(spec.id, std::make_shared<const proto::JobRecord>(record),
                            std::move(durable));
+}
+
+void JobCore::KeepRegions() {
+  record.clear_worker_of_slot();
+  record.clear_region_attempts();
+  record.clear_last_attempt();
+  record.set_region_restarts(region_restarts);
+  if (last_attempt == attempt) return;
+  for (const uint32_t worker : worker_of_slot) record.add_worker_of_slot(worker);
+  for (uint32_t i = 0; i < graph.regions().count(); ++i) {
+    record.add_region_attempts(graph.AttemptOf(i));
+  }
+  record.set_last_attempt(last_attempt);
+}
+
+void JobCore::AddWorkers(const std::vector<SlotShare>& shares, const std::vector<uint32_t>& slots,
+                         const std::vector<TaskManagerId>& preferred) {
+  const size_t first = workers.size();
+  std::map<TaskManagerId, std::pair<uint32_t, uint32_t>> left;  // worker, slots
+  for (const SlotShare& share : shares) {
+    WorkerRecord& worker = workers.emplace_back();
+    worker.index = static_cast<uint32_t>(workers.size() - 1);
+    worker.task_manager = share.task_manager;
+    worker.task_manager_name = surroundings.TaskManagerName(share.task_manager);
+    worker.agent_address = surroundings.TaskManagerAddress(share.task_manager);
+    worker.slots = share.slots;
+    left[share.task_manager] = {worker.index, share.slots};
+  }
+  std::vector<uint32_t> others;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto share = i < preferred.size() ? left.find(preferred[i]) : left.end();
+    if (share == left.end() || share->second.second == 0) {
+      others.push_back(slots[i]);
+      continue;
+    }
+    --share->second.second;
+    worker_of_slot.at(slots[i]) = share->second.first;
+  }
+  auto next = others.begin();
+  for (size_t i = first; i < workers.size(); ++i) {
+    uint32_t& free = left.at(workers[i].task_manager).second;
+    for (; free > 0; --free) worker_of_slot.at(*next++) = workers[i].index;
+  }
+}
+
+void JobCore::Strike(const std::set<uint32_t>& regions) {
+  if (!struck.has_value()) struck.emplace();
+  struck->insert(regions.begin(), regions.end());
+}
+
+void JobCore::StrikeWorker(const WorkerRecord& worker) {
+  std::set<uint32_t> hit = graph.RegionsOn(worker.index);
+  const size_t all = hit.size();
+  std::erase_if(hit, [this](uint32_t region) { return IsOver(region); });
+  if (hit.size() < all) record.set_ended_region_lost(true);
+  Strike(hit);
+}
+
+std::vector<std::pair<uint32_t, uint32_t>> JobCore::TaskIdsOf(
+    const std::set<uint32_t>& regions) const {
+  std::vector<std::pair<uint32_t, uint32_t>> ids;
+  for (const ExecutionGraph::Place& task : graph.TasksOf(regions)) {
+    ids.emplace_back(task.vertex, task.subtask);
+  }
+  return ids;
+}
+
+bool JobCore::IsOver(uint32_t region) const {
+  return graph.AllFinishedIn(region) && checkpoints->coordinator().HoldsEndOf(TaskIdsOf({region}));
 }
 
 void JobCore::RequestCancel() {
@@ -153,7 +238,21 @@ void JobCore::OpenAttempt(uint64_t restored) {
   }
   attempt_open = true;
   checkpoints->coordinator().BeginAttempt(attempt, std::move(placement), restored);
+  // Those that a leader before started again by themselves.
+  for (uint32_t region = 0; region < graph.regions().count(); ++region) {
+    if (graph.AttemptOf(region) == 0) continue;
+    checkpoints->coordinator().ReplaceTasks(ReplacedTasks({region}), graph.AttemptOf(region), 0);
+  }
   if (record.stopped()) checkpoints->coordinator().SetStopped();
+}
+
+std::vector<CheckpointCoordinator::ReplacedTask> JobCore::ReplacedTasks(
+    const std::set<uint32_t>& regions) const {
+  std::vector<CheckpointCoordinator::ReplacedTask> tasks;
+  for (const ExecutionGraph::Place& task : graph.TasksOf(regions)) {
+    tasks.push_back({task.vertex, task.subtask, task.worker});
+  }
+  return tasks;
 }
 
 void JobCore::CloseAttempt(std::string_view why) {
@@ -203,7 +302,12 @@ void JobCore::LoseTaskManager(TaskManagerId id, const absl::Status& reason) {
     name = worker.task_manager_name;
   }
   if (!concerned) return;
-  if (wanted && !IsTerminal(state())) Fail(reason, CauseRank::kLost, name);
+  if (wanted && !IsTerminal(state())) {
+    for (const WorkerRecord& worker : workers) {
+      if (worker.task_manager == id && !worker.ending()) StrikeWorker(worker);
+    }
+    Fail(reason, CauseRank::kLost, name);
+  }
   for (size_t i = 0; i < workers.size(); ++i) {
     if (workers[i].task_manager == id) WorkerIsGone(workers[i], nullptr);
   }
@@ -224,6 +328,7 @@ void JobCore::Log(std::string_view level, std::string_view text) const {
 
 void JobCore::GoTo(std::unique_ptr<Phase> next) {
   const proto::JobState from = state();
+  struck.reset();
   phase->Leave();
   past_phases.push_back(std::move(phase));
   phase = std::move(next);
@@ -268,7 +373,7 @@ void JobCore::UseScale(const proto::JobRecord::Scale& scale) {
 }
 
 void JobCore::BeginNextAttempt() {
-  ++attempt;
+  attempt = ++last_attempt;
   if (root_cause.has_failure()) last_failure = std::move(root_cause);
   root_cause = RootCause();
   if (record.has_next_scale()) {
@@ -285,6 +390,7 @@ void JobCore::BeginNextAttempt() {
   }
   graph = ExecutionGraph(spec.graph);
   workers.clear();
+  record.set_ended_region_lost(false);
   record.set_failing(false);
   record.set_draining(false);
   record.set_tasks_may_run(false);
@@ -489,8 +595,9 @@ void JobCore::WorkerIsGone(WorkerRecord& worker, const proto::Failure* failure) 
   const bool accident = !stopped && !IsTerminal(state());
   worker.state.MoveTo(WorkerState::kGone);
   worker.peer = nullptr;
+  if (accident && failure != nullptr) StrikeWorker(worker);
   graph.EndTasksOf(worker.index, accident ? proto::TASK_FAILED : proto::TASK_CANCELED);
-  surroundings.slots().Release(owner(), worker.task_manager);
+  surroundings.slots().Release(OwnerOf(worker.index), worker.task_manager);
   surroundings.OnSlotsFreed();
   Changed();
   if (failure != nullptr && accident) {

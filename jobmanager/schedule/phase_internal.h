@@ -3,6 +3,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +41,10 @@ struct WorkerRecord {
   // Its agent has answered for it, so that its absence from the agent's heartbeats means something.
   bool known_to_agent = false;
   int absences = 0;
+  // Nothing was heard of it for too long.
+  bool silent = false;
+  // It is gone, and nothing that the job still waits for was in it, or that runs elsewhere now.
+  bool replaced = false;
 
   bool gone() const { return state.get() == WorkerState::kGone; }
   bool ending() const { return gone() || state.get() == WorkerState::kStopping; }
@@ -76,6 +82,8 @@ class Phase {
   void Leave();
 
  protected:
+  // What of the phase is not bound by Bind is to do nothing any more.
+  virtual void OnLeave() {}
   template <class F>
   auto Bind(F f) {
     return lifetime_.Guard(std::move(f));
@@ -115,7 +123,19 @@ struct JobCore {
   proto::JobState state() const { return state_machine.get(); }
   void GoTo(std::unique_ptr<Phase> next);
   void Fail(const absl::Status& status, CauseRank rank, std::string_view task_manager = {});
-  SlotOwner owner() const { return {spec.id, attempt}; }
+  // What the next failure that is told concerns: these regions. If nothing says so, it concerns the
+  // whole job.
+  void Strike(const std::set<uint32_t>& regions);
+  // All that ran in the worker and is not over.
+  void StrikeWorker(const WorkerRecord& worker);
+  std::optional<std::set<uint32_t>> TakeStruck() { return std::exchange(struck, std::nullopt); }
+  // All tasks of the region have finished, and what they held then is known: it need never run
+  // again while this job manager lives.
+  bool IsOver(uint32_t region) const;
+  std::vector<CheckpointCoordinator::ReplacedTask> ReplacedTasks(
+      const std::set<uint32_t>& regions) const;
+  std::vector<std::pair<uint32_t, uint32_t>> TaskIdsOf(const std::set<uint32_t>& regions) const;
+  SlotOwner OwnerOf(uint32_t worker) const { return {spec.id, attempt, worker}; }
   int64_t NowMicros() const;
   int64_t NowNanos() const;
   // A line that names the job.
@@ -157,13 +177,27 @@ struct JobCore {
   JobSurroundings& surroundings;
   // As it was submitted, but for the parallelism and the graph, which may have been changed since.
   JobSpec spec;
+  // Makes records of workers that take these shares, and gives them `slots`: each slot, as far as
+  // may be, to the task manager that `preferred` names for it.
+  void AddWorkers(const std::vector<SlotShare>& shares, const std::vector<uint32_t>& slots,
+                  const std::vector<TaskManagerId>& preferred);
   // Forgets the attempt that is over, of which nothing runs any more. If the job is being given
   // another parallelism it has that from now on; if it was, and failed before it came to run, it
   // has the former one again.
   void BeginNextAttempt();
   proto::JobRecord::Scale CurrentScale() const;
 
+  // How often the job as a whole was started; regions that are started by themselves have higher
+  // numbers, up to last_attempt.
   uint32_t attempt = 1;
+  uint32_t last_attempt = 1;
+  // Of all numbers, those that went to regions.
+  uint32_t region_restarts = 0;
+  uint32_t full_restarts() const { return last_attempt - 1 - region_restarts; }
+  // The worker in which subtasks of this number run.
+  std::vector<uint32_t> worker_of_slot;
+  // See Strike.
+  std::optional<std::set<uint32_t>> struck;
   // What is kept; Persist adds what is known elsewhere.
   proto::JobRecord record;
   ExecutionGraph graph;
@@ -195,6 +229,7 @@ struct JobCore {
 
  private:
   void TakeOver();
+  void KeepRegions();
   void UseScale(const proto::JobRecord::Scale& scale);
   JobRescale::Owner RescaleOwner();
   // Asks a worker for the graph at another parallelism.

@@ -27,8 +27,9 @@ class Reconciling final : public Phase {
       core_.StopAllWorkers();
       return OnWorkerGone();
     }
-    const auto gone = std::find_if(core_.workers.begin(), core_.workers.end(),
-                                   [](const WorkerRecord& worker) { return worker.gone(); });
+    const auto gone =
+        std::find_if(core_.workers.begin(), core_.workers.end(),
+                     [](const WorkerRecord& worker) { return worker.gone() && !worker.replaced; });
     if (gone != core_.workers.end()) {
       return core_.Fail(absl::UnavailableError(StrCat("task manager '", gone->task_manager_name,
                                                       "' was restarted while the job manager was "
@@ -70,14 +71,19 @@ class Reconciling final : public Phase {
   }
 
  private:
-  // What the leader before had deployed is not to go on: its tasks were never told to run, or have
-  // stopped for another parallelism.
-  bool given_up() const { return !core_.record.tasks_may_run() || core_.record.has_next_scale(); }
+  // What the leader before had deployed is not to go on: its tasks, or those of a region that was
+  // being started again, were never told to run; or they have stopped for another parallelism; or
+  // nobody is left who knows what some held when they ended.
+  bool given_up() const {
+    return !core_.record.tasks_may_run() || core_.record.has_next_scale() ||
+           core_.record.ended_region_lost();
+  }
 
   void StartIfAllAreBack() {
     if (given_up() || !All(WorkerState::kRegistered)) return;
     // That all had made their tasks is recorded; that all were told to start them is not.
     for (WorkerRecord& worker : core_.workers) {
+      if (worker.replaced) continue;
       worker.state.MoveTo(WorkerState::kDeployed);
       StartTasks(worker.index, kFirstRetry);
     }
@@ -85,14 +91,16 @@ class Reconciling final : public Phase {
 
   bool All(WorkerState state) const {
     return std::all_of(core_.workers.begin(), core_.workers.end(),
-                       [state](const WorkerRecord& worker) { return worker.state.get() == state; });
+                       [state](const WorkerRecord& worker) {
+                         return worker.replaced || worker.state.get() == state;
+                       });
   }
 
   void OnTimeout() {
     core_.LoseAbsentWorkers();
     if (core_.phase.get() != this) return;
     for (const WorkerRecord& worker : core_.workers) {
-      const bool back = worker.state.get() == WorkerState::kRegistered ||
+      const bool back = worker.replaced || worker.state.get() == WorkerState::kRegistered ||
                         worker.state.get() == WorkerState::kRunning;
       if (back) continue;
       core_.Fail(absl::UnavailableError(StrCat(

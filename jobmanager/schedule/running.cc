@@ -1,12 +1,21 @@
 #include "jobmanager/schedule/phase_internal.h"
+#include "jobmanager/schedule/region_restart_internal.h"
 
 namespace weir::jobmanager {
 namespace {
 
-// Until every task has finished, one fails, or a worker is lost.
+// Until every task has finished, or a failure concerns the whole job. Regions that fail while
+// others run are started again by themselves.
 class Running final : public Phase {
  public:
-  using Phase::Phase;
+  explicit Running(JobCore& core)
+      : Phase(core),
+        restart_(
+            core,
+            [this](const proto::Failure& failure, CauseRank rank) {
+              Phase::OnFailure(failure, rank);
+            },
+            [this] { OnTasksChanged(); }) {}
 
   proto::JobState state() const override { return proto::RUNNING; }
   // A short job may be done before the last worker has answered.
@@ -27,28 +36,60 @@ class Running final : public Phase {
   }
 
   void OnFailure(const proto::Failure& failure, CauseRank rank) override {
+    const std::optional<std::set<uint32_t>> struck = core_.TakeStruck();
     if (core_.record.has_next_scale()) {
       core_.Log("info", StrCat("is stopped to be rescaled; this came later: ", failure.message()));
       return Rescale();
     }
-    if (!core_.StoppedForGood()) return Phase::OnFailure(failure, rank);
-    core_.Log("warning", StrCat("was stopped with a savepoint, which is complete; what failed "
-                                "afterwards changes nothing: ",
-                                failure.message()));
-    core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    if (core_.StoppedForGood()) {
+      core_.Log("warning", StrCat("was stopped with a savepoint, which is complete; what failed "
+                                  "afterwards changes nothing: ",
+                                  failure.message()));
+      return core_.GoTo(MakeEnding(core_, proto::FINISHED));
+    }
+    if (!struck.has_value() || IsWholeJob(*struck) || !core_.restorable || core_.Stopped() ||
+        core_.checkpoints->coordinator().stopping()) {
+      return Phase::OnFailure(failure, rank);
+    }
+    if (struck->empty()) {
+      // Whatever ran there has ended.
+      for (WorkerRecord& worker : core_.workers) {
+        if (worker.silent) core_.StopWorker(worker);
+        worker.replaced |= worker.gone();
+      }
+      core_.Log("info", StrCat("needs nothing of what failed: ", failure.message()));
+      return core_.Persist();
+    }
+    restart_.OnFailure(*struck, failure, rank);
   }
 
   void OnTasksChanged() override {
+    if (restart_.active()) return restart_.OnTasksChanged();
     if (!core_.graph.AllFinished()) return;
     if (core_.record.has_next_scale()) return Rescale();
     core_.GoTo(MakeEnding(core_, proto::FINISHED));
   }
 
+  void OnWorkerGone() override { restart_.OnWorkerGone(); }
+  void OnWorkerRegistered(WorkerRecord& worker) override { restart_.OnWorkerRegistered(worker); }
+  void TrySchedule() override { restart_.TrySchedule(); }
+  std::string waiting_for() const override { return restart_.waiting_for(); }
+
+ protected:
+  void OnLeave() override { restart_.End(); }
+
  private:
+  bool IsWholeJob(std::set<uint32_t> struck) const {
+    struck.insert(restart_.regions().begin(), restart_.regions().end());
+    return struck.size() == core_.graph.regions().count();
+  }
+
   void Rescale() {
     JobCore& core = core_;
     core.GoTo(MakeRescaling(core));
   }
+
+  RegionRestart restart_;
 };
 
 }  // namespace

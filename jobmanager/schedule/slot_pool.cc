@@ -15,30 +15,48 @@ void SlotPool::Add(const TaskManagerId& id, std::string name, uint32_t slots) {
 
 void SlotPool::Remove(const TaskManagerId& id) { members_.erase(id); }
 
-std::optional<std::vector<SlotShare>> SlotPool::Allocate(const SlotOwner& owner, uint32_t slots) {
+SlotPool::Members::value_type& SlotPool::LeastUsed() {
+  Members::value_type* best = nullptr;
+  for (auto& candidate : members_) {
+    const Member& member = candidate.second;
+    if (member.used >= member.slots) continue;
+    if (best == nullptr) {
+      best = &candidate;
+      continue;
+    }
+    // used/slots compared without division.
+    const uint64_t mine = uint64_t{member.used} * best->second.slots;
+    const uint64_t its = uint64_t{best->second.used} * member.slots;
+    if (mine < its || (mine == its && member.name < best->second.name)) best = &candidate;
+  }
+  WEIR_CHECK(best != nullptr);
+  return *best;
+}
+
+std::optional<std::vector<SlotShare>> SlotPool::Allocate(
+    const SlotOwner& first, uint32_t slots, const std::vector<TaskManagerId>& preferred) {
   if (slots == 0 || slots > free()) return std::nullopt;
   std::map<std::pair<std::string, TaskManagerId>, uint32_t> taken;
-  for (uint32_t i = 0; i < slots; ++i) {
-    std::pair<const TaskManagerId, Member>* best = nullptr;
-    for (auto& candidate : members_) {
-      const Member& member = candidate.second;
-      if (member.used >= member.slots) continue;
-      if (best == nullptr) {
-        best = &candidate;
-        continue;
-      }
-      // used/slots compared without division.
-      const uint64_t mine = uint64_t{member.used} * best->second.slots;
-      const uint64_t its = uint64_t{best->second.used} * member.slots;
-      if (mine < its || (mine == its && member.name < best->second.name)) best = &candidate;
+  uint32_t left = slots;
+  const auto take = [&](Members::value_type& from) {
+    ++from.second.used;
+    ++taken[{from.second.name, from.first}];
+    --left;
+  };
+  for (const TaskManagerId& id : preferred) {
+    const auto member = members_.find(id);
+    if (left > 0 && member != members_.end() && member->second.used < member->second.slots) {
+      take(*member);
     }
-    WEIR_CHECK(best != nullptr);
-    ++best->second.used;
-    ++best->second.held[owner];
-    ++taken[{best->second.name, best->first}];
   }
+  while (left > 0) take(LeastUsed());
   std::vector<SlotShare> shares;
-  for (const auto& [key, count] : taken) shares.push_back({key.second, count});
+  SlotOwner owner = first;
+  for (const auto& [key, count] : taken) {
+    shares.push_back({key.second, count});
+    members_.at(key.second).held[owner] = count;
+    ++owner.worker;
+  }
   return shares;
 }
 

@@ -10,14 +10,16 @@
 
 namespace weir::jobmanager {
 
-// One execution of a job: what holds slots.
+// One worker process of one execution of a job: what holds slots.
 struct SlotOwner {
   JobId job;
   uint32_t attempt = 0;
+  // Its index.
+  uint32_t worker = 0;
   friend auto operator<=>(const SlotOwner&, const SlotOwner&) = default;
 };
 
-// Slots of one owner on one task manager: one worker process.
+// Slots of one worker process on one task manager.
 struct SlotShare {
   TaskManagerId task_manager;
   uint32_t slots = 0;
@@ -32,9 +34,12 @@ class SlotPool {
   void Add(const TaskManagerId& id, std::string name, uint32_t slots);
   void Remove(const TaskManagerId& id);
 
-  // All `slots` or none. Each slot goes to the task manager with the smallest part of its slots
-  // used; of several such, the first by name. An owner calls it once.
-  std::optional<std::vector<SlotShare>> Allocate(const SlotOwner& owner, uint32_t slots);
+  // All `slots` or none. `preferred` names task managers where slots are taken first, one for each
+  // mention, as far as there are free ones. Each other slot goes to the task manager with the
+  // smallest part of its slots used; of several such, the first by name. The first share belongs to
+  // `first`, the others to the workers with the indexes after it; an owner has one share.
+  std::optional<std::vector<SlotShare>> Allocate(const SlotOwner& first, uint32_t slots,
+                                                 const std::vector<TaskManagerId>& preferred = {});
   // Takes back what `owner` held there under a job manager before. Does nothing if it holds some
   // already, or the task manager is not there.
   void Hold(const SlotOwner& owner, const TaskManagerId& id, uint32_t slots);
@@ -55,7 +60,10 @@ class SlotPool {
     uint32_t used = 0;
     std::map<SlotOwner, uint32_t> held;
   };
-  std::map<TaskManagerId, Member> members_;
+  using Members = std::map<TaskManagerId, Member>;
+  Members::value_type& LeastUsed();
+
+  Members members_;
 };
 
 }  // namespace weir::jobmanager

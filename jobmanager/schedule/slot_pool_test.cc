@@ -75,5 +75,19 @@ TEST(SlotPoolTest, SaysWhatAJobWaitsFor) {
   EXPECT_EQ(pool.DescribeLack(1), "needs 1 slot, none is free on 2 task managers");
 }
 
+TEST(SlotPoolTest, TakesPreferredSlotsFirstAndTheOthersByTheRule) {
+  SlotPool pool;
+  pool.Add(kA, "a", 2);
+  pool.Add(kB, "b", 2);
+  const TaskManagerId gone(9, 9);
+  EXPECT_EQ(pool.Allocate(kJob1, 3, {kB, gone, kB, kB}), (Shares{{kA, 1}, {kB, 2}}));
+  // Each share is a worker's.
+  pool.Release({kJob1.job, 1, 1}, kB);
+  EXPECT_EQ(pool.free_on(kA), 1u);
+  EXPECT_EQ(pool.free_on(kB), 2u);
+  pool.Release({kJob1.job, 1, 0}, kA);
+  EXPECT_EQ(pool.free(), 4u);
+}
+
 }  // namespace
 }  // namespace weir::jobmanager

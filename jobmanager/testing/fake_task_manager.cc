@@ -1,5 +1,7 @@
 #include "jobmanager/testing/fake_task_manager.h"
 
+#include <algorithm>
+
 #include "transport/rpc/typed_call.h"
 
 namespace weir::jobmanager {
@@ -177,12 +179,12 @@ void FakeTaskManager::StartWorker(const Key& key, const proto::StartWorkerReques
         if (found == workers.end() || !behaviour.answers_deploy) return;
         ++found->second.deploys;
         if (!behaviour.deploy.ok()) return respond(behaviour.deploy);
-        if (found->second.tasks.empty()) MakeTasks(found->second, deploy.plan());
+        if (deploy.has_only() || found->second.tasks.empty()) MakeTasks(found->second, deploy);
         respond(proto::DeployResponse());
       })));
   methods.unary.push_back(TypedUnary<proto::StartTasksRequest, proto::StartTasksResponse>(
       "/weir.Worker/StartTasks", executor_.get(),
-      lifetime_.GuardConst([this, key](const proto::StartTasksRequest&, auto respond) {
+      lifetime_.GuardConst([this, key](const proto::StartTasksRequest& start, auto respond) {
         auto found = workers.find(key);
         if (found == workers.end()) return;
         ++found->second.starts;
@@ -194,14 +196,19 @@ void FakeTaskManager::StartWorker(const Key& key, const proto::StartWorkerReques
           });
           return;
         }
-        if (found->second.starts == 1) SetTasks(key, proto::TASK_RUNNING);
+        if (start.has_only()) {
+          StartRegions(key, start.only());
+        } else if (found->second.starts == 1) {
+          SetTasks(key, proto::TASK_RUNNING);
+        }
         respond(proto::StartTasksResponse());
       })));
   methods.unary.push_back(TypedUnary<proto::CancelTasksRequest, proto::CancelTasksResponse>(
       "/weir.Worker/CancelTasks", executor_.get(),
-      lifetime_.GuardConst([this, key](const proto::CancelTasksRequest&, auto respond) {
+      lifetime_.GuardConst([this, key](const proto::CancelTasksRequest& cancel, auto respond) {
         auto found = workers.find(key);
         if (found == workers.end()) return;
+        if (cancel.has_only()) return respond(CancelRegions(found->second, cancel.only()));
         found->second.canceled = true;
         SetTasks(key, proto::TASK_CANCELED);
         respond(proto::CancelTasksResponse());
@@ -210,17 +217,48 @@ void FakeTaskManager::StartWorker(const Key& key, const proto::StartWorkerReques
   if (behaviour.workers_register) RegisterWorker(key);
 }
 
-void FakeTaskManager::MakeTasks(Worker& worker, const proto::DeploymentPlan& plan) {
-  for (const auto& vertex : plan.vertices()) {
+bool FakeTaskManager::IsOf(const proto::TaskReport& task, const proto::RegionOrder& order) {
+  const auto& regions = order.regions();
+  return std::find(regions.begin(), regions.end(), task.subtask()) != regions.end();
+}
+
+void FakeTaskManager::MakeTasks(Worker& worker, const proto::DeployRequest& deploy) {
+  std::erase_if(worker.tasks, [&](const auto& task) { return IsOf(task, deploy.only()); });
+  for (const auto& vertex : deploy.plan().vertices()) {
     for (int i = 0; i < vertex.workers_size(); ++i) {
       if (vertex.workers(i) != worker.key.index) continue;
-      proto::TaskReport& task = worker.tasks.emplace_back();
+      proto::TaskReport task;
       task.set_vertex(vertex.vertex());
       task.set_subtask(static_cast<uint32_t>(i));
       task.set_state(proto::TASK_INITIALIZING);
       task.set_worker(worker.key.index);
+      task.set_attempt(deploy.has_only() ? deploy.only().attempt() : deploy.attempt());
+      if (!deploy.has_only() || IsOf(task, deploy.only())) worker.tasks.push_back(std::move(task));
     }
   }
+}
+
+void FakeTaskManager::StartRegions(const Key& key, const proto::RegionOrder& order) {
+  for (proto::TaskReport& task : workers.at(key).tasks) {
+    if (IsOf(task, order) && task.attempt() == order.attempt()) {
+      task.set_state(proto::TASK_RUNNING);
+    }
+  }
+  WorkerHeartbeat(key);
+}
+
+proto::CancelTasksResponse FakeTaskManager::CancelRegions(Worker& worker,
+                                                          const proto::RegionOrder& order) {
+  proto::CancelTasksResponse response;
+  for (proto::TaskReport& task : worker.tasks) {
+    if (!IsOf(task, order) || task.state() > proto::TASK_RUNNING) continue;
+    if (behaviour.cancelled_regions_end) {
+      task.set_state(proto::TASK_CANCELED);
+    } else {
+      response.add_ending(task.subtask());
+    }
+  }
+  return response;
 }
 
 void FakeTaskManager::RegisterWorker(const Key& key) {

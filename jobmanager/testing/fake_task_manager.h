@@ -39,6 +39,8 @@ class FakeTaskManager {
     bool answers_deploy = true;
     // A very short job: done before the answer to StartTasks is under way.
     bool tasks_finish_at_once = false;
+    // Otherwise tasks of a region that is cancelled go on.
+    bool cancelled_regions_end = true;
     bool workers_register = true;
     bool workers_send_heartbeats = true;
     bool sends_heartbeats = true;
@@ -126,7 +128,12 @@ class FakeTaskManager {
 
   void StartWorker(const Key& key, const proto::StartWorkerRequest& request);
 
-  static void MakeTasks(Worker& worker, const proto::DeploymentPlan& plan);
+  // In a job of forward edges, as far as there is more than one region: the region of a task is its
+  // subtask.
+  static bool IsOf(const proto::TaskReport& task, const proto::RegionOrder& order);
+  static void MakeTasks(Worker& worker, const proto::DeployRequest& deploy);
+  void StartRegions(const Key& key, const proto::RegionOrder& order);
+  proto::CancelTasksResponse CancelRegions(Worker& worker, const proto::RegionOrder& order);
 
   void RegisterWorker(const Key& key);
 

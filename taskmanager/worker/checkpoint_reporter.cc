@@ -119,6 +119,7 @@ void CheckpointReporter::OnWritten(std::shared_ptr<TaskCheckpoint> checkpoint,
   request->set_job_id(JobIdBytes(worker_.job));
   request->set_attempt(worker_.attempt);
   request->set_worker_index(worker_.index);
+  request->set_region_attempt(place_.attempt);
   request->set_checkpoint_id(checkpoint_id);
   if (snapshot.ok()) {
     *request->mutable_snapshot() = *std::move(snapshot);

@@ -1,6 +1,8 @@
 #include "taskmanager/worker/worker.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -10,8 +12,9 @@
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"
+#include "proto/validate/pipelined_regions.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
-#include "taskmanager/worker/checkpoint_reporter.h"
+#include "taskmanager/worker/deployed_region.h"
 #include "taskmanager/worker/runtime_settings.h"
 #include "transport/rpc/typed_call.h"
 
@@ -20,11 +23,6 @@ namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(100);
 constexpr absl::Duration kLastRetry = absl::Seconds(1);
-
-bool IsTerminal(proto::TaskState state) {
-  return state == proto::TASK_FINISHED || state == proto::TASK_CANCELED ||
-         state == proto::TASK_FAILED;
-}
 
 bool MayBeRetried(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
@@ -36,6 +34,7 @@ struct LoadedJob {
   std::unique_ptr<Plugin> plugin;
   std::unique_ptr<JobDefinition> definition;
   proto::JobGraph graph;
+  std::optional<PipelinedRegions> regions;
 };
 
 GraphOptions GraphOptionsOf(const WorkerSpec& spec) {
@@ -58,6 +57,7 @@ absl::StatusOr<std::shared_ptr<LoadedJob>> LoadJob(PluginLoader& loader, const W
                "): what define makes must depend on its arguments only, not on the time, the "
                "machine, files or the environment"));
   }
+  job->regions.emplace(job->graph);
   return job;
 }
 
@@ -74,9 +74,8 @@ class RuntimeWorker final : public Worker {
   ~RuntimeWorker() override {
     lifetime_.End();
     listener_.reset();
-    if (runtime_ != nullptr) runtime_->Cancel();
-    if (exchange_ != nullptr) exchange_->Shutdown();
-    runtime_.reset();
+    for (const auto& [region, deployed] : regions_) deployed->Cancel();
+    regions_.clear();
   }
 
   void Start() override {
@@ -95,8 +94,8 @@ class RuntimeWorker final : public Worker {
     control_.Post(lifetime_.GuardConst([this, patience] {
       if (ended_ || stopping_) return;
       stopping_ = true;
-      if (runtime_ == nullptr || AllTerminal()) return End(WorkerExitCode::kStopped, {});
-      runtime_->Cancel();
+      if (AllTerminal()) return End(WorkerExitCode::kStopped, {});
+      for (const auto& [region, deployed] : regions_) deployed->Cancel();
       control_.PostAfter(patience,
                          lifetime_.GuardConst([this] { End(WorkerExitCode::kStopped, {}); }));
     }));
@@ -113,7 +112,7 @@ class RuntimeWorker final : public Worker {
       end.report.message = std::string(why.message());
       surroundings_.log("error", end.report.message);
     }
-    if (runtime_ != nullptr) runtime_->Cancel();
+    for (const auto& [region, deployed] : regions_) deployed->Cancel();
     on_end_(std::move(end));
   }
 
@@ -155,15 +154,13 @@ class RuntimeWorker final : public Worker {
       }
       runtime_options_.state_backend = state_backend_.get();
     }
-    ExchangeOptions exchange;
-    exchange.job = spec_.key.job;
-    exchange.leader_epoch = spec_.leader_epoch;
-    exchange.attempt = spec_.key.attempt;
-    exchange.worker_index = spec_.key.index;
-    exchange.credits_per_channel = static_cast<uint32_t>(settings.Get(options::kCreditsPerChannel));
+    exchange_options_.job = spec_.key.job;
+    exchange_options_.worker_index = spec_.key.index;
+    exchange_options_.credits_per_channel =
+        static_cast<uint32_t>(settings.Get(options::kCreditsPerChannel));
     // In proportion, so that who lowers the setting to save memory saves it with few channels too.
-    exchange.credits_per_stream = 4 * exchange.credits_per_channel;
-    WEIR_ASSIGN_OR_RETURN(exchange_, MakeExchange(env_, StrCat(spec_.listen_host, ":0"), exchange));
+    exchange_options_.credits_per_stream = 4 * exchange_options_.credits_per_channel;
+    WEIR_ASSIGN_OR_RETURN(exchanges_, MakeExchangeHost(env_, StrCat(spec_.listen_host, ":0")));
     ServerMethods methods;
     methods.unary.push_back(TypedUnary<proto::DeployRequest, proto::DeployResponse>(
         "/weir.Worker/Deploy", &control_, lifetime_.GuardConst([this](auto request, auto respond) {
@@ -204,7 +201,7 @@ class RuntimeWorker final : public Worker {
     request.set_worker_index(spec_.key.index);
     request.set_leader_epoch(leader_epoch_);
     request.set_control_address(WithHost(listener_->address(), spec_.host));
-    request.set_exchange_address(WithHost(exchange_->address(), spec_.host));
+    request.set_exchange_address(WithHost(exchanges_->address(), spec_.host));
     request.set_pid(spec_.pid);
     request.set_graph_hash(spec_.graph_hash);
     TypedCall<proto::RegisterWorkerRequest, proto::RegisterWorkerResponse>(
@@ -233,7 +230,7 @@ class RuntimeWorker final : public Worker {
     surroundings_.log("info",
                       StrCat("registered at the job manager, leader epoch ", leader_epoch_));
     // A new leader knows nothing of what the one before was told.
-    if (reporter_ != nullptr) reporter_->TellAgain();
+    for (const auto& [region, deployed] : regions_) deployed->TellAgain();
     if (!std::exchange(heartbeats_begun_, true)) return HeartbeatLoop();
     SendHeartbeat();
   }
@@ -308,8 +305,8 @@ class RuntimeWorker final : public Worker {
     request.set_attempt(spec_.key.attempt);
     request.set_worker_index(spec_.key.index);
     request.set_leader_epoch(leader_epoch_);
-    if (runtime_ != nullptr) {
-      for (proto::TaskReport& task : runtime_->Report()) {
+    for (const auto& [region, deployed] : regions_) {
+      for (proto::TaskReport& task : deployed->Report()) {
         Complete(task);
         *request.add_tasks() = std::move(task);
       }
@@ -364,6 +361,21 @@ class RuntimeWorker final : public Worker {
     return absl::OkStatus();
   }
 
+  // The regions that an order is about, of those that are wanted here.
+  template <class Request>
+  static std::vector<uint32_t> Ordered(const Request& request, std::vector<uint32_t> here) {
+    if (!request.has_only()) return here;
+    const auto& only = request.only().regions();
+    std::erase_if(here, [&](uint32_t region) {
+      return std::find(only.begin(), only.end(), region) == only.end();
+    });
+    return here;
+  }
+  template <class Request>
+  static uint32_t AttemptOf(const Request& request) {
+    return request.has_only() ? request.only().attempt() : request.attempt();
+  }
+
   // Answers when the tasks are made: with state to restore, when that has been read.
   void Deploy(proto::DeployRequest request, TypedResponder<proto::DeployResponse> respond) {
     absl::Status refused = CheckOrder(request);
@@ -371,14 +383,23 @@ class RuntimeWorker final : public Worker {
       refused = absl::CancelledError("the job was cancelled before it was deployed");
     }
     if (!refused.ok()) return respond(refused);
-    if (runtime_ != nullptr) return respond(proto::DeployResponse());
-    deploy_responders_.push_back(std::move(respond));
-    if (deploy_responders_.size() > 1) return;
+    const uint32_t attempt = AttemptOf(request);
+    bool there = true;
+    for (const uint32_t region : RegionsToDeploy(request)) {
+      const absl::Status free = CheckPlace(region, attempt);
+      if (!free.ok()) return respond(free);
+      there &= regions_.contains(region) && regions_.at(region)->attempt() == attempt;
+    }
+    if (there) return respond(proto::DeployResponse());
+    auto& responders = deploy_responders_[attempt];
+    responders.push_back(std::move(respond));
+    if (responders.size() > 1) return;
     if (!request.has_restore()) return MakeTasks(request, RestoredTasks());
     std::map<uint32_t, std::vector<uint32_t>> workers;
     for (const auto& vertex : request.plan().vertices()) {
       workers[vertex.vertex()].assign(vertex.workers().begin(), vertex.workers().end());
     }
+    if (request.has_only()) LeaveOut(request.only(), workers);
     surroundings_.log("info", StrCat("restores checkpoint ", request.restore().checkpoint_id(),
                                      " from ", request.restore().directory()));
     env_.RunBlocking([&env = env_, &control = control_, job = job_, worker = spec_.key.index,
@@ -396,9 +417,48 @@ class RuntimeWorker final : public Worker {
     });
   }
 
+  std::vector<uint32_t> RegionsToDeploy(const proto::DeployRequest& request) const {
+    return Ordered(request, DeployedRegion::On(request.plan(), *job_->regions, spec_.key.index));
+  }
+
+  // Tasks of other regions run nowhere, as far as reading their state is concerned.
+  void LeaveOut(const proto::RegionOrder& only,
+                std::map<uint32_t, std::vector<uint32_t>>& workers) const {
+    for (auto& [vertex, placed] : workers) {
+      for (uint32_t subtask = 0; subtask < placed.size(); ++subtask) {
+        const uint32_t region = job_->regions->Of(vertex, subtask);
+        const auto& listed = only.regions();
+        if (std::find(listed.begin(), listed.end(), region) == listed.end()) {
+          placed[subtask] = UINT32_MAX;
+        }
+      }
+    }
+  }
+
+  // Whether an attempt of a region may be deployed here, or is.
+  absl::Status CheckPlace(uint32_t region, uint32_t attempt) const {
+    const auto cancelled = cancelled_up_to_.find(region);
+    if (cancelled != cancelled_up_to_.end() && attempt <= cancelled->second) {
+      return absl::CancelledError(
+          StrCat("attempt ", attempt, " of region ", region, " of the job was cancelled"));
+    }
+    const auto found = regions_.find(region);
+    if (found == regions_.end() || found->second->attempt() == attempt) return absl::OkStatus();
+    if (found->second->attempt() > attempt) {
+      return absl::FailedPreconditionError(
+          StrCat("attempt ", found->second->attempt(), " of region ", region,
+                 " of the job is here; attempt ", attempt, " is over"));
+    }
+    if (found->second->discarded()) return absl::OkStatus();
+    return absl::UnavailableError(StrCat("attempt ", found->second->attempt(), " of region ",
+                                         region, " of the job has not ended yet"));
+  }
+
   void MakeTasks(const proto::DeployRequest& request, absl::StatusOr<RestoredTasks> restored) {
-    absl::Status status = MakeRuntime(request, std::move(restored));
-    for (auto& respond : std::exchange(deploy_responders_, {})) {
+    const uint32_t attempt = AttemptOf(request);
+    const absl::Status status = MakeRegions(request, attempt, std::move(restored));
+    auto waiting = deploy_responders_.extract(attempt);
+    for (auto& respond : waiting.mapped()) {
       if (status.ok()) {
         respond(proto::DeployResponse());
       } else {
@@ -408,7 +468,7 @@ class RuntimeWorker final : public Worker {
     if (status.ok()) SendHeartbeat();
   }
 
-  absl::Status MakeRuntime(const proto::DeployRequest& request,
+  absl::Status MakeRegions(const proto::DeployRequest& request, uint32_t attempt,
                            absl::StatusOr<RestoredTasks> restored) {
     if (ended_ || stopping_) return absl::UnavailableError("this worker is ending");
     if (cancelled_) return absl::CancelledError("the job was cancelled before it was deployed");
@@ -417,26 +477,28 @@ class RuntimeWorker final : public Worker {
                           StrCat("restoring checkpoint ", request.restore().checkpoint_id(), ": ",
                                  restored.status().message()));
     }
-    runtime_options_.restore = *std::move(restored);
-    runtime_options_.commit_only = request.commit_only();
-    runtime_options_.barriers = {.at_least_once = request.barriers().at_least_once(),
-                                 .unaligned = request.barriers().unaligned(),
-                                 .aligned_timeout = request.barriers().aligned_timeout_micros()};
-    runtime_options_.run = {.job = spec_.key.job.ToString(),
-                            .attempt = spec_.key.attempt,
-                            .restored_checkpoint = request.restore().checkpoint_id(),
-                            .commits_with_checkpoints = request.commits_with_checkpoints(),
-                            .takes_snapshots = true};
-    reporter_ = std::make_unique<CheckpointReporter>(
-        env_, control_, spec_.key, SnapshotPlace{request.checkpoint_directory(), spec_.key.attempt},
-        std::shared_ptr<const proto::JobGraph>(job_, &job_->graph),
-        [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
-        [this](std::string_view text) { surroundings_.log("warning", text); });
-    runtime_options_.on_checkpoint = reporter_->OnCheckpoint();
-    WEIR_ASSIGN_OR_RETURN(
-        runtime_, JobRuntime::Make(env_, control_, *job_->definition, job_->graph, request.plan(),
-                                   surroundings_.connectors, exchange_.get(), runtime_options_,
-                                   lifetime_.GuardConst([this] { OnTaskChange(); })));
+    RuntimeOptions options = runtime_options_;
+    options.restore = *std::move(restored);
+    ExchangeOptions exchange = exchange_options_;
+    exchange.leader_epoch = request.leader_epoch();
+    const auto guarded = [this](auto f) { return lifetime_.GuardConst(std::move(f)); };
+    std::map<uint32_t, std::unique_ptr<DeployedRegion>> made;
+    for (const uint32_t region : RegionsToDeploy(request)) {
+      WEIR_RETURN_IF_ERROR(CheckPlace(region, attempt));
+      const auto there = regions_.find(region);
+      if (there != regions_.end() && there->second->attempt() == attempt) continue;
+      WEIR_ASSIGN_OR_RETURN(
+          made[region],
+          DeployedRegion::Make(
+              {env_, control_, *exchanges_, *job_->definition,
+               std::shared_ptr<const proto::JobGraph>(job_, &job_->graph), *job_->regions,
+               surroundings_.connectors, spec_.key,
+               [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
+               [this](std::string_view text) { surroundings_.log("warning", text); },
+               guarded([this] { OnTaskChange(); })},
+              region, attempt, request, options, exchange));
+    }
+    for (auto& [region, deployed] : made) regions_[region] = std::move(deployed);
     return absl::OkStatus();
   }
 
@@ -445,34 +507,34 @@ class RuntimeWorker final : public Worker {
   absl::StatusOr<proto::TriggerCheckpointResponse> TriggerCheckpoint(
       const proto::TriggerCheckpointRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
-    if (!started_ || reporter_ == nullptr) {
+    if (std::none_of(regions_.begin(), regions_.end(),
+                     [](const auto& entry) { return entry.second->started(); })) {
       return absl::FailedPreconditionError("no tasks that take checkpoints run here");
     }
     if (!proto::CheckpointAction_IsValid(request.action())) {
       return absl::InvalidArgumentError("an order to take a checkpoint of an unknown kind");
     }
     const auto kind = static_cast<BarrierKind>(request.action());
-    if (IsSavepoint(kind)) reporter_->SetDirectory(request.checkpoint_id(), request.directory());
-    runtime_->TriggerCheckpoint({request.checkpoint_id(), request.triggered_unix_micros(), kind});
+    const Barrier barrier{request.checkpoint_id(), request.triggered_unix_micros(), kind};
+    for (const auto& [region, deployed] : regions_) {
+      deployed->TriggerCheckpoint(barrier, request.directory());
+    }
     return proto::TriggerCheckpointResponse();
   }
 
   absl::StatusOr<proto::NotifyCheckpointResponse> NotifyCheckpoint(
       const proto::NotifyCheckpointRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
-    if (runtime_ == nullptr || reporter_ == nullptr) return proto::NotifyCheckpointResponse();
-    reporter_->OnCompleted(request.completed_checkpoint());
     CompleteCheckpoint(request.completed_checkpoint());
-    if (request.aborted_checkpoint() != 0) {
-      reporter_->OnAborted(request.aborted_checkpoint());
-      runtime_->AbortCheckpoint(request.aborted_checkpoint());
+    for (const auto& [region, deployed] : regions_) {
+      deployed->OnAborted(request.aborted_checkpoint());
     }
     return proto::NotifyCheckpointResponse();
   }
 
   // A state that is told with each heartbeat too, for a notice may be lost.
   void CompleteCheckpoint(uint64_t id) {
-    if (id != 0 && runtime_ != nullptr) runtime_->CompleteCheckpoint(id);
+    for (const auto& [region, deployed] : regions_) deployed->OnCompleted(id);
   }
 
   void Acknowledge(proto::AcknowledgeCheckpointRequest request,
@@ -501,10 +563,15 @@ class RuntimeWorker final : public Worker {
 
   absl::StatusOr<proto::StartTasksResponse> StartTasks(const proto::StartTasksRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
-    if (runtime_ == nullptr) return absl::FailedPreconditionError("no tasks are deployed here");
-    if (!started_) {
-      started_ = true;
-      runtime_->Start();
+    if (regions_.empty()) return absl::FailedPreconditionError("no tasks are deployed here");
+    for (const uint32_t region : Ordered(request, RegionsHere())) {
+      DeployedRegion& deployed = *regions_.at(region);
+      if (request.has_only() && deployed.attempt() != request.only().attempt()) {
+        return absl::FailedPreconditionError(
+            StrCat("attempt ", request.only().attempt(), " of region ", region,
+                   " of the job is not deployed here, but attempt ", deployed.attempt()));
+      }
+      deployed.Start();
     }
     return proto::StartTasksResponse();
   }
@@ -521,20 +588,40 @@ class RuntimeWorker final : public Worker {
 
   absl::StatusOr<proto::CancelTasksResponse> CancelTasks(const proto::CancelTasksRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
-    cancelled_ = true;
-    if (runtime_ != nullptr) runtime_->Cancel();
-    return proto::CancelTasksResponse();
+    proto::CancelTasksResponse response;
+    if (!request.has_only()) {
+      cancelled_ = true;
+    } else {
+      for (const uint32_t region : request.only().regions()) {
+        uint32_t& up_to = cancelled_up_to_[region];
+        up_to = std::max(up_to, request.only().attempt());
+      }
+    }
+    for (const uint32_t region : Ordered(request, RegionsHere())) {
+      DeployedRegion& deployed = *regions_.at(region);
+      if (request.has_only() && deployed.attempt() > request.only().attempt()) continue;
+      deployed.Cancel();
+      deployed.DiscardIfEnded();
+      if (!deployed.discarded()) response.add_ending(region);
+    }
+    return response;
+  }
+
+  std::vector<uint32_t> RegionsHere() const {
+    std::vector<uint32_t> here;
+    for (const auto& [region, deployed] : regions_) here.push_back(region);
+    return here;
   }
 
   void OnTaskChange() {
+    for (const auto& [region, deployed] : regions_) deployed->DiscardIfEnded();
     SendHeartbeat();
     if (stopping_ && AllTerminal()) End(WorkerExitCode::kStopped, {});
   }
 
   bool AllTerminal() const {
-    const auto reports = runtime_->Report();
-    return std::all_of(reports.begin(), reports.end(),
-                       [](const auto& task) { return IsTerminal(task.state()); });
+    return std::all_of(regions_.begin(), regions_.end(),
+                       [](const auto& entry) { return entry.second->AllTerminal(); });
   }
 
   Surroundings surroundings_;
@@ -542,17 +629,20 @@ class RuntimeWorker final : public Worker {
   Executor& control_;
   const WorkerSpec spec_;
   OnEnd on_end_;
+  // Of every region.
   RuntimeOptions runtime_options_;
+  ExchangeOptions exchange_options_;
   // Null: state is in memory.
   std::shared_ptr<StateBackend> state_backend_;
   uint64_t leader_epoch_;
   std::shared_ptr<LoadedJob> job_;
-  std::unique_ptr<Exchange> exchange_;
-  // Waiting for the answer to Deploy.
-  std::vector<TypedResponder<proto::DeployResponse>> deploy_responders_;
-  // Before the runtime, whose tasks call it to the end. Null: no checkpoints.
-  std::unique_ptr<CheckpointReporter> reporter_;
-  std::unique_ptr<JobRuntime> runtime_;
+  std::unique_ptr<ExchangeHost> exchanges_;
+  // Waiting for the answer to Deploy, by attempt.
+  std::map<uint32_t, std::vector<TypedResponder<proto::DeployResponse>>> deploy_responders_;
+  // Those that have tasks here, the newest attempt of each.
+  std::map<uint32_t, std::unique_ptr<DeployedRegion>> regions_;
+  // Attempts that are not to be deployed here any more.
+  std::map<uint32_t, uint32_t> cancelled_up_to_;
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<RemotePeer> job_manager_;
   absl::Duration heartbeat_interval_ = absl::Seconds(1);
@@ -562,7 +652,6 @@ class RuntimeWorker final : public Worker {
   bool heartbeats_begun_ = false;
   bool heartbeat_under_way_ = false;
   bool heartbeat_wanted_ = false;
-  bool started_ = false;
   bool cancelled_ = false;
   bool stopping_ = false;
   bool ended_ = false;

@@ -45,7 +45,7 @@ void Damage(const std::string& content, Check check) {
 
 template <class Message>
 void ExpectWritten(const std::string& name, absl::Status (*decode)(std::string_view, Message*),
-                    absl::StatusOr<std::string> (*encode)(const Message&)) {
+                   absl::StatusOr<std::string> (*encode)(const Message&)) {
   const std::string committed = Committed(name);
   Message message;
   const absl::Status status = decode(committed, &message);
@@ -71,6 +71,11 @@ TEST(JobRecordFormatTest, TheRecordOfVersion1IsReadAndAnyDamageOfItFound) {
 // Of a job whose parallelism was changed.
 TEST(JobRecordFormatTest, TheRecordOfVersion2IsReadAndAnyDamageOfItFound) {
   ExpectWritten("v2/record-5", DecodeJobRecord, EncodeJobRecord);
+}
+
+// Of a job of which regions were started again by themselves.
+TEST(JobRecordFormatTest, TheRecordOfVersion3IsReadAndAnyDamageOfItFound) {
+  ExpectWritten("v3/record-5", DecodeJobRecord, EncodeJobRecord);
 }
 
 }  // namespace

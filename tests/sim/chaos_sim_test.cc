@@ -99,6 +99,10 @@ void DescribeChaos(Job& job) {
       .Window(Tumbling{std::chrono::milliseconds(kBucket)})
       .Aggregate("window", weir::Sum{&Number::value})
       .To("windows", Files{.path = StrCat(kOut, "/windows")});
+  if (!job.Arg<bool>("apart", "also regions that nothing else meets", false)) return;
+  job.From<Number>("third", source(2, 0.3), {.timestamp = &Number::at})
+      .Map("sign", [](const Number& number) { return Sum{number.key, 2, 1, -number.value}; })
+      .To("apart", Files{.path = StrCat(kOut, "/apart")});
 }
 
 // ---- What any program can say must be there ----
@@ -153,7 +157,9 @@ std::string Difference(const Lines& expected, const Lines& found) {
   return text;
 }
 
-std::string WrongResults(SimDisk& disk) {
+std::string WrongResults(SimDisk& disk, bool with_apart) {
+  Lines apart;
+  for (std::int64_t n = 0; with_apart && n < kCount; ++n) ++apart[{n % kKeys, -n}];
   Lines all;
   Lines sums;
   Lines windows;
@@ -176,7 +182,8 @@ std::string WrongResults(SimDisk& disk) {
   }
   return Difference(all, Read(disk, StrCat(kOut, "/all"), {"key", "bucket", "value"})) +
          Difference(sums, Read(disk, StrCat(kOut, "/sums"), {"key", "bucket", "count", "value"})) +
-         Difference(windows, Read(disk, StrCat(kOut, "/windows"), {"key", "value"}));
+         Difference(windows, Read(disk, StrCat(kOut, "/windows"), {"key", "value"})) +
+         Difference(apart, Read(disk, StrCat(kOut, "/apart"), {"key", "value"}));
 }
 
 // ---- The faults ----
@@ -192,6 +199,7 @@ class SeedRun {
     }
     savepoints_ = random_.Chance(0.3);
     rescales_ = random_.Chance(0.4);
+    apart_ = random_.Chance(0.5);
   }
 
   // What is wrong; empty: nothing.
@@ -208,8 +216,9 @@ class SeedRun {
     for (std::uint64_t i = 0; i < task_managers_; ++i) cluster_.StartTaskManager(Name(i), 2);
     if (!cluster_.AwaitTaskManagers(static_cast<int>(task_managers_))) return "no cluster";
     const auto parallelism = static_cast<std::uint32_t>(1 + random_.Below(4));
-    const auto job = cluster_.Submit("chaos", DescribeChaos, parallelism,
-                                     {{"rate", StrCat(200 + random_.Below(2000))}});
+    const auto job = cluster_.Submit(
+        "chaos", DescribeChaos, parallelism,
+        {{"rate", StrCat(200 + random_.Below(2000))}, {"apart", apart_ ? "true" : "false"}});
     if (!job.ok()) return StrCat("not submitted: ", ToStd(job.status().message()));
     job_ = *job;
     const std::uint64_t faults = 1 + random_.Below(8);
@@ -227,8 +236,10 @@ class SeedRun {
                                          status->failure().message())
                                 : ToStd(status.status().message()));
     }
-    attempts_ = cluster_.Status(job_)->attempt();
-    std::string wrong = WrongResults(shared);
+    const auto status = cluster_.Status(job_);
+    attempts_ = 1 + status->full_restarts() + status->region_restarts();
+    region_restarts_ = status->region_restarts();
+    std::string wrong = WrongResults(shared, apart_);
     // I12: nothing of a job that finished stays.
     const std::string folder = StrCat("/shared/checkpoints/", job_.ToString());
     cluster_.world().RunUntil([&] { return !shared.Stat(folder).ok(); }, absl::Minutes(2));
@@ -238,7 +249,9 @@ class SeedRun {
     }
     return wrong;
   }
+  // Of the job and of regions of it.
   std::uint64_t attempts() const { return attempts_; }
+  std::uint64_t region_restarts() const { return region_restarts_; }
   // Of the checkpoint that was seen to have most records in flight.
   std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   std::uint64_t hash() const { return hash_; }
@@ -409,6 +422,7 @@ class SeedRun {
   std::uint64_t triggers_ = 0;
   std::uint64_t newest_ = 0;
   std::uint64_t attempts_ = 0;
+  std::uint64_t region_restarts_ = 0;
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t hash_ = 0;
   bool kills_ = false;
@@ -419,6 +433,7 @@ class SeedRun {
   bool crashes_ = false;
   bool savepoints_ = false;
   bool rescales_ = false;
+  bool apart_ = false;
   bool disk_fails_ = false;
 };
 
@@ -429,12 +444,14 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
     ASSERT_EQ(sscanf(seeds, "%llu:%llu", &first, &count), 2) << "WEIR_SIM_SEEDS is FIRST:COUNT";
   }
   std::uint64_t attempts = 0;
+  std::uint64_t region_restarts = 0;
   std::uint64_t in_flight = 0;
   int failures = 0;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SeedRun run(seed);
     const std::string wrong = run.Go();
     attempts += run.attempts();
+    region_restarts += run.region_restarts();
     in_flight += run.in_flight_bytes() > 0 ? 1 : 0;
     if (wrong.empty()) continue;
     ADD_FAILURE() << "seed " << seed << ": " << wrong << (count == 1 ? run.Log() : "");
@@ -442,6 +459,7 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
   }
   EXPECT_GT(attempts, count * 3 / 2) << "otherwise little was shown";
   EXPECT_GE(in_flight, count / 40) << "no barrier overtook anything";
+  EXPECT_GE(region_restarts, count / 8) << "hardly any region was started again by itself";
 }
 
 TEST(ChaosSim, OneSeedIsOneRun) {  // I16

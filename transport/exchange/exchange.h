@@ -82,6 +82,8 @@ class ChannelSender {
 struct ExchangeOptions {
   JobId job;
   uint64_t leader_epoch = 0;
+  // Of the job that this is the data plane of, and how often that has been started.
+  uint32_t region = 0;
   uint32_t attempt = 0;
   uint32_t worker_index = 0;
   // Data frames that a sender may have outstanding per channel: the receiver's buffers.
@@ -94,10 +96,10 @@ struct ExchangeOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
 };
 
-// The data plane of one worker: one stream per pair of workers, frames of many channels multiplexed
-// on it, credits per channel. A malformed frame (length, checksum, gap in sequence, unknown
-// channel, wrong attempt or epoch) closes the stream and fails its channels with an error that
-// names the peer. Thread safe.
+// The data plane of one region of a job in one worker: one stream per pair of workers, frames of
+// many channels multiplexed on it, credits per channel. A malformed frame (length, checksum, gap in
+// sequence, unknown channel, wrong attempt or epoch) closes the stream and fails its channels with
+// an error that names the peer. Thread safe.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -119,8 +121,23 @@ class Exchange {
   virtual void Shutdown() = 0;
 };
 
+// Where the exchanges of one worker are reached, all at one address: what a peer says first tells
+// which it means. Thread safe; outlives its exchanges.
+class ExchangeHost {
+ public:
+  virtual ~ExchangeHost() = default;
+  // kInvalidArgument: no credits. The one before of the same region has been shut down. A peer that
+  // comes too early is asked to come again.
+  virtual absl::StatusOr<std::unique_ptr<Exchange>> Open(ExchangeOptions options) = 0;
+  // host:port for peers.
+  virtual const std::string& address() const = 0;
+};
+
 // Listens on `listen_address` (port 0 allowed) over env.network(). The real network and the
 // simulated one carry the same frames.
+absl::StatusOr<std::unique_ptr<ExchangeHost>> MakeExchangeHost(Env& env,
+                                                               const std::string& listen_address);
+// One exchange that listens by itself.
 absl::StatusOr<std::unique_ptr<Exchange>> MakeExchange(Env& env, const std::string& listen_address,
                                                        ExchangeOptions options);
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "proto/exchange.pb.h"
 
@@ -15,6 +16,14 @@ MessageBytes Serialize(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
+absl::Status Parse(const std::string& message, proto::ExchangeHello& hello) {
+  if (hello.ParseFromString(message) && hello.job_id().size() == JobId::kBytes) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "the first message of an exchange stream is no hello; is the peer of another version?");
+}
+
 }  // namespace
 
 MessageBytes EncodeHello(const ExchangeOptions& options) {
@@ -23,16 +32,20 @@ MessageBytes EncodeHello(const ExchangeOptions& options) {
   hello.set_job_id(options.job.bytes().data(), options.job.bytes().size());
   hello.set_leader_epoch(options.leader_epoch);
   hello.set_attempt(options.attempt);
+  hello.set_region(options.region);
   hello.set_worker_index(options.worker_index);
   return Serialize(hello);
 }
 
+absl::StatusOr<uint32_t> RegionOfHello(const std::string& message) {
+  proto::ExchangeHello hello;
+  WEIR_RETURN_IF_ERROR(Parse(message, hello));
+  return hello.region();
+}
+
 absl::StatusOr<uint32_t> CheckHello(const std::string& message, const ExchangeOptions& options) {
   proto::ExchangeHello hello;
-  if (!hello.ParseFromString(message) || hello.job_id().size() != JobId::kBytes) {
-    return absl::InvalidArgumentError(
-        "the first message of an exchange stream is no hello; is the peer of another version?");
-  }
+  WEIR_RETURN_IF_ERROR(Parse(message, hello));
   if (hello.protocol_version() != kExchangeProtocolVersion) {
     return absl::FailedPreconditionError(
         StrCat("the peer speaks version ", hello.protocol_version(),

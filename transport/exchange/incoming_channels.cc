@@ -102,20 +102,6 @@ std::vector<MessageBytes> IncomingChannels::TakeGrants(IncomingStream& stream) {
   return messages;
 }
 
-StreamCallbacks IncomingChannels::Accept(std::shared_ptr<MessageStream> stream) {
-  const auto incoming = std::make_shared<IncomingStream>(shared_from_this(), std::move(stream));
-  {
-    MutexLock lock(mutex_);
-    std::erase_if(unnamed_, [](const auto& weak) { return weak.expired(); });
-    unnamed_.push_back(incoming);
-  }
-  timers_.PostAfter(kHelloTimeout, [weak = std::weak_ptr<IncomingStream>(incoming)] {
-    if (const auto late = weak.lock()) late->EndUnlessGreeted();
-  });
-  return {[incoming](std::string message) { incoming->OnMessage(std::move(message)); },
-          [incoming](const absl::Status& status) { incoming->OnClose(status); }};
-}
-
 absl::Status IncomingChannels::Join(uint32_t worker,
                                     const std::shared_ptr<IncomingStream>& stream) {
   std::vector<MessageBytes> grants;
@@ -187,9 +173,6 @@ void IncomingChannels::Close() {
       if (sender.stream != nullptr) streams.push_back(std::move(sender.stream));
       sender.stream = nullptr;
     }
-    for (const auto& weak : unnamed_) {
-      if (auto stream = weak.lock()) streams.push_back(std::move(stream));
-    }
     for (const auto& [id, channel] : channels_) channel->stream = nullptr;
   }
   for (const auto& stream : streams) {
@@ -198,24 +181,83 @@ void IncomingChannels::Close() {
   }
 }
 
+StreamCallbacks IncomingStreams::Accept(std::shared_ptr<MessageStream> stream) {
+  const auto incoming = std::make_shared<IncomingStream>(shared_from_this(), std::move(stream));
+  {
+    MutexLock lock(mutex_);
+    if (closed_) {
+      incoming->Cancel(absl::UnavailableError("this worker is shutting down"));
+      return {[](std::string) {}, [](const absl::Status&) {}};
+    }
+    std::erase_if(unnamed_, [](const auto& weak) { return weak.expired(); });
+    unnamed_.push_back(incoming);
+  }
+  timers_.PostAfter(kHelloTimeout, [weak = std::weak_ptr<IncomingStream>(incoming)] {
+    const auto late = weak.lock();
+    if (late != nullptr) late->EndUnlessGreeted(absl::DeadlineExceededError("no hello within 5 s"));
+  });
+  return {[incoming](std::string message) { incoming->OnMessage(std::move(message)); },
+          [incoming](const absl::Status& status) { incoming->OnClose(status); }};
+}
+
+void IncomingStreams::Add(std::shared_ptr<IncomingChannels> channels) {
+  const uint32_t region = channels->options().region;
+  MutexLock lock(mutex_);
+  WEIR_CHECK(regions_.emplace(region, std::move(channels)).second);
+}
+
+void IncomingStreams::Remove(const IncomingChannels& channels) {
+  MutexLock lock(mutex_);
+  const auto found = regions_.find(channels.options().region);
+  if (found != regions_.end() && found->second.get() == &channels) regions_.erase(found);
+}
+
+void IncomingStreams::Close() {
+  std::vector<std::shared_ptr<IncomingStream>> streams;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    for (const auto& weak : unnamed_) {
+      if (auto stream = weak.lock()) streams.push_back(std::move(stream));
+    }
+  }
+  for (const auto& stream : streams)
+    stream->EndUnlessGreeted(absl::UnavailableError("this worker is shutting down"));
+}
+
+absl::StatusOr<std::shared_ptr<IncomingChannels>> IncomingStreams::Find(const std::string& hello) {
+  WEIR_ASSIGN_OR_RETURN(const uint32_t region, RegionOfHello(hello));
+  MutexLock lock(mutex_);
+  const auto found = regions_.find(region);
+  if (found != regions_.end()) return found->second;
+  return absl::UnavailableError(StrCat("region ", region, " of the job is not deployed here"));
+}
+
 std::string IncomingStream::PeerName() const { return StrCat("worker ", worker_); }
 
 void IncomingStream::OnMessage(std::string message) {
+  if (over_) return;
+  if (channels_ == nullptr) return Greet(message);
   const CallGate::Pass pass(channels_->gate());
-  if (!pass || over_) return;
-  if (!greeted_) {
-    const absl::Status refused = OnHello(message);
-    if (!refused.ok()) {
-      over_ = true;
-      stream_->Cancel(refused);
-    }
-    return;
-  }
+  if (!pass) return;
   const absl::Status status = OnFrames(std::move(message));
   if (!status.ok()) {
     End(absl::Status(status.code(), ToAbsl(StrCat("a malformed message from ", PeerName(), ": ",
                                                   status.message()))));
   }
+}
+
+void IncomingStream::Greet(const std::string& message) {
+  auto channels = streams_->Find(message);
+  absl::Status refused = channels.status();
+  if (refused.ok()) {
+    channels_ = *std::move(channels);
+    const CallGate::Pass pass(channels_->gate());
+    refused = pass ? OnHello(message) : absl::UnavailableError("this worker is shutting down");
+  }
+  if (refused.ok()) return;
+  over_ = true;
+  stream_->Cancel(refused);
 }
 
 absl::Status IncomingStream::OnHello(const std::string& message) {
@@ -292,8 +334,14 @@ absl::Status IncomingStream::CheckData(IncomingChannel& channel, const Frame& fr
 }
 
 void IncomingStream::OnClose(const absl::Status& status) {
+  if (over_) return;
+  if (channels_ == nullptr) {
+    over_ = true;
+    if (status.ok()) stream_->Finish();
+    return;
+  }
   const CallGate::Pass pass(channels_->gate());
-  if (!pass || over_) return;
+  if (!pass) return;
   over_ = true;
   if (status.ok()) stream_->Finish();
   if (greeted_) channels_->Leave(worker_, status);
@@ -305,8 +353,8 @@ void IncomingStream::End(const absl::Status& why) {
   channels_->Leave(worker_, why);
 }
 
-void IncomingStream::EndUnlessGreeted() {
-  if (!greeted_) stream_->Cancel(absl::DeadlineExceededError("no hello within 5 s"));
+void IncomingStream::EndUnlessGreeted(const absl::Status& why) {
+  if (!greeted_) stream_->Cancel(why);
 }
 
 }  // namespace weir

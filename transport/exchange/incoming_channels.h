@@ -53,8 +53,6 @@ class IncomingChannels : public std::enable_shared_from_this<IncomingChannels> {
 
   void Register(ChannelId id, uint32_t from_worker, ChannelReceiver* receiver);
   void Grant(ChannelId id, uint32_t n);
-  // Accepts a stream; its first message decides whether it stays.
-  StreamCallbacks Accept(std::shared_ptr<MessageStream> stream);
   // Ends all streams.
   void Close();
 
@@ -90,6 +88,30 @@ class IncomingChannels : public std::enable_shared_from_this<IncomingChannels> {
   absl::flat_hash_map<ChannelId, std::unique_ptr<IncomingChannel>> channels_
       ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Sender> senders_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The streams that come to one address, and the exchanges there, by region: the first message of a
+// stream decides to which it belongs, and whether it stays. Thread safe.
+class IncomingStreams : public std::enable_shared_from_this<IncomingStreams> {
+ public:
+  // `timers` outlives Close and what the network still calls after it.
+  explicit IncomingStreams(Executor& timers) : timers_(timers) {}
+
+  StreamCallbacks Accept(std::shared_ptr<MessageStream> stream);
+  void Add(std::shared_ptr<IncomingChannels> channels);
+  void Remove(const IncomingChannels& channels);
+  // Ends the streams that have said nothing; none is accepted any more.
+  void Close();
+
+ private:
+  friend class IncomingStream;
+  // kUnavailable: the region is not deployed here (yet); whoever connects may try again.
+  absl::StatusOr<std::shared_ptr<IncomingChannels>> Find(const std::string& hello);
+
+  Executor& timers_;
+  Mutex mutex_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<uint32_t, std::shared_ptr<IncomingChannels>> regions_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<IncomingStream>> unnamed_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -97,18 +119,19 @@ class IncomingChannels : public std::enable_shared_from_this<IncomingChannels> {
 // network's threads.
 class IncomingStream : public std::enable_shared_from_this<IncomingStream> {
  public:
-  IncomingStream(std::shared_ptr<IncomingChannels> channels, std::shared_ptr<MessageStream> stream)
-      : channels_(std::move(channels)), stream_(std::move(stream)) {}
+  IncomingStream(std::shared_ptr<IncomingStreams> streams, std::shared_ptr<MessageStream> stream)
+      : streams_(std::move(streams)), stream_(std::move(stream)) {}
 
   void OnMessage(std::string message);
   void OnClose(const absl::Status& status);
   void Send(MessageBytes message) { stream_->Send(std::move(message)); }
   void Cancel(const absl::Status& why) { stream_->Cancel(why); }
   // Ends the stream if no hello has come yet.
-  void EndUnlessGreeted();
+  void EndUnlessGreeted(const absl::Status& why);
 
  private:
   friend class IncomingChannels;
+  void Greet(const std::string& message);
   absl::Status OnHello(const std::string& message);
   absl::Status OnFrames(std::string message);
   // Looks at one frame; then it may go to its receiver.
@@ -117,8 +140,10 @@ class IncomingStream : public std::enable_shared_from_this<IncomingStream> {
   void End(const absl::Status& why);
   std::string PeerName() const;
 
-  const std::shared_ptr<IncomingChannels> channels_;
+  const std::shared_ptr<IncomingStreams> streams_;
   const std::shared_ptr<MessageStream> stream_;
+  // Null before its hello.
+  std::shared_ptr<IncomingChannels> channels_;
   std::atomic<bool> greeted_{false};
   uint32_t worker_ = 0;
   bool over_ = false;
