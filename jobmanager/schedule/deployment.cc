@@ -146,9 +146,7 @@ void Deployment::StartWorker(uint32_t index, absl::Duration retry) {
   request.mutable_arguments()->insert(spec.arguments.begin(), spec.arguments.end());
   request.mutable_settings()->insert(spec.settings.begin(), spec.settings.end());
   // The job's own come first.
-  for (const auto& [key, value] : spec.cluster_settings) {
-    if (key.starts_with("state.")) request.mutable_settings()->insert({key, value});
-  }
+  request.mutable_settings()->insert(spec.cluster_settings.begin(), spec.cluster_settings.end());
   request.set_parallelism(spec.parallelism);
   request.set_job_name(spec.name);
   request.set_graph_hash(spec.graph_hash);

@@ -306,7 +306,7 @@ RocksDbBackend::~RocksDbBackend() = default;
 absl::StatusOr<std::unique_ptr<OperatorStore>> RocksDbBackend::Open(uint32_t node, uint32_t subtask,
                                                                     const StoredParts* parts) {
   auto store = std::make_unique<DatabaseStore>(
-      shared_, StrCat(shared_->options.directory, "/", node, "-", subtask));
+      shared_, StrCat(shared_->options.directory, "/", node, "-", subtask, "-", shared_->stores++));
   if (parts != nullptr) WEIR_RETURN_IF_ERROR(store->OpenParts(*parts));
   return std::unique_ptr<OperatorStore>(std::move(store));
 }

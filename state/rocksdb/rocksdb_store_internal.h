@@ -31,6 +31,8 @@ struct RocksDbBackend::Shared {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
   // Columns that are open, between which the memory for decoded values is divided.
   std::atomic<size_t> columns{0};
+  // Stores that were opened: a subtask may have another one while the former is still written out.
+  std::atomic<size_t> stores{0};
   // Folders that were made to read from.
   std::atomic<size_t> folders{0};
 };

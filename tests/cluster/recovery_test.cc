@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -29,8 +30,11 @@ class RecoveryTest : public ::testing::Test {
       cluster_.StartTaskManager(1, {"taskmanager.worker.orphan-timeout=5 s"});
     }
     ASSERT_TRUE(cluster_.AwaitTaskManagers(3));
-    const auto job =
-        cluster_.Submit(WEIR_NUMBERS_JOB, 2, {{"count", std::to_string(kCount)}, {"rate", "8000"}});
+    Submit({});
+  }
+  void Submit(std::map<std::string, std::string> arguments) {
+    arguments.insert({{"count", std::to_string(kCount)}, {"rate", "8000"}});
+    const auto job = cluster_.Submit(WEIR_NUMBERS_JOB, 2, arguments);
     ASSERT_TRUE(job.ok()) << job.status();
     job_ = *job;
   }
@@ -86,20 +90,26 @@ class RecoveryTest : public ::testing::Test {
     ASSERT_EQ(kill(static_cast<pid_t>(status->workers(0).pid()), SIGKILL), 0);
   }
 
-  // (key, sum) of every result that any attempt has printed.
-  std::set<std::pair<int64_t, int64_t>> Results() const {
-    std::set<std::pair<int64_t, int64_t>> results;
+  // All lines that tasks have printed, also those that were killed.
+  std::vector<std::string> Printed() const {
+    std::vector<std::string> lines;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(cluster_.folder())) {
       if (!entry.is_regular_file()) continue;
       std::ifstream file(entry.path());
-      for (std::string line; std::getline(file, line);) {
-        if (line.rfind("sum> {", 0) != 0) continue;
-        const size_t key = line.find("\"key\":");
-        const size_t value = line.find("\"value\":");
-        // The end of a process that was killed may cut a line.
-        if (key == std::string::npos || value == std::string::npos || line.back() != '}') continue;
-        results.emplace(std::stoll(line.substr(key + 6)), std::stoll(line.substr(value + 8)));
-      }
+      for (std::string line; std::getline(file, line);) lines.push_back(line);
+    }
+    return lines;
+  }
+  // (key, sum) of every result that any attempt has printed.
+  std::set<std::pair<int64_t, int64_t>> Results() const {
+    std::set<std::pair<int64_t, int64_t>> results;
+    for (const std::string& line : Printed()) {
+      if (line.rfind("sum> {", 0) != 0) continue;
+      const size_t key = line.find("\"key\":");
+      const size_t value = line.find("\"value\":");
+      // The end of a process that was killed may cut a line.
+      if (key == std::string::npos || value == std::string::npos || line.back() != '}') continue;
+      results.emplace(std::stoll(line.substr(key + 6)), std::stoll(line.substr(value + 8)));
     }
     return results;
   }
@@ -195,6 +205,31 @@ TEST_F(RecoveryTest, AwayForTooLongItsWorkersEndAndTheNextOneStartsTheJobFromACh
   ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
   EXPECT_EQ(cluster_.Status(job_)->attempt(), 2u);
   EXPECT_EQ(Results(), Expected());
+}
+
+TEST_F(RecoveryTest, RegionsOfAWorkerThatIsNotKilledRunOnAndRepeatNothing) {
+  constexpr int64_t kApart = 6'000;
+  ASSERT_TRUE(cluster_.Cancel(job_).ok());
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::CANCELED, absl::Seconds(20)));
+  Submit({{"apart", std::to_string(kApart)}});
+  before_ = 0;
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  const std::vector<int64_t> pids = Pids();
+  KillAWorker();
+  ASSERT_TRUE(AwaitCheckpointOf(1));
+  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Seconds(60)));
+  const auto status = cluster_.Status(job_);
+  EXPECT_EQ(status->attempt(), 1u);
+  EXPECT_EQ(status->full_restarts(), 0u);
+  EXPECT_EQ(status->region_restarts(), 1u);
+  EXPECT_EQ(Results(), Expected());
+  std::map<int64_t, int> times;
+  for (const std::string& line : Printed()) {
+    if (line.rfind("apart> ", 0) == 0) ++times[std::stoll(line.substr(7))];
+  }
+  // Subtask 0 was in the worker that was killed, 1 in the other one.
+  for (int64_t n = 1; n < kApart; n += 2) ASSERT_EQ(times[n], 1) << n;
+  EXPECT_EQ(pids.size(), 2u);
 }
 
 }  // namespace

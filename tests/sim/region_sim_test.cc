@@ -2,7 +2,7 @@
 // again and no others. What shows it is print sinks, which take nothing back and say everything
 // twice that is done twice: a region that was not started again has said each record once.
 //
-//   WEIR_SIM_SEEDS=FIRST:COUNT   which seeds (default 1:40)
+//   WEIR_SIM_SEEDS=FIRST:COUNT   which seeds (default 1:25)
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -193,7 +193,7 @@ TEST_F(RegionSim, ARegionThatHasEndedDoesNotRunAgain) {
 TEST_F(RegionSim, AnotherFailureWhileARegionStartsAgainJoinsIt) {
   // At every step of the restart.
   std::set<std::string> seen;
-  for (int millis = 0; millis < 80; millis += 3) {
+  for (int millis = 0; millis < 80; millis += 7) {
     SCOPED_TRACE(StrCat("after ", millis, " ms"));
     Begin(static_cast<std::uint64_t>(millis + 1));
     cluster_->KillWorker(cluster_->Workers().at(0));
@@ -209,7 +209,7 @@ TEST_F(RegionSim, AnotherFailureWhileARegionStartsAgainJoinsIt) {
 
 TEST_F(RegionSim, AJobManagerThatIsKilledWhileARegionStartsAgainTakesTheJobUp) {
   int by_region = 0;
-  for (int millis = 0; millis < 80; millis += 4) {
+  for (int millis = 0; millis < 80; millis += 9) {
     SCOPED_TRACE(StrCat("after ", millis, " ms"));
     Begin(static_cast<std::uint64_t>(millis + 1), DescribeTwo);
     cluster_->KillWorker(cluster_->Workers().at(0));
@@ -419,7 +419,7 @@ Restarts RunSeed(std::uint64_t seed) {
 
 TEST(RegionSeedsSim, NoRegionIsTouchedByTheFailureOfAnother) {
   unsigned long long first = 1;
-  unsigned long long count = 40;
+  unsigned long long count = 25;
   if (const char* seeds = getenv("WEIR_SIM_SEEDS"); seeds != nullptr && *seeds != 0) {
     ASSERT_EQ(sscanf(seeds, "%llu:%llu", &first, &count), 2) << "WEIR_SIM_SEEDS is FIRST:COUNT";
   }

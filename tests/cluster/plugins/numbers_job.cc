@@ -1,4 +1,5 @@
-// Sums numbers per key and second of event time, with or without end.
+// Sums numbers per key and second of event time, with or without end. Besides, if wanted, a
+// pipeline whose subtasks never meet.
 #include <weir/sdk.h>
 
 #include <cstdint>
@@ -30,4 +31,13 @@ WEIR_JOB(job) {
       .Window(weir::Tumbling{std::chrono::seconds(1)})
       .Aggregate("sum", weir::Sum{&Number::value})
       .To("out", weir::Print{.prefix = "sum"});
+  const auto apart =
+      job.Arg<std::int64_t>("apart", "how many more in a pipeline that meets nothing; 0: none", 0);
+  if (apart == 0) return;
+  job.From<std::int64_t>(
+         "more",
+         weir::Generator{.make = [](std::uint64_t i) { return static_cast<std::int64_t>(i); },
+                         .count = static_cast<std::uint64_t>(apart),
+                         .rate = 1'000})
+      .To("apart", weir::Print{.prefix = "apart"});
 }
