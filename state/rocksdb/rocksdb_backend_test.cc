@@ -139,10 +139,10 @@ TEST_F(RocksDbBackendTest, FilesGoWithTheStore) {
   auto table = Open(store.get());
   At(*table, 1) = "x";
   table->Flush();
-  EXPECT_TRUE(env_->FileExists("/state/3-0/CURRENT").ok());
+  EXPECT_TRUE(env_->FileExists("/state/3-0-0/CURRENT").ok());
   table.reset();
   store.reset();
-  EXPECT_FALSE(env_->FileExists("/state/3-0/CURRENT").ok());
+  EXPECT_FALSE(env_->FileExists("/state/3-0-0/CURRENT").ok());
 }
 
 TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
