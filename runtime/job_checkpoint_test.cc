@@ -323,7 +323,8 @@ TEST(JobCheckpoint, WhatWasInFlightIsProcessedInTheChainFromItsTailAndThenTheWat
 
 // Endless sources on two workers, and a sink that takes one batch and then nothing.
 struct Stuck {
-  explicit Stuck(BarrierOptions barriers) : cluster(1, 2) {
+  explicit Stuck(BarrierOptions barriers, BarrierKind kind = BarrierKind::kCheckpoint)
+      : cluster(1, 2) {
     SequenceOptions options;
     options.endless = true;
     options.text_bytes = 1000;
@@ -345,7 +346,7 @@ struct Stuck {
     cluster.Start();
     cluster.world().RunFor(absl::Seconds(5));
     taken = results.size();
-    const Barrier barrier{1, absl::ToUnixMicros(cluster.env(0).clock().Now())};
+    const Barrier barrier{1, absl::ToUnixMicros(cluster.env(0).clock().Now()), kind};
     for (size_t i = 0; i < cluster.workers(); ++i) cluster.TriggerCheckpoint(i, barrier);
   }
   TestJob job;
@@ -370,6 +371,23 @@ TEST(JobCheckpoint, BehindAStuckSinkACheckpointIsCompleteInASecond) {
   uint64_t in_flight = 0;
   for (const TaskCheckpoint& told : job.checkpoints) in_flight += told.in_flight_bytes;
   EXPECT_GT(in_flight, 100'000u);
+}
+
+TEST(JobCheckpoint, BehindAStuckSinkAJobIsStoppedToBeRescaledInASecond) {
+  for (const Ticks timeout : {Ticks{0}, Ticks{500'000}}) {
+    Stuck job({.unaligned = true, .aligned_timeout = timeout}, BarrierKind::kRescale);
+    job.cluster.world().RunFor(absl::Seconds(1));
+    EXPECT_EQ(job.results.size(), job.taken) << "the sink has moved";
+    ASSERT_EQ(job.checkpoints.size(), 8u);
+    for (const TaskCheckpoint& told : job.checkpoints) {
+      EXPECT_TRUE(told.failed.ok());
+      EXPECT_EQ(told.barrier.kind, BarrierKind::kRescale);
+    }
+    for (size_t i = 0; i < job.cluster.workers(); ++i) job.cluster.CompleteCheckpoint(i, 1);
+    ASSERT_TRUE(job.cluster.RunToEnd(absl::Seconds(1)));
+    EXPECT_EQ(job.cluster.Failures(), "");
+    EXPECT_EQ(job.results.size(), job.taken) << "what is in flight is read by the next attempt";
+  }
 }
 
 TEST(JobCheckpoint, BehindAStuckSinkACheckpointIsCompleteSoonAfterItsTimeout) {

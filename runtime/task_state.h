@@ -23,10 +23,17 @@ enum class BarrierKind : uint8_t {
   kStop = 2,
   // Likewise, but first all is done that would be done at the end of the input.
   kDrain = 3,
+  // As kStop, but it is a checkpoint of the job's own, from which the job goes on at another
+  // parallelism.
+  kRescale = 4,
 };
-inline bool IsSavepoint(BarrierKind kind) { return kind != BarrierKind::kCheckpoint; }
+inline bool NamesFolder(BarrierKind kind) { return kind != BarrierKind::kCheckpoint; }
 inline bool StopsTask(BarrierKind kind) {
-  return kind == BarrierKind::kStop || kind == BarrierKind::kDrain;
+  return kind == BarrierKind::kStop || kind == BarrierKind::kDrain || kind == BarrierKind::kRescale;
+}
+// Not a savepoint's, which holds nothing in flight.
+inline bool MayOvertake(BarrierKind kind) {
+  return kind == BarrierKind::kCheckpoint || kind == BarrierKind::kRescale;
 }
 
 // Divides what belongs to a checkpoint from what comes after it.
@@ -57,7 +64,7 @@ struct BarrierOptions {
 
   // Whether this one is to overtake by now.
   bool Overtakes(const Barrier& barrier, Ticks now) const {
-    return unaligned && barrier.kind == BarrierKind::kCheckpoint &&
+    return unaligned && MayOvertake(barrier.kind) &&
            (barrier.unaligned || aligned_timeout == 0 || now >= OvertakesAt(barrier));
   }
   // When one that has not overtaken yet does, on the wall clock.

@@ -27,9 +27,8 @@ proto::CheckpointAction ActionOf(CheckpointKind kind) {
       return proto::STOP_WITH_SAVEPOINT;
     case CheckpointKind::kDrainWithSavepoint:
       return proto::DRAIN_WITH_SAVEPOINT;
-    // To a worker it is the same: its tasks stop, and write to the folder that is named.
     case CheckpointKind::kRescale:
-      return proto::STOP_WITH_SAVEPOINT;
+      return proto::STOP_TO_RESCALE;
   }
   return proto::TAKE_CHECKPOINT;
 }

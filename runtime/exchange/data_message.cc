@@ -39,10 +39,10 @@ absl::StatusOr<Barrier> DecodeBarrier(std::string_view payload, Ticks time) {
   if (barrier.id == 0) return absl::DataLossError("a barrier of checkpoint 0, which there is not");
   barrier.unaligned = (static_cast<uint8_t>(payload.back()) & kUnaligned) != 0;
   const auto kind = static_cast<uint8_t>(static_cast<uint8_t>(payload.back()) & ~kUnaligned);
-  if (barrier.unaligned && kind != static_cast<uint8_t>(BarrierKind::kCheckpoint)) {
+  if (barrier.unaligned && !MayOvertake(static_cast<BarrierKind>(kind))) {
     return absl::DataLossError("an unaligned barrier of a savepoint");
   }
-  if (kind > static_cast<uint8_t>(BarrierKind::kDrain)) {
+  if (kind > static_cast<uint8_t>(BarrierKind::kRescale)) {
     return absl::DataLossError(StrCat("a barrier of unknown kind ", static_cast<int>(kind)));
   }
   barrier.kind = static_cast<BarrierKind>(kind);

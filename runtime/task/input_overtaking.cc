@@ -44,7 +44,7 @@ void InputOvertaking::Examine(size_t channel) {
 }
 
 void InputOvertaking::Note(const Barrier& barrier) {
-  if (barrier.kind != BarrierKind::kCheckpoint || barrier.id <= begun_) return;
+  if (!MayOvertake(barrier.kind) || barrier.id <= begun_) return;
   if (!aligner_.Awaits(barrier.id)) return;
   if (newest_.has_value() && barrier.id < newest_->id) return;
   const bool unaligned =

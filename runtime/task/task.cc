@@ -160,6 +160,8 @@ void Task::TakeRequests() {
 void Task::LookForOvertaking() {
   clock_.BeginCall();
   input_->LookForBarriers(clock_.Now());
+  // What the barrier that has stopped the task overtakes is gathered; no other comes meanwhile.
+  if (stopped_by_ != 0) return;
   if (reached_.has_value() || draining_.has_value()) return;
   reached_ = input_->TakeOvertaking();
   overtakes_ = reached_.has_value();
@@ -183,7 +185,7 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   WEIR_RETURN_IF_ERROR(chain_.Flush());
   // Savepoints have the one form that every backend reads.
   WEIR_ASSIGN_OR_RETURN(checkpoint.state,
-                        chain_.Snapshot(SnapshotUse::kLive, !IsSavepoint(barrier.kind)));
+                        chain_.Snapshot(SnapshotUse::kLive, !NamesFolder(barrier.kind)));
   input_->Snapshot(checkpoint.state.front());
   if (overtakes) input_->BeginOvertaking(barrier);
   const Alignment alignment = input_->alignment();
@@ -202,8 +204,8 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   checkpoint.sync_nanos = clock_.MonotonicNanos() - start;
   held_ = {std::move(checkpoint), barrier.id};
   held_->gathering = overtakes;
-  held_->in_outputs = options_.barriers.unaligned && !forwarded.unaligned &&
-                      barrier.kind == BarrierKind::kCheckpoint;
+  held_->in_outputs =
+      options_.barriers.unaligned && !forwarded.unaligned && MayOvertake(barrier.kind);
   return TellWhenPrepared();
 }
 
@@ -395,7 +397,7 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     if (!start_requested_.load(std::memory_order_acquire)) return StepResult::kNoInput;
     WEIR_RETURN_IF_ERROR(OpenAll());
   }
-  if (options_.barriers.unaligned && !input_ended_ && stopped_by_ == 0 && !options_.commit_only &&
+  if (options_.barriers.unaligned && !input_ended_ && !options_.commit_only &&
       !chain_.restoring()) {
     LookForOvertaking();
   }
@@ -551,12 +553,12 @@ void Task::AccountWait(int64_t now) {
 }
 
 void Task::ArmTimer(int64_t now) {
-  // Nothing is due before it goes on.
-  if (stopped_by_ != 0 || options_.commit_only) return;
-  // Under backpressure the source makes no watermarks, and an operator that is stopped goes on
-  // before its wakeups.
+  if (options_.commit_only) return;
+  // Of a task that is stopped nothing else is due before it goes on. Under backpressure the source
+  // makes no watermarks, and an operator that is stopped goes on before its wakeups.
   int64_t deadline = kNoDeadline;
-  if (waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput && !input_ended_) {
+  if (waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoInput && !input_ended_ &&
+      stopped_by_ == 0) {
     deadline = input_->deadline();
     const Ticks wake_at = chain_.wake_at();
     if (wake_at != kMaxTicks) {

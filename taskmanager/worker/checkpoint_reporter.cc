@@ -77,7 +77,7 @@ void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
   }
   SnapshotPlace to = place_;
   to.complete = completed_;
-  if (!checkpoint->final && IsSavepoint(checkpoint->barrier.kind)) {
+  if (!checkpoint->final && NamesFolder(checkpoint->barrier.kind)) {
     Savepoint& savepoint = savepoints_[checkpoint->barrier.id];
     if (savepoint.directory.empty()) {
       // The barrier was faster than the order.

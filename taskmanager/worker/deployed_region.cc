@@ -136,7 +136,7 @@ std::vector<proto::TaskReport> DeployedRegion::Report() const {
 
 void DeployedRegion::TriggerCheckpoint(const Barrier& barrier, const std::string& directory) {
   if (discarded() || !started_ || barrier.id <= last_checkpoint_id_) return;
-  if (IsSavepoint(barrier.kind)) reporter_->SetDirectory(barrier.id, directory);
+  if (NamesFolder(barrier.kind)) reporter_->SetDirectory(barrier.id, directory);
   runtime_->TriggerCheckpoint(barrier);
 }
 

@@ -74,6 +74,7 @@ class Storage {
     }
     return restore;
   }
+  uint64_t newest() const { return metadata_ == nullptr ? 0 : metadata_->checkpoint_id(); }
   bool in_flight() const { return metadata_ != nullptr && HasInFlight(*metadata_); }
   FileSystem& files() { return env_.files(); }
 
@@ -205,6 +206,8 @@ struct OrderedJob {
 struct Tally {
   uint64_t restored = 0;
   uint64_t in_flight = 0;
+  // Checkpoints at which the tasks stopped to be rescaled.
+  uint64_t stopped = 0;
   // Edges of restored tasks of which the records were divided anew, on exchanges and in chains.
   uint64_t rewired = 0;
   uint64_t chained = 0;
@@ -272,7 +275,9 @@ void RunWithKills(uint64_t seed, bool ordered, BarrierOptions barriers, Tally& t
     uint64_t steps = last ? ~uint64_t{0} : 200 + faults.Below(8'000);
     const uint64_t interval = 50 + faults.Below(1'500);
     while (!cluster.AllTerminal() && steps > 0) {
-      const Barrier barrier{next_id++, absl::ToUnixMicros(cluster.env(0).clock().Now())};
+      const Barrier barrier{next_id++, absl::ToUnixMicros(cluster.env(0).clock().Now()),
+                            faults.Chance(0.2) ? BarrierKind::kRescale : BarrierKind::kCheckpoint};
+      const bool stops = StopsTask(barrier.kind);
       storage.Begin(barrier.id);
       for (size_t i = 0; i < cluster.workers(); ++i) {
         if (faults.Chance(0.05)) continue;
@@ -280,9 +285,15 @@ void RunWithKills(uint64_t seed, bool ordered, BarrierOptions barriers, Tally& t
         for (uint64_t k = faults.Below(100); k > 0; --k) cluster.world().Step();
       }
       for (uint64_t k = 0; k < interval && steps > 0 && !cluster.AllTerminal(); ++k, --steps) {
-        if (!cluster.world().Step()) FAIL() << "hangs";
+        if (cluster.world().Step()) continue;
+        if (!stops) FAIL() << "hangs";
+        break;
       }
-      if (faults.Chance(0.3)) cluster.AbortCheckpoint(barrier.id);
+      if (stops && storage.newest() == barrier.id && !last) {
+        ++tally.stopped;
+        break;
+      }
+      if (stops || faults.Chance(0.3)) cluster.AbortCheckpoint(barrier.id);
       if (::testing::Test::HasFailure()) return;
     }
     ASSERT_EQ(cluster.Failures(), "");
@@ -303,6 +314,7 @@ void RunSeeds(uint64_t seeds, bool ordered) {
   // Otherwise nothing was shown.
   EXPECT_GT(tally.restored, seeds);
   EXPECT_GT(tally.in_flight, seeds / 2);
+  EXPECT_GT(tally.stopped, seeds / 4);
   EXPECT_GT(tally.rewired, seeds * 2);
   EXPECT_GT(tally.chained, seeds / 20);
 }
