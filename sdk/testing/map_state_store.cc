@@ -65,6 +65,7 @@ class MapColumn final : public StateColumn {
     }
     return absl::OkStatus();
   }
+  absl::Status WriteLater(StateChanges changes) override { return Write(changes.Sorted()); }
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
     if (!store_.failure.ok()) return store_.failure;
     Entries& entries = Changed();

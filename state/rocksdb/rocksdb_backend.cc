@@ -2,15 +2,12 @@
 
 #include <rocksdb/slice.h>
 #include <rocksdb/utilities/checkpoint.h>
-#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_store_internal.h"
@@ -72,6 +69,7 @@ class DatabaseColumn final : public StateColumn {
   ~DatabaseColumn() override { --shared_->columns; }
 
   absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     const rocksdb::Status status = database_->db().Get({}, column_, SliceOf(key), &value);
     if (status.IsNotFound()) return false;
     if (!status.ok()) return StoreError(status, database_->path());
@@ -80,6 +78,7 @@ class DatabaseColumn final : public StateColumn {
 
   absl::Status MultiGet(std::span<const std::string_view> keys,
                         std::vector<std::optional<std::string>>& values) override {
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     slices_.clear();
     for (const std::string_view key : keys) slices_.push_back(SliceOf(key));
     found_.resize(keys.size());
@@ -103,28 +102,27 @@ class DatabaseColumn final : public StateColumn {
   }
 
   absl::Status Write(std::span<const StateChange> changes) override {
-    database_->BeforeWrite();
-    // Batches of a size that RocksDB's memory can take one after the other.
-    constexpr size_t kBatchBytes = 1 << 20;
-    rocksdb::WriteBatch batch;
-    for (const StateChange& change : changes) {
-      const rocksdb::Status added =
-          change.erases ? batch.Delete(column_, SliceOf(change.key))
-                        : batch.Put(column_, SliceOf(change.key), SliceOf(change.value));
-      if (!added.ok()) return StoreError(added, database_->path());
-      if (batch.GetDataSize() >= kBatchBytes) WEIR_RETURN_IF_ERROR(WriteBatch(batch));
-    }
-    return WriteBatch(batch);
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
+    return database_->Write(column_, changes);
+  }
+  absl::Status WriteLater(StateChanges changes) override {
+    auto kept = std::make_shared<StateChanges>(std::move(changes));
+    // The database has the work, which so ends with it.
+    database_->Defer([database = database_.get(), column = column_, kept = std::move(kept)] {
+      return database->Write(column, kept->Sorted());
+    });
+    return absl::OkStatus();
   }
 
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
-    database_->BeforeWrite();
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     return StoreError(
         database_->db().DeleteRange(WithoutLog(), column_, SliceOf(from), SliceOf(to)),
         database_->path());
   }
 
   absl::StatusOr<std::unique_ptr<StateView>> View() override {
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     return std::unique_ptr<StateView>(std::make_unique<DatabaseView>(database_, column_));
   }
 
@@ -142,13 +140,6 @@ class DatabaseColumn final : public StateColumn {
   }
 
  private:
-  absl::Status WriteBatch(rocksdb::WriteBatch& batch) {
-    if (batch.Count() == 0) return absl::OkStatus();
-    const rocksdb::Status status = database_->db().Write(WithoutLog(), &batch);
-    batch.Clear();
-    return StoreError(status, database_->path());
-  }
-
   const std::shared_ptr<RocksDbDatabase> database_;
   rocksdb::ColumnFamilyHandle* const column_;
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
@@ -170,10 +161,11 @@ class DatabaseCheckpoint final : public StoreCheckpoint {
   }
 
   absl::Status Take() override {
-    MutexLock lock(mutex_);
-    if (!taken_.has_value()) taken_ = MakeLinks();
-    return *taken_;
+    WEIR_RETURN_IF_ERROR(database_->CatchUp());
+    return taken_;
   }
+  // In the order of what is written.
+  void TakeNow() { taken_ = MakeLinks(); }
 
   const std::vector<File>& files() const override { return files_; }
   UploadedFiles& uploaded() override { return database_->uploaded(); }
@@ -206,9 +198,8 @@ class DatabaseCheckpoint final : public StoreCheckpoint {
 
   const std::shared_ptr<RocksDbDatabase> database_;
   const std::string folder_;
-  Mutex mutex_;
-  std::optional<absl::Status> taken_ ABSL_GUARDED_BY(mutex_);
-  // Written by the first Take.
+  // Written by TakeNow, read after CatchUp.
+  absl::Status taken_;
   std::vector<File> files_;
 };
 
@@ -236,10 +227,14 @@ class DatabaseStore final : public OperatorStore {
 
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (database_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
-    std::shared_ptr<StoreCheckpoint> checkpoint =
+    auto checkpoint =
         std::make_shared<DatabaseCheckpoint>(database_, StrCat(path_, "-links-", ++checkpoints_));
-    database_->TakeBeforeWrites(checkpoint);
-    return checkpoint;
+    // Nobody may wait for it any more by then. Why it fails is told to whoever takes it.
+    database_->Defer([weak = std::weak_ptr<DatabaseCheckpoint>(checkpoint)] {
+      if (const auto taken = weak.lock(); taken != nullptr) taken->TakeNow();
+      return absl::OkStatus();
+    });
+    return std::shared_ptr<StoreCheckpoint>(std::move(checkpoint));
   }
 
  private:

@@ -2,6 +2,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -155,7 +156,7 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
     return absl::FailedPreconditionError(
         StrCat("state '", state, "' was stored ", expires ? "without" : "with", " a TTL"));
   }
-  BeforeWrite();
+  WEIR_RETURN_IF_ERROR(CatchUp());
   Column column;
   if (expires) column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
   const rocksdb::Status status =
@@ -166,12 +167,44 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   return column;
 }
 
-void RocksDbDatabase::TakeCheckpoints() {
-  for (const std::weak_ptr<StoreCheckpoint>& untaken : std::exchange(untaken_, {})) {
-    // Why it fails is told to whoever writes the checkpoint.
-    if (const auto checkpoint = untaken.lock(); checkpoint != nullptr)
-      checkpoint->Take().IgnoreError();
+void RocksDbDatabase::Defer(std::function<absl::Status()> work) {
+  MutexLock lock(mutex_);
+  deferred_.push_back(std::move(work));
+  behind_.store(true, std::memory_order_release);
+}
+
+absl::Status RocksDbDatabase::CatchUp() {
+  if (!behind_.load(std::memory_order_acquire)) [[likely]] {
+    return absl::OkStatus();
   }
+  MutexLock lock(mutex_);
+  for (; failed_.ok() && !deferred_.empty(); deferred_.pop_front()) failed_ = deferred_.front()();
+  // After a failure it stays behind.
+  if (failed_.ok()) behind_.store(false, std::memory_order_release);
+  return failed_;
+}
+
+absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
+                                    std::span<const StateChange> changes) {
+  // Batches of a size that RocksDB's memory can take one after the other.
+  constexpr size_t kBatchBytes = 1 << 20;
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  rocksdb::WriteBatch batch;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const StateChange& change = changes[i];
+    const rocksdb::Slice key(change.key.data(), change.key.size());
+    rocksdb::Status status =
+        change.erases
+            ? batch.Delete(column, key)
+            : batch.Put(column, key, rocksdb::Slice(change.value.data(), change.value.size()));
+    if (status.ok() && (batch.GetDataSize() >= kBatchBytes || i + 1 == changes.size())) {
+      status = db_->Write(options, &batch);
+      batch.Clear();
+    }
+    if (!status.ok()) return StoreError(status, path_);
+  }
+  return absl::OkStatus();
 }
 
 const RocksDbDatabase::Column* RocksDbDatabase::FindColumn(const std::string& state) const {

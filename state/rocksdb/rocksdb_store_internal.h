@@ -8,14 +8,19 @@
 
 #include <atomic>
 #include <cstddef>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 #include "state/backend/state_backend.h"
 #include "state/rocksdb/rocksdb_backend.h"
 #include "state/rocksdb/rocksdb_files_internal.h"
@@ -65,31 +70,31 @@ class RocksDbDatabase {
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and its values are of the other kind.
   absl::StatusOr<Column> AddColumn(const std::string& state, bool expires);
-  // `checkpoint` is taken before anything else is written. Of the store's thread.
-  void TakeBeforeWrites(const std::shared_ptr<StoreCheckpoint>& checkpoint) {
-    untaken_.push_back(checkpoint);
-  }
-  // Before each write.
-  void BeforeWrite() {
-    if (!untaken_.empty()) [[unlikely]] {
-      TakeCheckpoints();
-    }
-  }
+  // `work` is done before anything else is written or read: in its turn by the next CatchUp. Of the
+  // store's thread.
+  void Defer(std::function<absl::Status()> work);
+  // Does what was deferred. Any thread; blocks while another one does. What has failed once, fails
+  // every later call: what is there is not what was written.
+  absl::Status CatchUp();
+  // The keys ascend.
+  absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes);
   // Null if there is none.
   const Column* FindColumn(const std::string& state) const;
   // By state.
   const std::map<std::string, Column, std::less<>>& columns() const { return columns_; }
 
  private:
-  void TakeCheckpoints();
   RocksDbDatabase(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
   UploadedFiles uploaded_;
-  // Those that nobody waits for any more are gone.
-  std::vector<std::weak_ptr<StoreCheckpoint>> untaken_;
+  // Whether something may be deferred.
+  std::atomic<bool> behind_{false};
+  Mutex mutex_;
+  std::deque<std::function<absl::Status()>> deferred_ ABSL_GUARDED_BY(mutex_);
+  absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rocksdb::DB> db_;
   std::map<std::string, Column, std::less<>> columns_;
   rocksdb::ColumnFamilyHandle* default_column_ = nullptr;

@@ -221,41 +221,11 @@ class CachedTable {
   // worth its while.
   bool IsUsedBy(std::size_t records) { return 2 * std::exchange(lookups_, 0) >= records; }
 
-  // Writes what has changed.
+  // Has what has changed written, perhaps later: before anything is read that is not here.
   void Flush() {
-    const auto frozen = layout_.Frozen();
-    if constexpr (ExpiringLayout<V, Layout>) {
-      if (frozen.moment.now != kMinTicks && frozen.moment.now != kMaxTicks) {
-        column_->ExpireThrough(
-            (EventTime::FromTicks(frozen.moment.now) - frozen.moment.ttl.after).ticks());
-      }
-    }
-    if (dirty_.empty()) return;
-    arena_.clear();
-    pending_.clear();
-    pending_.reserve(dirty_.size());
-    constexpr std::size_t kAhead = 16;
-    for (std::size_t i = 0; i < dirty_.size(); ++i) {
-      if (i + kAhead < dirty_.size()) cells_.Prefetch(dirty_[i + kAhead].hash);
-      const Dirty& of = dirty_[i];
-      Cell* const cell = cells_.Find(of.key, of.hash);
-      if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped
-      cell->dirty = false;
-      Pending& change = pending_.emplace_back();
-      change.begin = arena_.size();
-      AppendKey(of.key, of.hash, arena_);
-      change.key_end = arena_.size();
-      change.order = OrderOf(std::string_view(arena_).substr(change.begin));
-      change.erases = !cell->present || !frozen.Writes(cell->value);
-      if (!change.erases) {
-        if constexpr (ExpiringLayout<V, Layout>) EncodeValue(frozen.Newest(cell->value), arena_);
-        frozen.Encode(cell->value, arena_);
-      }
-      change.end = arena_.size();
-      SetBytes(*cell, change.end - change.key_end);
-    }
-    dirty_.clear();
-    WritePending();
+    TakeDirty();
+    if (pending_.changes.empty()) return;
+    ThrowIfError(column_->WriteLater(std::exchange(pending_, {})), name_);
   }
 
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot() {
@@ -291,15 +261,6 @@ class CachedTable {
     std::uint64_t hash;
     K key;
   };
-  // A change that is about to be written, in `arena_`.
-  struct Pending {
-    // The first bytes of the key.
-    std::uint64_t order = 0;
-    std::size_t begin = 0;
-    std::size_t key_end = 0;
-    std::size_t end = 0;
-    bool erases = false;
-  };
   // A sub-table that has doubled has as many slots as it will ever have here, which are between a
   // quarter and three quarters full.
   static constexpr std::size_t kCellBytes = sizeof(typename Cells::Slot) * 5 / 2;
@@ -307,12 +268,6 @@ class CachedTable {
   void AppendKey(const K& key, std::uint64_t hash, std::string& out) const {
     AppendKeyGroup(KeyGroupOf(hash, max_parallelism_), out);
     EncodeValue(key, out);
-  }
-  static std::uint64_t OrderOf(std::string_view key) {
-    std::uint64_t order = 0;
-    for (std::size_t i = 0; i < sizeof(order); ++i)
-      order = order << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
-    return order;
   }
   void SetBytes(Cell& cell, std::size_t bytes) {
     // What has no memory of its own is counted with its cell.
@@ -357,31 +312,56 @@ class CachedTable {
     return cell;
   }
 
-  // Writes `pending_`, sorted.
-  void WritePending() {
-    const std::string_view arena = arena_;
-    const auto key_of = [&](const Pending& change) {
-      return arena.substr(change.begin, change.key_end - change.begin);
-    };
-    std::sort(pending_.begin(), pending_.end(), [&](const Pending& a, const Pending& b) {
-      return a.order != b.order ? a.order < b.order : key_of(a) < key_of(b);
-    });
-    changes_.clear();
-    changes_.reserve(pending_.size());
-    for (const Pending& change : pending_) {
-      changes_.push_back({key_of(change), arena.substr(change.key_end, change.end - change.key_end),
-                          change.erases});
+  // Puts into `pending_` what has changed.
+  void TakeDirty() {
+    std::string& bytes = pending_.bytes;
+    bytes.clear();
+    pending_.changes.clear();
+    const auto frozen = layout_.Frozen();
+    if constexpr (ExpiringLayout<V, Layout>) {
+      if (frozen.moment.now != kMinTicks && frozen.moment.now != kMaxTicks) {
+        column_->ExpireThrough(
+            (EventTime::FromTicks(frozen.moment.now) - frozen.moment.ttl.after).ticks());
+      }
     }
-    ThrowIfError(column_->Write(changes_), name_);
+    if (dirty_.empty()) return;
+    pending_.changes.reserve(dirty_.size());
+    bytes.reserve(dirty_.size() * entry_bytes_);
+    constexpr std::size_t kAhead = 16;
+    for (std::size_t i = 0; i < dirty_.size(); ++i) {
+      if (i + kAhead < dirty_.size()) cells_.Prefetch(dirty_[i + kAhead].hash);
+      const Dirty& of = dirty_[i];
+      Cell* const cell = cells_.Find(of.key, of.hash);
+      if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped
+      cell->dirty = false;
+      StateChanges::Change& change = pending_.changes.emplace_back();
+      change.begin = bytes.size();
+      AppendKey(of.key, of.hash, bytes);
+      change.key_end = bytes.size();
+      change.order = StateChanges::OrderOf(std::string_view(bytes).substr(change.begin));
+      change.erases = !cell->present || !frozen.Writes(cell->value);
+      if (!change.erases) {
+        if constexpr (ExpiringLayout<V, Layout>) EncodeValue(frozen.Newest(cell->value), bytes);
+        frozen.Encode(cell->value, bytes);
+      }
+      change.end = bytes.size();
+      SetBytes(*cell, change.end - change.key_end);
+    }
+    if (!pending_.changes.empty()) entry_bytes_ = bytes.size() / pending_.changes.size() + 1;
+    dirty_.clear();
+  }
+  void WriteDirty() {
+    TakeDirty();
+    if (pending_.changes.empty()) return;
+    ThrowIfError(column_->Write(pending_.Sorted()), name_);
     ReleaseLarge();
   }
   // A large flush does not keep its memory.
   void ReleaseLarge() {
     constexpr std::size_t kKeep = 1 << 20;
-    if (arena_.capacity() > kKeep) std::string().swap(arena_);
-    if (pending_.capacity() * sizeof(Pending) > kKeep) {
-      std::vector<Pending>().swap(pending_);
-      std::vector<StateChange>().swap(changes_);
+    if (pending_.bytes.capacity() > kKeep ||
+        pending_.changes.capacity() * sizeof(StateChanges::Change) > kKeep) {
+      pending_ = {};
     }
   }
 
@@ -393,10 +373,10 @@ class CachedTable {
     if (Used() < limit) [[likely]] {
       return;
     }
-    if (2 * dirty_.size() >= cells_.size()) Flush();
+    if (2 * dirty_.size() >= cells_.size()) WriteDirty();
     EvictTo(limit - limit / 16);
     if (Used() < limit || dirty_.empty()) return;
-    Flush();
+    WriteDirty();
     EvictTo(limit - limit / 16);
   }
   void EvictTo(std::size_t target) {
@@ -428,8 +408,9 @@ class CachedTable {
   // Kept for their memory.
   std::string arena_;
   std::string value_bytes_;
-  std::vector<Pending> pending_;
-  std::vector<StateChange> changes_;
+  StateChanges pending_;
+  // Of a change, on average, when some were last written.
+  std::size_t entry_bytes_ = 0;
   std::vector<std::size_t> missing_;
   std::vector<std::size_t> ends_;
   std::vector<std::string_view> views_;

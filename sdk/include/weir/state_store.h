@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,45 @@ struct StateChange {
   bool erases = false;
 };
 
+// Entries that are written, or erased, in any order; no key is twice among them.
+struct StateChanges {
+  // Positions in `bytes`.
+  struct Change {
+    // The first bytes of the key, which decide in nearly all comparisons; see OrderOf.
+    std::uint64_t order = 0;
+    std::size_t begin = 0;
+    std::size_t key_end = 0;
+    std::size_t end = 0;
+    bool erases = false;
+  };
+  std::string bytes;
+  std::vector<Change> changes;
+
+  static std::uint64_t OrderOf(std::string_view key) {
+    std::uint64_t order = 0;
+    for (std::size_t i = 0; i < sizeof(order); ++i)
+      order = order << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
+    return order;
+  }
+  // By key. What is returned refers to `bytes`.
+  std::vector<StateChange> Sorted() {
+    const std::string_view all = bytes;
+    const auto key_of = [&](const Change& change) {
+      return all.substr(change.begin, change.key_end - change.begin);
+    };
+    std::sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) {
+      return a.order != b.order ? a.order < b.order : key_of(a) < key_of(b);
+    });
+    std::vector<StateChange> sorted;
+    sorted.reserve(changes.size());
+    for (const Change& change : changes) {
+      sorted.push_back(
+          {key_of(change), all.substr(change.key_end, change.end - change.key_end), change.erases});
+    }
+    return sorted;
+  }
+};
+
 // What a column held at one moment.
 class StateView {
  public:
@@ -56,6 +96,10 @@ class StateColumn {
                                 std::vector<std::optional<std::string>>& values) = 0;
   // All or, after an error, any of the changes; their keys ascend.
   virtual absl::Status Write(std::span<const StateChange> changes) = 0;
+  // Like Write, but it may be done later, on another thread: before any other call here returns,
+  // and before a checkpoint of the store is taken that is asked for later. What fails then fails
+  // those.
+  virtual absl::Status WriteLater(StateChanges changes) = 0;
   // All with from <= key < to.
   virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
   // What is there now. May outlive the column, but not the plugin.
