@@ -35,13 +35,16 @@ class DamageTest : public ::testing::TestWithParam<const char*> {
   std::string checkpoints() const { return cluster_.folder() + "/checkpoints"; }
   std::string out() const { return cluster_.folder() + "/out"; }
 
-  void Start(const std::string& directory) {
-    cluster_.StartJobManager({"execution.checkpointing.interval=100 ms",
-                              StrCat("execution.checkpointing.dir=", directory),
-                              "execution.checkpointing.num-retained=3",
-                              "execution.checkpointing.tolerable-failed-checkpoints=1000000",
-                              "restart-strategy.exponential-delay.initial-backoff=50 ms",
-                              "restart-strategy.exponential-delay.max-backoff=200 ms"});
+  void Start(const std::string& directory, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> settings = {
+        "execution.checkpointing.interval=100 ms",
+        StrCat("execution.checkpointing.dir=", directory),
+        "execution.checkpointing.num-retained=3",
+        "execution.checkpointing.tolerable-failed-checkpoints=1000000",
+        "restart-strategy.exponential-delay.initial-backoff=50 ms",
+        "restart-strategy.exponential-delay.max-backoff=200 ms"};
+    settings.insert(settings.end(), more.begin(), more.end());
+    cluster_.StartJobManager(settings);
     cluster_.StartTaskManager(2);
     ASSERT_TRUE(cluster_.AwaitTaskManagers(1));
     const auto job = cluster_.Submit(WEIR_CHAOS_PLUGIN, 2,
@@ -119,42 +122,82 @@ TEST_P(DamageTest, OfAStateFileFailsTheJobWithItsNameAndNothingIsDeleted) {
 INSTANTIATE_TEST_SUITE_P(All, DamageTest, ::testing::Values("missing", "truncated", "changed"),
                          [](const auto& test) { return std::string(test.param); });
 
-using FullDiskTest = DamageTest;
-
-TEST_F(FullDiskTest, FailsCheckpointsAndNotTheJobWhichGoesOnOnceThereIsRoom) {
-  const std::string disk = cluster_.folder() + "/disk";
-  ASSERT_EQ(mkdir(disk.c_str(), 0700), 0);
-  ASSERT_EQ(mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=4m"), 0) << strerror(errno);
-  Start(disk + "/checkpoints");
-  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::COMPLETED, 3));
-  {
-    std::ofstream filler(disk + "/filler");
+class FullDiskTest : public DamageTest {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(mkdir(disk().c_str(), 0700), 0);
+    ASSERT_EQ(mount("tmpfs", disk().c_str(), "tmpfs", 0, "size=16m"), 0) << strerror(errno);
+  }
+  void TearDown() override {
+    DamageTest::TearDown();
+    EXPECT_EQ(umount2(disk().c_str(), MNT_DETACH), 0);
+  }
+  std::string disk() const { return cluster_.folder() + "/disk"; }
+  void FillTheDisk() {
+    std::ofstream filler(disk() + "/filler");
     const std::string block(64 << 10, 'x');
     while (filler.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
     }
   }
-  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::FAILED, 3));
-  const auto told = cluster_.Checkpoints(job_);
-  ASSERT_TRUE(told.ok());
-  bool named = false;
-  for (const auto& checkpoint : told->checkpoints()) {
-    named |= checkpoint.failure().find("No space left") != std::string::npos ||
-             checkpoint.failure().find("is full") != std::string::npos;
+  // With room again the job comes to its end, and leaves nothing.
+  void MakeRoomAndAwaitTheEnd() {
+    ASSERT_TRUE(std::filesystem::remove(disk() + "/filler"));
+    ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Minutes(1)));
+    EXPECT_THAT(Verify(out(), {.count = kCount, .keys = 64, .copies = 2}), IsEmpty());
   }
-  EXPECT_TRUE(named) << told->checkpoints(0).failure();
+  // A checkpoint that failed since says that there is no room.
+  bool SaysThatItIsFull() {
+    const auto told = cluster_.Checkpoints(job_);
+    if (!told.ok()) return false;
+    for (const auto& checkpoint : told->checkpoints()) {
+      if (checkpoint.failure().find("No space left") != std::string::npos ||
+          checkpoint.failure().find("is full") != std::string::npos) {
+        return true;
+      }
+    }
+    return false;
+  }
+};
+
+TEST_P(FullDiskTest, FailsCheckpointsAndNotTheJobWhichGoesOnOnceThereIsRoom) {
+  Start(disk() + "/checkpoints", {StrCat("state.backend=", GetParam())});
+  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::COMPLETED, 3));
+  FillTheDisk();
+  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::FAILED, 3));
+  EXPECT_TRUE(SaysThatItIsFull());
   EXPECT_EQ(cluster_.Status(job_)->summary().state(), proto::RUNNING);
   // Killed meanwhile it begins at the last that was complete.
   ASSERT_EQ(kill(static_cast<pid_t>(cluster_.Status(job_)->workers(0).pid()), SIGKILL), 0);
   ASSERT_TRUE(cluster_.AwaitStatus(job_, [](const proto::JobStatusResponse& status) {
     return status.summary().state() == proto::RUNNING && status.attempt() >= 2;
   }));
-  ASSERT_TRUE(std::filesystem::remove(disk + "/filler"));
-  ASSERT_TRUE(cluster_.AwaitState(job_, proto::FINISHED, absl::Minutes(1)));
-  EXPECT_THAT(Verify(out(), {.count = kCount, .keys = 64, .copies = 2}), IsEmpty());
+  MakeRoomAndAwaitTheEnd();
   cluster_.AwaitStatus(
-      job_, [&](const auto&) { return std::filesystem::is_empty(disk + "/checkpoints"); },
+      job_, [&](const auto&) { return std::filesystem::is_empty(disk() + "/checkpoints"); },
       absl::Seconds(5));
-  EXPECT_EQ(umount2(disk.c_str(), MNT_DETACH), 0);
+}
+INSTANTIATE_TEST_SUITE_P(All, FullDiskTest, ::testing::Values("heap", "rocksdb"),
+                         [](const auto& test) { return std::string(test.param); });
+
+using FullLocalDiskTest = FullDiskTest;
+
+// The disk with the files of RocksDB: what is in memory cannot be written, so checkpoints fail.
+TEST_F(FullLocalDiskTest, IsNamedAndTheJobGoesOnFromItsLastCheckpointOnceThereIsRoom) {
+  Start(checkpoints(),
+        {"state.backend=rocksdb", StrCat("state.backend.rocksdb.localdir=", disk(), "/local")});
+  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::COMPLETED, 3));
+  FillTheDisk();
+  const std::string setting = "state.backend.rocksdb.localdir";
+  // Either a checkpoint has failed, or the task.
+  ASSERT_TRUE(cluster_.AwaitStatus(job_, [&](const proto::JobStatusResponse& status) {
+    bool named = status.failure().message().find(setting) != std::string::npos;
+    const auto told = cluster_.Checkpoints(job_);
+    for (int i = 0; told.ok() && i < told->checkpoints_size(); ++i)
+      named |= told->checkpoints(i).failure().find(setting) != std::string::npos;
+    return named;
+  }));
+  EXPECT_NE(cluster_.Status(job_)->summary().state(), proto::FAILED);
+  MakeRoomAndAwaitTheEnd();
 }
 
 }  // namespace

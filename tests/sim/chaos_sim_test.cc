@@ -286,6 +286,7 @@ class SeedRun {
       options.settings.push_back(StrCat("execution.checkpointing.aligned-timeout=",
                                         random.Chance(0.5) ? 0 : random.Below(50), " ms"));
     }
+    if (random.Chance(0.4)) options.settings.push_back("state.backend=rocksdb");
     return options;
   }
   static std::string Name(std::uint64_t i) { return StrCat("tm-", i); }

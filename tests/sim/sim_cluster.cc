@@ -9,6 +9,7 @@
 #include "proto/validate/job_graph.h"
 #include "sdk/host/plugin_host.h"
 #include "taskmanager/slots/worker_launcher.h"
+#include "tests/sim/sim_state_backend.h"
 
 namespace weir::sim {
 namespace {
@@ -113,7 +114,11 @@ class SimCluster::Launcher final : public WorkerLauncher {
     state.plugins = std::make_unique<Plugins>(*state.env, cluster_.jobs_);
     state.connectors = MakeConnectorRegistry(*state.env, cluster_.lines_);
     state.worker = Worker::Make(
-        {*state.env, *state.control, *state.plugins, *state.connectors, cluster_.Log(state.name)},
+        {*state.env, *state.control, *state.plugins, *state.connectors, cluster_.Log(state.name),
+         /*describe_frame=*/nullptr,
+         [env = state.env](const Settings&, const std::string& folder) {
+           return std::make_unique<SimStateBackend>(env->files(), folder);
+         }},
         spec, [this, &state](const WorkerEnd& end) { OnEnd(state, end); });
     state.worker->Start();
     return std::make_unique<Process>(cluster_, state, spec.pid);
