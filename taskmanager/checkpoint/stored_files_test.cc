@@ -409,6 +409,26 @@ TEST_F(StoredStateTest, ADamagedOrMissingFileIsNamed) {
   EXPECT_THAT(std::string(open().message()), HasSubstr("missing"));
 }
 
+// Flink 11743: a restore deleted the files that it restored from.
+TEST_F(StoredStateTest, TheFilesThatARestartTookUpAreThereForTheNextOne) {
+  Start(2);
+  for (std::int64_t key = 0; key < 5'000; ++key) Set(key, "at the checkpoint");
+  const proto::JobRestore restore = Checkpoint(1, 0);
+  const auto at_checkpoint = model_;
+  for (uint32_t attempt = 2; attempt < 5; ++attempt) {
+    const auto restored = Read(restore, 2);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    ASSERT_NE(restored->at({0, 0})->front().stored, nullptr) << "the files are not taken up";
+    Start(2, *restored);
+    model_ = at_checkpoint;
+    ExpectModel();
+    // It goes on, and has files of its own, but no checkpoint of them becomes complete.
+    for (std::int64_t key = 0; key < 5'000; key += 2) Set(key, "later");
+    for (std::int64_t key = 1; key < 5'000; key += 2) Erase(key);
+    Checkpoint(attempt, 0, attempt);
+  }
+}
+
 TEST_F(StoredStateTest, LinksGoOnceTheyAreWritten) {
   Start(1);
   Set(1, "x");
