@@ -247,6 +247,16 @@ inline constexpr MemoryOption kRocksDbDecodedMemory{
 inline constexpr MemoryOption kRocksDbMemory{
     "state.backend.rocksdb.memory.size", 256 << 20, 1 << 20, int64_t{1} << 50,
     "Memory of a worker for what RocksDB reads from files and has not written to them yet."};
+inline constexpr BoolOption kLocalRecovery{
+    "state.local-recovery", false,
+    "Task managers keep copies of the state files that their tasks write, and restarts there read "
+    "them."};
+inline constexpr StringOption kLocalRecoveryDirectory{
+    "state.local-recovery.dir", "", "",
+    "Folder of a task manager for such copies; empty: in its data folder."};
+inline constexpr MemoryOption kLocalRecoverySize{
+    "state.local-recovery.max-size", int64_t{16} << 30, 1 << 20, int64_t{1} << 50,
+    "How large the copies of one job on one task manager may be; what goes beyond is not copied."};
 inline constexpr DurationOption kDefineTimeout{
     "client.define-timeout", absl::Seconds(30), absl::Milliseconds(100), absl::Hours(1),
     "How long a job's definition may run when its graph is made."};

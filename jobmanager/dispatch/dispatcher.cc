@@ -336,6 +336,11 @@ absl::StatusOr<proto::TaskManagerHeartbeatResponse> Dispatcher::TaskManagerHeart
       *response.add_stop() = worker;
     }
   }
+  for (const std::string& copied : request.copies_of()) {
+    const absl::StatusOr<Job*> job = FindJob(copied);
+    const bool over = job.ok() ? IsTerminal((*job)->state()) : absl::IsNotFound(job.status());
+    if (over) response.add_over(copied);
+  }
   for (const auto& entry : entries_) {
     if (!entry->job->settled()) entry->job->OnWorkersOf(id, running[entry->job.get()]);
   }

@@ -30,12 +30,13 @@ class Created final : public Phase {
 
   void TrySchedule() override {
     const uint32_t needed = core_.graph.slots_needed();
-    const auto shares = core_.surroundings.slots().Allocate(core_.OwnerOf(0), needed);
-    if (!shares.has_value()) return;
     std::vector<uint32_t> slots(needed);
     std::iota(slots.begin(), slots.end(), 0);
+    const std::vector<TaskManagerId> preferred = core_.PreferredFor(slots);
+    const auto shares = core_.surroundings.slots().Allocate(core_.OwnerOf(0), needed, preferred);
+    if (!shares.has_value()) return;
     core_.worker_of_slot.assign(needed, 0);
-    core_.AddWorkers(*shares, slots, {});
+    core_.AddWorkers(*shares, slots, preferred);
     core_.graph.Schedule(core_.worker_of_slot);
     core_.GoTo(MakeDeploying(core_));
   }

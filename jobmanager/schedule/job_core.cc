@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "common/base/check.h"
@@ -310,7 +311,13 @@ void JobCore::BeginNextAttempt() {
     UseScale(former);
   }
   graph = ExecutionGraph(spec.graph);
+  last_places = PreferredFor([&] {
+    std::vector<uint32_t> slots(worker_of_slot.size());
+    std::iota(slots.begin(), slots.end(), 0);
+    return slots;
+  }());
   workers.clear();
+  worker_of_slot.clear();
   record.set_ended_region_lost(false);
   record.set_failing(false);
   record.set_draining(false);

@@ -33,6 +33,7 @@ absl::StatusOr<JobPolicies> JobPolicies::Make(const Settings& cluster,
   if (policies.savepoint_directory.empty() && !policies.checkpoint_directory.empty()) {
     policies.savepoint_directory = StrCat(policies.checkpoint_directory, "/savepoints");
   }
+  policies.local_recovery = settings.Get(options::kLocalRecovery);
   WEIR_ASSIGN_OR_RETURN(policies.restart, RestartSettings::Make(settings, periodic));
   return policies;
 }

@@ -22,6 +22,8 @@ struct JobPolicies {
   // Below which savepoints are made that name no other folder; may be empty.
   std::string savepoint_directory;
   RestartSettings restart;
+  // Task managers have copies of the state that was written there: restarts prefer them.
+  bool local_recovery = false;
 
   // Those of the job over those of the cluster. kInvalidArgument: a bad value, or values that
   // do not go together.

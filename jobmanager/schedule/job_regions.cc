@@ -49,6 +49,20 @@ void JobCore::AddWorkers(const std::vector<SlotShare>& shares, const std::vector
   }
 }
 
+std::vector<TaskManagerId> JobCore::PreferredFor(const std::vector<uint32_t>& slots) const {
+  std::vector<TaskManagerId> preferred;
+  if (!spec.policies.local_recovery) return preferred;
+  for (const uint32_t slot : slots) {
+    const bool running = slot < worker_of_slot.size() && worker_of_slot[slot] < workers.size();
+    if (running) {
+      preferred.push_back(workers[worker_of_slot[slot]].task_manager);
+    } else if (slot < last_places.size()) {
+      preferred.push_back(last_places[slot]);
+    }
+  }
+  return preferred;
+}
+
 void JobCore::Strike(const std::set<uint32_t>& regions) {
   if (!struck.has_value()) struck.emplace();
   struck->insert(regions.begin(), regions.end());

@@ -196,6 +196,9 @@ struct JobCore {
   uint32_t full_restarts() const { return last_attempt - 1 - region_restarts; }
   // The worker in which subtasks of this number run.
   std::vector<uint32_t> worker_of_slot;
+  // By slot, the task manager that had it last, if restarts prefer that.
+  std::vector<TaskManagerId> PreferredFor(const std::vector<uint32_t>& slots) const;
+  std::vector<TaskManagerId> last_places;
   // See Strike.
   std::optional<std::set<uint32_t>> struck;
   // What is kept; Persist adds what is known elsewhere.

@@ -245,11 +245,12 @@ void RegionRestart::TrySchedule() {
   if (step_ != Step::kSlots) return;
   const std::vector<uint32_t> slots = SlotsToFind();
   if (!slots.empty()) {
+    const std::vector<TaskManagerId> preferred = core_.PreferredFor(slots);
     const auto shares = core_.surroundings.slots().Allocate(
         core_.OwnerOf(static_cast<uint32_t>(core_.workers.size())),
-        static_cast<uint32_t>(slots.size()));
+        static_cast<uint32_t>(slots.size()), preferred);
     if (!shares.has_value()) return;
-    core_.AddWorkers(*shares, slots, {});
+    core_.AddWorkers(*shares, slots, preferred);
   }
   core_.graph.ScheduleRegions(regions_, core_.worker_of_slot);
   End();

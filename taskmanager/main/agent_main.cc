@@ -90,6 +90,7 @@ absl::Status Run(const AgentCommand& command, const Settings& settings, std::str
   const std::unique_ptr<Executor> control = env->NewExecutor("agent");
   AgentOptions agent_options = OptionsFromSettings(settings, version);
   agent_options.data_directory = data.path;
+  agent_options.local_copies_directory = settings.Get(options::kLocalRecoveryDirectory);
   WEIR_ASSIGN_OR_RETURN(agent_options.log, MakeProcessLog(settings, env->clock(), "taskmanager"));
   std::promise<absl::Status> ended;
   const std::unique_ptr<Agent> agent =

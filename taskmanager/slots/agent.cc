@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "common/base/check.h"
 #include "common/base/lifetime.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/config/options.h"
 #include "proto/control.pb.h"
 #include "taskmanager/slots/plugin_cache.h"
 #include "taskmanager/slots/worker_table.h"
@@ -49,6 +52,9 @@ class SlotAgent final : public Agent {
         on_end_(std::move(on_end)),
         id_(DrawId(env.random())),
         plugins_(PluginCache::Make(env, StrCat(options_.data_directory, "/plugins"))) {
+    if (options_.local_copies_directory.empty()) {
+      options_.local_copies_directory = StrCat(options_.data_directory, "/local");
+    }
     workers_ = WorkerTable::Make(
         env, control, launcher, *plugins_,
         {.slots = options_.slots,
@@ -68,6 +74,7 @@ class SlotAgent final : public Agent {
     WEIR_ASSIGN_OR_RETURN(listener_, env_.network().Listen(options_.listen_address, Methods()));
     address_ = WithHost(listener_->address(), options_.host);
     if (options_.name.empty()) options_.name = address_;
+    FindCopies();
     job_manager_ = env_.network().Connect(options_.job_manager_address);
     control_.Post(lifetime_.GuardConst([this] { Register(); }));
     return absl::OkStatus();
@@ -192,6 +199,7 @@ class SlotAgent final : public Agent {
     request.set_id(std::string(id_.bytes().begin(), id_.bytes().end()));
     request.set_leader_epoch(highest_epoch_);
     AddWorkers(request);
+    for (const JobId& job : copied_jobs_) request.add_copies_of(JobIdBytes(job));
     TypedCall<proto::TaskManagerHeartbeatRequest, proto::TaskManagerHeartbeatResponse>(
         *job_manager_, "/weir.JobManager/TaskManagerHeartbeat", request, heartbeat_call_timeout_,
         &control_,
@@ -223,8 +231,52 @@ class SlotAgent final : public Agent {
         if (job.ok()) workers_->Stop({*job, worker.attempt(), worker.index()});
       }
       for (auto& [key, exited] : unreported_) ReportExit(key);
+      for (const std::string& over : response->over()) {
+        const auto job = ReadJobId(over);
+        if (job.ok()) DeleteCopies(*job);
+      }
     }
     ScheduleHeartbeat();
+  }
+
+  // --- Copies of state files ---
+
+  std::string CopiesOf(const JobId& job) const {
+    return StrCat(options_.local_copies_directory, "/weir-", job.ToString());
+  }
+
+  // Of jobs that ran here under an agent before.
+  void FindCopies() {
+    env_.RunBlocking([&env = env_, &control = control_, folder = options_.local_copies_directory,
+                      found = lifetime_.Guard([this](const std::set<JobId>& jobs) {
+                        copied_jobs_.insert(jobs.begin(), jobs.end());
+                      })]() mutable {
+      std::set<JobId> jobs;
+      const auto entries = env.files().List(folder);
+      if (!entries.ok()) return;  // nothing was copied yet
+      for (const FileInfo& entry : *entries) {
+        const std::string name = entry.path.substr(entry.path.rfind('/') + 1);
+        if (!name.starts_with("weir-")) continue;
+        const auto job = JobId::Parse(name.substr(5));
+        if (job.ok()) jobs.insert(*job);
+      }
+      control.Post([found = std::move(found), jobs = std::move(jobs)]() mutable { found(jobs); });
+    });
+  }
+
+  void DeleteCopies(const JobId& job) {
+    const bool runs = std::any_of(unreported_.begin(), unreported_.end(),
+                                  [&](const auto& entry) { return entry.first.job == job; });
+    const std::vector<WorkerKey> live = workers_->Live();
+    if (runs || std::any_of(live.begin(), live.end(),
+                            [&](const WorkerKey& key) { return key.job == job; })) {
+      return;  // with a later heartbeat
+    }
+    copied_jobs_.erase(job);
+    env_.RunBlocking([&files = env_.files(), folder = CopiesOf(job)] {
+      // What stays is found by the next agent.
+      files.DeleteRecursively(folder).IgnoreError();
+    });
   }
 
   absl::Status AcceptEpoch(uint64_t epoch) {
@@ -322,6 +374,11 @@ class SlotAgent final : public Agent {
     spec->host = options_.host;
     spec->memory_limit_bytes = options_.worker_memory_limit_bytes;
     spec->orphan_timeout = options_.worker_orphan_timeout;
+    const auto copies = spec->settings.find(std::string(options::kLocalRecovery.key));
+    if (copies != spec->settings.end() && copies->second == "true") {
+      spec->local_copies = CopiesOf(spec->key.job);
+      copied_jobs_.insert(spec->key.job);
+    }
     workers_->Start(*std::move(spec),
                     [this, respond = std::move(respond)](absl::StatusOr<int64_t> pid) mutable {
                       if (!pid.ok()) {
@@ -367,6 +424,8 @@ class SlotAgent final : public Agent {
   std::unique_ptr<PluginCache> plugins_;
   std::unique_ptr<WorkerTable> workers_;
   std::map<WorkerKey, Exited> unreported_;
+  // Of whose state files copies may be here.
+  std::set<JobId> copied_jobs_;
   std::unique_ptr<Listener> listener_;
   uint64_t highest_epoch_ = 0;
   absl::Duration heartbeat_interval_ = absl::Seconds(1);

@@ -24,6 +24,8 @@ struct AgentOptions {
   uint32_t slots = 1;
   // Holds plugins/ and jobs/.
   std::string data_directory;
+  // state.local-recovery.dir; empty: local/ in the data directory.
+  std::string local_copies_directory = {};
   // Compared by the job manager, which refuses another one.
   std::string version{kVersion};
   uint32_t protocol = kControlProtocol;

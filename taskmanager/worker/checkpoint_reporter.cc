@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/strings.h"
+#include "proto/checkpoint.pb.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 
@@ -22,13 +23,14 @@ constexpr size_t kMaxSavepoints = 16;
 CheckpointReporter::CheckpointReporter(Env& env, Executor& control, WorkerKey worker,
                                        SnapshotPlace place,
                                        std::shared_ptr<const proto::JobGraph> graph,
-                                       Acknowledge acknowledge,
+                                       std::shared_ptr<LocalCopies> copies, Acknowledge acknowledge,
                                        std::function<void(std::string_view)> warn)
     : env_(env),
       control_(control),
       worker_(std::move(worker)),
       place_(std::move(place)),
       graph_(std::move(graph)),
+      copies_(std::move(copies)),
       acknowledge_(std::move(acknowledge)),
       warn_(std::move(warn)) {}
 
@@ -43,6 +45,9 @@ std::function<void(TaskCheckpoint)> CheckpointReporter::OnCheckpoint() {
 }
 
 void CheckpointReporter::OnCompleted(uint64_t checkpoint_id) {
+  if (copies_ != nullptr && checkpoint_id > completed_) {
+    env_.RunBlocking([copies = copies_, checkpoint_id] { copies->Tidy(checkpoint_id); });
+  }
   completed_ = std::max(completed_, checkpoint_id);
   aborted_.erase(aborted_.begin(), aborted_.upper_bound(completed_));
 }
@@ -87,12 +92,19 @@ void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
     to.savepoint = savepoint.directory;
   }
   env_.RunBlocking([&env = env_, &control = control_, place = std::move(to), graph = graph_,
-                    checkpoint = std::move(checkpoint),
+                    checkpoint = std::move(checkpoint), copies = copies_,
                     done = lifetime_.Guard([this](auto&&... result) {
                       OnWritten(std::forward<decltype(result)>(result)...);
                     })]() mutable {
     const int64_t start = env.clock().MonotonicNanos();
-    auto snapshot = WriteTaskSnapshot(env.files(), place, *graph, *checkpoint);
+    FileSystem& files = copies == nullptr ? env.files() : *copies;
+    auto snapshot = WriteTaskSnapshot(files, place, *graph, *checkpoint);
+    if (copies != nullptr && snapshot.ok() && place.savepoint.empty()) {
+      std::vector<std::string> names;
+      for (const proto::StateFile& file : snapshot->files()) names.push_back(file.name());
+      copies->Note(checkpoint->final ? 0 : checkpoint->barrier.id, checkpoint->vertex,
+                   checkpoint->subtask, names);
+    }
     const int64_t nanos = env.clock().MonotonicNanos() - start;
     const uint64_t id = checkpoint->final ? 0 : checkpoint->barrier.id;
     control.Post([done = std::move(done), checkpoint = std::move(checkpoint), id,

@@ -14,6 +14,7 @@
 #include "common/base/lifetime.h"
 #include "common/env/env.h"
 #include "runtime/task_state.h"
+#include "taskmanager/checkpoint/local_copies.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 #include "taskmanager/worker/worker_spec.h"
 
@@ -37,9 +38,11 @@ class CheckpointReporter {
   using Acknowledge = std::function<void(const proto::AcknowledgeCheckpointRequest&,
                                          std::function<void(absl::Status)>)>;
 
-  // All references outlive it; `graph` those that write, too.
+  // All references outlive it; `graph` those that write, too. `copies`: of what is written; null:
+  // there are none.
   CheckpointReporter(Env& env, Executor& control, WorkerKey worker, SnapshotPlace place,
-                     std::shared_ptr<const proto::JobGraph> graph, Acknowledge acknowledge,
+                     std::shared_ptr<const proto::JobGraph> graph,
+                     std::shared_ptr<LocalCopies> copies, Acknowledge acknowledge,
                      std::function<void(std::string_view)> warn);
 
   // For RuntimeOptions::on_checkpoint: any thread may call it, and it never blocks.
@@ -68,6 +71,7 @@ class CheckpointReporter {
   const WorkerKey worker_;
   const SnapshotPlace place_;
   const std::shared_ptr<const proto::JobGraph> graph_;
+  const std::shared_ptr<LocalCopies> copies_;
   const Acknowledge acknowledge_;
   const std::function<void(std::string_view)> warn_;
   uint64_t completed_ = 0;

@@ -88,7 +88,7 @@ absl::StatusOr<std::unique_ptr<DeployedRegion>> DeployedRegion::Make(
   made->reporter_ = std::make_unique<CheckpointReporter>(
       surroundings.env, surroundings.control, surroundings.worker,
       SnapshotPlace{request.checkpoint_directory(), attempt}, surroundings.graph,
-      surroundings.acknowledge, surroundings.warn);
+      surroundings.copies, surroundings.acknowledge, surroundings.warn);
   options.on_checkpoint = made->reporter_->OnCheckpoint();
   WEIR_ASSIGN_OR_RETURN(
       made->runtime_,

@@ -33,6 +33,8 @@ class DeployedRegion {
     const PipelinedRegions& regions;
     const ConnectorRegistry& connectors;
     WorkerKey worker;
+    // Of state files; null: there are none.
+    std::shared_ptr<LocalCopies> copies;
     CheckpointReporter::Acknowledge acknowledge;
     std::function<void(std::string_view)> warn;
     std::function<void()> on_change;

@@ -13,6 +13,7 @@
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"
 #include "proto/validate/pipelined_regions.h"
+#include "taskmanager/checkpoint/local_copies.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 #include "taskmanager/worker/deployed_region.h"
 #include "taskmanager/worker/runtime_settings.h"
@@ -137,6 +138,7 @@ class RuntimeWorker final : public Worker {
 
   absl::Status Listen() {
     WEIR_ASSIGN_OR_RETURN(const Settings settings, SettingsOfJob(spec_.settings));
+    max_copied_bytes_ = static_cast<uint64_t>(settings.Get(options::kLocalRecoverySize));
     runtime_options_ = RuntimeOptionsFromSettings(settings);
     runtime_options_.worker_index = spec_.key.index;
     runtime_options_.task_threads = spec_.slots;
@@ -391,6 +393,13 @@ class RuntimeWorker final : public Worker {
       there &= regions_.contains(region) && regions_.at(region)->attempt() == attempt;
     }
     if (there) return respond(proto::DeployResponse());
+    if (copies_ == nullptr && !spec_.local_copies.empty() &&
+        !request.checkpoint_directory().empty()) {
+      copies_ = std::make_shared<LocalCopies>(
+          env_.files(), LocalCopies::Options{.directory = request.checkpoint_directory(),
+                                             .folder = spec_.local_copies,
+                                             .max_bytes = max_copied_bytes_});
+    }
     auto& responders = deploy_responders_[attempt];
     responders.push_back(std::move(respond));
     if (responders.size() > 1) return;
@@ -404,13 +413,20 @@ class RuntimeWorker final : public Worker {
                                      " from ", request.restore().directory()));
     env_.RunBlocking([&env = env_, &control = control_, job = job_, worker = spec_.key.index,
                       request = std::move(request), workers = std::move(workers),
-                      backend = state_backend_,
+                      backend = state_backend_, copies = copies_, log = surroundings_.log,
                       in_store = runtime_options_.state_backend != nullptr,
                       done = lifetime_.Guard([this](const auto& deploy, auto restored) {
                         MakeTasks(deploy, std::move(restored));
                       })]() mutable {
-      auto restored = ReadTaskStates(env.files(), request.restore(), job->graph, workers, worker,
+      if (copies != nullptr) copies->Expect(request.restore());
+      FileSystem& files = copies == nullptr ? env.files() : *copies;
+      auto restored = ReadTaskStates(files, request.restore(), job->graph, workers, worker,
                                      backend.get(), in_store);
+      if (copies != nullptr) {
+        const LocalCopies::Reads reads = copies->reads();
+        log("info", StrCat("read ", reads.copies, " files of the checkpoint from copies on this ",
+                           "host, and ", reads.originals, " that have none here or another one"));
+      }
       control.Post(
           [done = std::move(done), request = std::move(request),
            restored = std::move(restored)]() mutable { done(request, std::move(restored)); });
@@ -492,7 +508,7 @@ class RuntimeWorker final : public Worker {
           DeployedRegion::Make(
               {env_, control_, *exchanges_, *job_->definition,
                std::shared_ptr<const proto::JobGraph>(job_, &job_->graph), *job_->regions,
-               surroundings_.connectors, spec_.key,
+               surroundings_.connectors, spec_.key, copies_,
                [this](const auto& told, auto done) { Acknowledge(told, std::move(done)); },
                [this](std::string_view text) { surroundings_.log("warning", text); },
                guarded([this] { OnTaskChange(); })},
@@ -637,6 +653,9 @@ class RuntimeWorker final : public Worker {
   uint64_t leader_epoch_;
   std::shared_ptr<LoadedJob> job_;
   std::unique_ptr<ExchangeHost> exchanges_;
+  // Of the job's state files, on this host; null: there are none.
+  std::shared_ptr<LocalCopies> copies_;
+  uint64_t max_copied_bytes_ = 0;
   // Waiting for the answer to Deploy, by attempt.
   std::map<uint32_t, std::vector<TypedResponder<proto::DeployResponse>>> deploy_responders_;
   // Those that have tasks here, the newest attempt of each.

@@ -96,6 +96,7 @@ std::string SerializeWorkerSpec(const WorkerSpec& spec) {
   parameters.set_plugin_path(spec.plugin_path);
   parameters.set_task_manager(spec.task_manager);
   parameters.set_directory(spec.directory);
+  parameters.set_local_copies(spec.local_copies);
   parameters.set_listen_host(spec.listen_host);
   parameters.set_host(spec.host);
   parameters.set_memory_limit_bytes(spec.memory_limit_bytes);
@@ -112,6 +113,7 @@ absl::StatusOr<WorkerSpec> ParseWorkerSpec(std::string_view bytes) {
   spec.plugin_path = parameters.plugin_path();
   spec.task_manager = parameters.task_manager();
   spec.directory = parameters.directory();
+  spec.local_copies = parameters.local_copies();
   spec.listen_host = parameters.listen_host();
   spec.host = parameters.host();
   spec.memory_limit_bytes = parameters.memory_limit_bytes();

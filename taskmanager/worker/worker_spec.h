@@ -43,6 +43,9 @@ struct WorkerSpec {
   std::string job_manager_address;
   std::string task_manager;
   std::string directory;
+  // Where copies of the job's state files lie, which other workers of the job use too, at once or
+  // later; empty: there are none.
+  std::string local_copies;
   std::string listen_host = "127.0.0.1";
   // The host by which others reach it; empty: the one it listens on.
   std::string host;

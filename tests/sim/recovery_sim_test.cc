@@ -71,6 +71,49 @@ TEST(RecoverySim, KilledWorkersAndTaskManagersLoseAndRepeatNothing) {
   EXPECT_GT(attempts, 30u) << "otherwise nothing was shown";
 }
 
+// Copies of the state files lie on the hosts of the tasks: what is far away need not be read.
+TEST(RecoverySim, ARestartReadsLocalCopiesWhileTheFilesOfTheCheckpointCannotBeRead) {
+  SimCluster::Options options = TallyClusterOptions(5);
+  options.settings.push_back("state.local-recovery=true");
+  SimCluster cluster(options);
+  cluster.StartJobManager();
+  for (const char* name : {"tm-1", "tm-2", "tm-3"}) cluster.StartTaskManager(name, 1);
+  ASSERT_TRUE(cluster.AwaitTaskManagers(3));
+  const auto job = cluster.Submit("tally", DescribeTally, 2);
+  ASSERT_TRUE(job.ok()) << job.status();
+  ASSERT_TRUE(cluster.AwaitState(*job, proto::RUNNING, absl::Seconds(10)));
+  cluster.world().RunFor(absl::Seconds(1));
+  int refused = 0;
+  cluster.shared_disk().set_fault(
+      [&](std::string_view operation, const std::string& path) -> absl::Status {
+        if (!path.ends_with(".state") || operation != "read") return absl::OkStatus();
+        ++refused;
+        return absl::UnavailableError("the store is away");
+      });
+  for (int i = 0; i < 3; ++i) {
+    cluster.KillWorker(cluster.Workers().at(0));
+    const auto restarts = static_cast<std::uint64_t>(i) + 2;
+    const auto runs = [&] {
+      const auto status = cluster.Status(*job);
+      return status->attempt() == restarts && status->summary().state() == proto::RUNNING;
+    };
+    for (int wait = 0; wait < 100 && !runs(); ++wait) {
+      cluster.world().RunFor(absl::Milliseconds(20));
+    }
+    ASSERT_TRUE(runs()) << LogOf(cluster);
+    cluster.world().RunFor(absl::Milliseconds(500));
+  }
+  ASSERT_TRUE(cluster.AwaitState(*job, proto::FINISHED, absl::Seconds(60))) << LogOf(cluster);
+  ExpectWholeState(cluster, "tally");
+  EXPECT_EQ(refused, 0) << "it did not have to be tried";
+  // Nothing of them stays.
+  cluster.world().RunFor(absl::Seconds(10));
+  for (const char* host : {"tm-1", "tm-2", "tm-3"}) {
+    const auto left = cluster.world().disk(host).List("/data/local");
+    EXPECT_TRUE(!left.ok() || left->empty()) << host;
+  }
+}
+
 TEST(RecoverySim, AJobWithoutCheckpointsIsNotStartedAgainUnlessItAsksForIt) {
   SimCluster::Options options = TallyClusterOptions(3);
   options.settings.clear();
