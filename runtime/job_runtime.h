@@ -52,6 +52,8 @@ struct RuntimeOptions {
   // What the records in such a channel may take in memory.
   size_t bytes_per_local_channel = 16 << 20;
   BarrierOptions barriers;
+  // Checkpoints have of keyed state in memory what has changed since others that are complete.
+  bool incremental = false;
   // Called on a task's thread with what that has at each barrier, and once more when it has
   // finished; must not block. Null: no checkpoints.
   std::function<void(TaskCheckpoint)> on_checkpoint;

@@ -1,11 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "state/backend/state_backend.h"
 #include "weir/operator.h"
@@ -74,6 +79,17 @@ struct BarrierOptions {
   }
 };
 
+// Keyed state in files, to be read when it is taken up.
+class StoredKeyGroups {
+ public:
+  virtual ~StoredKeyGroups() = default;
+  // Calls use(key_group, bytes, changes) until one returns an error, and returns that; `changes`:
+  // they are what has changed since what came before. Blocks. Once. kDataLoss: a file is damaged,
+  // and which.
+  virtual absl::Status ForEach(
+      absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) = 0;
+};
+
 // The state of one operator of one subtask, as bytes or as what writes them.
 struct OperatorState {
   struct Keyed {
@@ -83,13 +99,19 @@ struct OperatorState {
     std::vector<std::pair<uint32_t, std::string>> key_groups;
     std::shared_ptr<KeyedStateSnapshot> snapshot;
     KeyGroupRange range;
+    std::shared_ptr<StoredKeyGroups> stored;
+    // `snapshot` is of TaskCheckpoint::increment.
+    bool incremental = false;
 
-    // Calls use(key_group, bytes) for each that is not empty until one returns an error, and
-    // returns that. The snapshot can write its own once.
+    // Calls use(key_group, bytes, changes) for each that is not empty until one returns an error,
+    // and returns that. The snapshot can write its own once.
     template <class Use>
     absl::Status ForEachKeyGroup(Use&& use) const {
       for (const auto& [group, bytes] : key_groups) {
-        if (absl::Status status = use(group, bytes); !status.ok()) return status;
+        if (absl::Status status = use(group, bytes, false); !status.ok()) return status;
+      }
+      if (stored != nullptr) {
+        if (absl::Status status = stored->ForEach(use); !status.ok()) return status;
       }
       if (snapshot == nullptr) return absl::OkStatus();
       std::string bytes;
@@ -97,7 +119,7 @@ struct OperatorState {
         bytes.clear();
         snapshot->WriteKeyGroup(group, bytes);
         if (bytes.empty()) continue;
-        if (absl::Status status = use(group, bytes); !status.ok()) return status;
+        if (absl::Status status = use(group, bytes, false); !status.ok()) return status;
       }
       return absl::OkStatus();
     }
@@ -162,6 +184,28 @@ struct OperatorState {
 // Of all operators of a task.
 using TaskState = std::vector<OperatorState>;
 
+// A state file that several checkpoints of a task have.
+struct SharedStateFile {
+  // "shared/<name>".
+  std::string name;
+  uint64_t bytes = 0;
+  uint64_t digest = 0;
+  // What the sections of each node have in it.
+  std::map<uint32_t, uint64_t> payload_bytes;
+};
+
+// Keyed state in memory that is written as a part of a chain of checkpoints: whole, or what has
+// changed since another (runtime/task/checkpoint_chain.h).
+struct StateIncrement {
+  // The argument of KeyedStateTable::TakeChanges; none: whole, SnapshotUse::kBase.
+  std::optional<uint32_t> since;
+  // What it builds on, oldest first.
+  std::vector<SharedStateFile> files;
+  // To be called by whoever has written it durably, on any thread: with the file, or without one if
+  // nothing has changed.
+  std::function<void(std::optional<SharedStateFile>)> written;
+};
+
 // What a task has at a barrier.
 struct TaskCheckpoint {
   uint32_t vertex = 0;
@@ -171,6 +215,8 @@ struct TaskCheckpoint {
   // last of which it has seen a barrier (id 0: none), has this of it.
   bool final = false;
   TaskState state;
+  // What the keyed states with `incremental` are; none: there are none.
+  std::optional<StateIncrement> increment;
   // From the trigger to the first barrier, from that to the last, and of the snapshot itself, while
   // the task did nothing else; what is written later is not in it.
   int64_t start_delay_nanos = 0;

@@ -2,6 +2,7 @@
 // one is written and read beside plain writing and reading of as many bytes on the same disk.
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,6 +68,8 @@ struct Control {
   std::atomic<bool> filled{false};
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> records{0};
+  // CPU time of the thread that runs the source.
+  std::atomic<std::int64_t> cpu_nanos{0};
   // The longest time between two polls since it was last set to 0.
   std::atomic<std::int64_t> longest_gap_nanos{0};
 };
@@ -94,6 +97,9 @@ class Updates {
       if (next_ > 0 && gap > control_.longest_gap_nanos.load(std::memory_order_relaxed))
         control_.longest_gap_nanos = gap;
       last_ = now;
+      timespec cpu{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+      control_.cpu_nanos = cpu.tv_sec * 1'000'000'000 + cpu.tv_nsec;
       PollResult result;
       if (control_.stop.load(std::memory_order_relaxed)) {
         result.state = PollState::kEnd;
@@ -152,7 +158,8 @@ struct Written {
 // The job in this process, on the production runtime; one task, checkpoints on request.
 class RunningJob {
  public:
-  RunningJob(Control& control, const std::string& folder,
+  RunningJob(Control& control, const std::string& folder, bool incremental,
+             std::uint32_t parallelism,
              std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>> restore)
       : folder_(folder) {
     definition_ = Describe([&](Job& job) {
@@ -163,16 +170,18 @@ class RunningJob {
     });
     if (!definition_.errors.empty()) Fail(definition_.errors.front());
     graph_ = std::make_shared<const proto::JobGraph>(OrFail(BuildJobGraph(
-        definition_, {.job_name = "bench", .parallelism = 1, .max_parallelism = 128})));
+        definition_, {.job_name = "bench", .parallelism = parallelism, .max_parallelism = 128})));
     proto::DeploymentPlan plan;
     plan.add_workers()->set_index(0);
     for (const proto::Vertex& vertex : graph_->vertices()) {
       auto* placement = plan.add_vertices();
       placement->set_vertex(vertex.id());
-      placement->add_workers(0);
+      for (std::uint32_t i = 0; i < vertex.parallelism(); ++i) placement->add_workers(0);
     }
     RuntimeOptions options;
     options.restore = std::move(restore);
+    options.incremental = incremental;
+    options.task_threads = parallelism;
     options.on_checkpoint = [this](TaskCheckpoint checkpoint) { OnCheckpoint(checkpoint); };
     OnControl([&] {
       runtime_ = OrFail(JobRuntime::Make(*env_, *control_, definition_, *graph_, plan, connectors_,
@@ -186,23 +195,26 @@ class RunningJob {
   }
 
   const proto::JobGraph& graph() const { return *graph_; }
+  // Every task has what it starts from.
+  bool AllRun() const {
+    const std::vector<proto::TaskReport> tasks = runtime_->Report();
+    return std::all_of(tasks.begin(), tasks.end(),
+                       [](const auto& task) { return task.state() >= proto::TASK_RUNNING; });
+  }
   Env& env() { return *env_; }
 
   void Trigger(std::uint64_t id) {
     OrFail(env_->files().CreateDirectories(folder_ + "/chk-" + std::to_string(id)));
     triggered_ = Clock::now();
     runtime_->TriggerCheckpoint({id, 0});
+    last_ = id;
   }
-  // The last one, once it is durable.
-  std::optional<std::vector<Written>> TakeWritten() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (written_.size() < static_cast<std::size_t>(graph_->vertices_size())) return std::nullopt;
-    return std::exchange(written_, {});
-  }
+  // Of each task, once the last one is durable, and so complete.
   std::vector<Written> Wait() {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(
         lock, [&] { return written_.size() == static_cast<std::size_t>(graph_->vertices_size()); });
+    runtime_->CompleteCheckpoint(last_);
     return std::exchange(written_, {});
   }
 
@@ -242,6 +254,7 @@ class RunningJob {
   const std::unique_ptr<Executor> control_ = env_->NewExecutor("control");
   std::unique_ptr<JobRuntime> runtime_;
   Clock::time_point triggered_;
+  std::uint64_t last_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Written> written_;
@@ -309,124 +322,214 @@ class Report {
   const bool json_;
 };
 
-void Run(const BenchOptions& options) {
-  Report report(options.json);
-  const std::string folder =
-      (std::filesystem::temp_directory_path() / ("weir-checkpoint-" + std::to_string(getpid())))
-          .string();
-  std::filesystem::create_directories(folder);
-  Control control;
-  control.keys = options.Scaled((std::uint64_t{1} << 30) / 64);
-  control.one_in = 100;
-  proto::TaskSnapshot last;
-  proto::JobGraph graph;
-  std::uint64_t id = 0;
-  {
-    RunningJob job(control, folder, {});
-    graph = job.graph();
-    while (!control.filled) Sleep(0.05);
-
-    // One checkpoint after another, each beside a plain write of as many bytes.
-    std::vector<double> ratios;
-    std::vector<double> pauses;
-    std::vector<double> seconds;
-    for (int round = 0; round < options.rounds; ++round) {
-      job.Trigger(++id);
-      double slowest = 0;
-      std::uint64_t bytes = 0;
-      for (Written& written : job.Wait()) {
-        slowest = std::max(slowest, written.seconds);
-        pauses.push_back(written.pause_ms);
-        bytes += written.bytes;
-        if (written.bytes > 1'000'000) last = std::move(written.snapshot);
-      }
-      const double plain = PlainWrite(folder + "/plain", bytes);
-      ratios.push_back(plain / slowest);
-      seconds.push_back(slowest);
-      if (id > 1) std::filesystem::remove_all(folder + "/chk-" + std::to_string(id - 1));
-    }
-    report.Line("heap/pause_at_the_barrier", *std::max_element(pauses.begin(), pauses.end()), "ms",
-                "< 5", *std::max_element(pauses.begin(), pauses.end()) < 5);
-    report.Line("heap/write_beside_plain_write", Median(ratios), "x", ">= 0.8",
-                Median(ratios) >= 0.8);
-
-    // A second without, then a second with one that is begun at its start, if the last is done.
-    std::vector<double> costs;
-    std::int64_t gap = 0;
-    std::int64_t gap_without = 0;
-    const int pairs = std::max(3, 4 * options.rounds);
-    std::uint64_t before = control.records;
-    for (int pair = 0; pair < pairs; ++pair) {
-      double rates[2] = {0, 0};
-      for (const bool with : {false, true}) {
-        const std::uint64_t from = control.records;
-        control.longest_gap_nanos = 0;
-        const Clock::time_point start = Clock::now();
-        if (with) {
-          job.Trigger(++id);
-          job.Wait();
-          std::filesystem::remove_all(folder + "/chk-" + std::to_string(id - 1));
-          if (const double left = 1 - SecondsSince(start); left > 0) Sleep(left);
-        } else {
-          Sleep(1);
-        }
-        rates[with ? 1 : 0] = static_cast<double>(control.records - from) / SecondsSince(start);
-        (with ? gap : gap_without) =
-            std::max(with ? gap : gap_without, control.longest_gap_nanos.load());
-      }
-      costs.push_back(1 - rates[1] / rates[0]);
-    }
-    report.Line("heap/cost_of_one_after_another", 100 * Median(costs), "%", "<= 5",
-                Median(costs) <= 0.05);
-    report.Line("heap/longest_gap_with", static_cast<double>(gap) * 1e-6, "ms", "< 5",
-                gap < 5'000'000);
-    std::fprintf(
-        stderr,
-        "  (%.2f GB in %.2f s; longest gap without checkpoints %.2f ms; %.1f M records/s)\n",
-        static_cast<double>(last.full_bytes()) * 1e-9, Median(seconds),
-        static_cast<double>(gap_without) * 1e-6,
-        static_cast<double>(control.records - before) * 1e-6 / (2.0 * static_cast<double>(pairs)));
-    control.stop = true;
-  }
-
-  // Reading the last one, from the disk.
-  const std::string checkpoint = folder + "/chk-" + std::to_string(id);
-  const std::string file = checkpoint + "/" + last.files(0).name();
+// What a restart is given for the checkpoint of which these are the tasks.
+proto::JobRestore RestoreOf(const std::string& folder, std::uint64_t id,
+                            const proto::JobGraph& graph, const std::vector<Written>& tasks) {
   proto::JobRestore restore;
   restore.set_checkpoint_id(id);
-  restore.set_directory(checkpoint);
-  *restore.mutable_files() = last.files();
-  restore.mutable_files(0)->set_bytes(std::filesystem::file_size(file));
-  for (const auto& of_operator : last.operators()) {
-    proto::OperatorRestore& to = *restore.add_operators();
-    to.set_node(of_operator.node());
-    to.mutable_checkpoint()->set_uid(graph.nodes(static_cast<int>(of_operator.node())).uid());
-    to.mutable_checkpoint()->set_parallelism(1);
-    *to.mutable_checkpoint()->mutable_states() = of_operator.states();
-    proto::SubtaskState& state = *to.mutable_checkpoint()->add_subtasks();
-    for (int i = 0; i < of_operator.files_size(); ++i) state.add_files(0);
-    state.set_watermark(of_operator.watermark());
+  restore.set_directory(folder + "/chk-" + std::to_string(id));
+  for (const Written& task : tasks) {
+    const auto first = static_cast<std::uint32_t>(restore.files_size());
+    restore.mutable_files()->MergeFrom(task.snapshot.files());
+    for (const auto& of_operator : task.snapshot.operators()) {
+      // The source begins anew: its one position is not to be divided.
+      if (graph.nodes(static_cast<int>(of_operator.node())).kind() == proto::SOURCE) continue;
+      proto::OperatorRestore& to = *restore.add_operators();
+      to.set_node(of_operator.node());
+      to.mutable_checkpoint()->set_uid(graph.nodes(static_cast<int>(of_operator.node())).uid());
+      to.mutable_checkpoint()->set_parallelism(1);
+      *to.mutable_checkpoint()->mutable_states() = of_operator.states();
+      proto::SubtaskState& state = *to.mutable_checkpoint()->add_subtasks();
+      for (const std::uint32_t file : of_operator.files()) state.add_files(first + file);
+      state.set_watermark(of_operator.watermark());
+    }
   }
-  std::map<uint32_t, std::vector<uint32_t>> workers;
-  for (const proto::Vertex& vertex : graph.vertices()) workers[vertex.id()] = {0};
+  return restore;
+}
+std::vector<std::string> FilesOf(const std::string& folder, const proto::JobRestore& restore) {
+  std::vector<std::string> files;
+  for (const proto::StateFile& file : restore.files()) {
+    const bool shared = file.name().rfind("shared/", 0) == 0;
+    files.push_back((shared ? folder : restore.directory()) + "/" + file.name());
+  }
+  return files;
+}
+
+struct Bench {
+  const BenchOptions& options;
+  const std::string folder;
+  Report report;
+  std::uint64_t keys;
+  std::uint64_t id = 0;
+};
+
+// One whole checkpoint after another, each beside a plain write of as many bytes.
+void RunWhole(Bench& bench) {
+  Control control;
+  control.keys = bench.keys;
+  control.one_in = 100;
+  RunningJob job(control, bench.folder, /*incremental=*/false, 1, {});
+  while (!control.filled) Sleep(0.05);
   std::vector<double> ratios;
-  for (int round = 0; round < options.rounds; ++round) {
-    DropFromMemory(file);
-    const double plain = PlainRead(file);
-    DropFromMemory(file);
-    Control again;
-    again.keys = control.keys;
-    const std::unique_ptr<Env> env = MakeSystemEnv();
-    const Clock::time_point start = Clock::now();
-    auto tasks = OrFail(ReadTaskStates(env->files(), restore, graph, workers, 0));
-    RunningJob job(again, folder, std::move(tasks));
-    while (again.records == 0) Sleep(0.001);
-    ratios.push_back(plain / SecondsSince(start));
-    again.stop = true;
+  std::vector<double> pauses;
+  std::vector<double> seconds;
+  std::uint64_t bytes = 0;
+  control.longest_gap_nanos = 0;
+  Sleep(1);
+  const std::int64_t gap_without = control.longest_gap_nanos.exchange(0);
+  std::int64_t gap = 0;
+  for (int round = 0; round < bench.options.rounds; ++round) {
+    double slowest = 0;
+    bytes = 0;
+    control.longest_gap_nanos = 0;
+    job.Trigger(++bench.id);
+    for (const Written& written : job.Wait()) {
+      slowest = std::max(slowest, written.seconds);
+      pauses.push_back(written.pause_ms);
+      bytes += written.bytes;
+    }
+    gap = std::max(gap, control.longest_gap_nanos.load());
+    const double plain = PlainWrite(bench.folder + "/plain", bytes);
+    ratios.push_back(plain / slowest);
+    seconds.push_back(slowest);
+    std::filesystem::remove_all(bench.folder + "/chk-" + std::to_string(bench.id));
   }
-  report.Line("heap/restore_beside_plain_read", Median(ratios), "x", ">= 0.8",
-              Median(ratios) >= 0.8);
-  std::filesystem::remove_all(folder);
+  control.stop = true;
+  const double pause = *std::max_element(pauses.begin(), pauses.end());
+  bench.report.Line("heap/pause_at_the_barrier", pause, "ms", "< 5", pause < 5);
+  bench.report.Line("heap/longest_gap_with_whole", static_cast<double>(gap) * 1e-6, "ms", "< 5",
+                    gap < 5'000'000);
+  bench.report.Line("heap/write_beside_plain_write", Median(ratios), "x", ">= 0.8",
+                    Median(ratios) >= 0.8);
+  std::fprintf(stderr, "  (%.2f GB in %.2f s; longest gap without checkpoints %.2f ms)\n",
+               static_cast<double>(bytes) * 1e-9, Median(seconds),
+               static_cast<double>(gap_without) * 1e-6);
+}
+
+// A second without, then a second with one of what has changed that is begun at its start. Returns
+// what a restart is given for the last one.
+proto::JobRestore RunChanges(Bench& bench) {
+  Control control;
+  control.keys = bench.keys;
+  control.one_in = 100;
+  RunningJob job(control, bench.folder, /*incremental=*/true, 1, {});
+  while (!control.filled) Sleep(0.05);
+  job.Trigger(++bench.id);
+  std::vector<Written> last = job.Wait();
+  std::vector<double> costs;
+  std::vector<double> cpu_costs;
+  std::vector<double> seconds;
+  std::vector<double> pauses;
+  std::int64_t gap = 0;
+  std::int64_t gap_without = 0;
+  const int pairs = std::max(3, 4 * bench.options.rounds);
+  const std::uint64_t before = control.records;
+  for (int pair = 0; pair < pairs; ++pair) {
+    double rates[2] = {0, 0};
+    double cpu_rates[2] = {0, 0};
+    for (const bool with : {false, true}) {
+      const std::uint64_t from = control.records;
+      const std::int64_t cpu_from = control.cpu_nanos;
+      control.longest_gap_nanos = 0;
+      const Clock::time_point start = Clock::now();
+      if (with) {
+        job.Trigger(++bench.id);
+        last = job.Wait();
+        seconds.push_back(SecondsSince(start));
+        for (const Written& written : last) pauses.push_back(written.pause_ms);
+        if (const double left = 1 - SecondsSince(start); left > 0) Sleep(left);
+      } else {
+        Sleep(1);
+      }
+      const auto records = static_cast<double>(control.records - from);
+      rates[with ? 1 : 0] = records / SecondsSince(start);
+      cpu_rates[with ? 1 : 0] = records / static_cast<double>(control.cpu_nanos - cpu_from);
+      (with ? gap : gap_without) =
+          std::max(with ? gap : gap_without, control.longest_gap_nanos.load());
+    }
+    costs.push_back(1 - rates[1] / rates[0]);
+    cpu_costs.push_back(1 - cpu_rates[1] / cpu_rates[0]);
+  }
+  control.stop = true;
+  const double pause = *std::max_element(pauses.begin(), pauses.end());
+  bench.report.Line("heap/pause_at_the_barrier_for_changes", pause, "ms", "< 5", pause < 5);
+  bench.report.Line("heap/cost_of_one_each_second", 100 * Median(costs), "%", "<= 5",
+                    Median(costs) <= 0.05);
+  bench.report.Line("heap/cost_of_one_each_second_in_cpu_of_the_task", 100 * Median(cpu_costs), "%",
+                    "<= 5", Median(cpu_costs) <= 0.05);
+  bench.report.Line("heap/longest_gap_with_changes", static_cast<double>(gap) * 1e-6, "ms", "< 5",
+                    gap < 5'000'000);
+  std::uint64_t new_bytes = 0;
+  std::uint64_t full_bytes = 0;
+  for (const Written& task : last) {
+    new_bytes += task.snapshot.new_bytes();
+    full_bytes += task.snapshot.full_bytes();
+  }
+  std::fprintf(stderr,
+               "  (%.1f MB of %.2f GB in %.3f s; longest gap without checkpoints %.2f ms; "
+               "%.1f M records/s)\n",
+               static_cast<double>(new_bytes) * 1e-6, static_cast<double>(full_bytes) * 1e-9,
+               Median(seconds), static_cast<double>(gap_without) * 1e-6,
+               static_cast<double>(control.records - before) * 1e-6 / (2.0 * pairs));
+  return RestoreOf(bench.folder, bench.id, job.graph(), last);
+}
+
+// A task a core: two. Seconds from reading the checkpoint's directories until every task has its
+// state and the first record is read.
+double RestoreOnce(Bench& bench, const proto::JobRestore& restore) {
+  constexpr std::uint32_t kTasks = 2;
+  Control again;
+  again.keys = bench.keys;
+  const std::unique_ptr<Env> env = MakeSystemEnv();
+  const RunningJob model(again, bench.folder, true, kTasks, {});
+  again.stop = true;
+  std::map<std::uint32_t, std::vector<std::uint32_t>> workers;
+  for (const proto::Vertex& vertex : model.graph().vertices())
+    workers[vertex.id()].assign(vertex.parallelism(), 0);
+  Control control;
+  control.keys = bench.keys;
+  const Clock::time_point start = Clock::now();
+  auto tasks = OrFail(ReadTaskStates(env->files(), restore, model.graph(), workers, 0));
+  RunningJob job(control, bench.folder, true, kTasks, std::move(tasks));
+  while (control.records == 0 || !job.AllRun()) Sleep(0.001);
+  const double seconds = SecondsSince(start);
+  control.stop = true;
+  return seconds;
+}
+
+void RunRestore(Bench& bench, const proto::JobRestore& restore) {
+  const std::vector<std::string> files = FilesOf(bench.folder, restore);
+  std::vector<double> ratios;
+  std::vector<double> cold;
+  std::vector<double> cached;
+  for (int round = 0; round < bench.options.rounds; ++round) {
+    double plain = 0;
+    for (const std::string& file : files) {
+      DropFromMemory(file);
+      plain += PlainRead(file);
+    }
+    cached.push_back(RestoreOnce(bench, restore));
+    for (const std::string& file : files) DropFromMemory(file);
+    cold.push_back(RestoreOnce(bench, restore));
+    ratios.push_back(plain / cold.back());
+  }
+  bench.report.Line("heap/restore_beside_plain_read", Median(ratios), "x", ">= 0.8",
+                    Median(ratios) >= 0.8);
+  bench.report.Line("heap/restore_of_files_in_memory", Median(cached), "s", "< 1",
+                    Median(cached) < 1);
+  std::fprintf(stderr, "  (%zu files, from the disk in %.2f s)\n", files.size(), Median(cold));
+}
+
+void Run(const BenchOptions& options) {
+  Bench bench{
+      options,
+      (std::filesystem::temp_directory_path() / ("weir-checkpoint-" + std::to_string(getpid())))
+          .string(),
+      Report(options.json), options.Scaled((std::uint64_t{1} << 30) / 64)};
+  std::filesystem::create_directories(bench.folder);
+  RunWhole(bench);
+  RunRestore(bench, RunChanges(bench));
+  std::filesystem::remove_all(bench.folder);
 }
 
 }  // namespace

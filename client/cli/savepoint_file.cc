@@ -51,6 +51,7 @@ struct SavepointContent {
 std::string_view KindText(StateKind kind) {
   switch (kind) {
     case StateKind::kKeyed:
+    case StateKind::kKeyedChanges:
       return "keyed";
     case StateKind::kSplitList:
       return "list";
@@ -157,7 +158,7 @@ std::string ContentText(const SavepointContent& content) {
       std::vector<std::string> row = std::exchange(head, {"", "", ""});
       row.insert(row.end(), {Harmless(state.name), std::string(KindText(state.kind)),
                              StrCat(FormatCount(state.entries),
-                                    state.kind == StateKind::kKeyed ? " groups" : " items"),
+                                    IsKeyed(state.kind) ? " groups" : " items"),
                              FormatBytes(state.bytes), Harmless(state.type)});
       table.AddRow(std::move(row));
     }
@@ -205,7 +206,7 @@ std::string ContentJson(const SavepointContent& content) {
       json.Key("name").String(state.name);
       json.Key("type").String(state.type);
       json.Key("kind").String(KindText(state.kind));
-      json.Key(state.kind == StateKind::kKeyed ? "key_groups" : "items").Uint(state.entries);
+      json.Key(IsKeyed(state.kind) ? "key_groups" : "items").Uint(state.entries);
       json.Key("bytes").Uint(state.bytes);
       json.EndObject();
     }

@@ -18,6 +18,7 @@ const std::vector<AnyOption>& KnownOptions() {
       &options::kCheckpointTimeout,
       &options::kTolerableFailedCheckpoints,
       &options::kUnalignedCheckpoints,
+      &options::kIncrementalCheckpoints,
       &options::kHeartbeatInterval,
       &options::kHeartbeatTimeout,
       &options::kTmpDirs,

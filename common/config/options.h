@@ -178,6 +178,11 @@ inline constexpr DurationOption kAlignedTimeout{
     "With execution.checkpointing.unaligned: how long after its trigger a checkpoint's barriers "
     "begin to overtake; 0: at once."};
 
+inline constexpr BoolOption kIncrementalCheckpoints{
+    "execution.checkpointing.incremental", true,
+    "Checkpoints have of keyed state in memory what has changed, and refer to older ones for the "
+    "rest."};
+
 inline constexpr StringOption kCheckpointDirectory{
     "execution.checkpointing.dir", "", "",
     "Folder for checkpoints, which all hosts of the cluster see by the same path."};

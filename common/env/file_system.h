@@ -26,6 +26,8 @@ class RandomAccessFile {
   // Reads up to `size` bytes at `offset` into `buffer`; returns how many: fewer only at the end of the file. Blocks.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
+  // A hint: this will be read soon, and the disk may begin with it. Does not wait for it.
+  virtual void WillRead(uint64_t offset, uint64_t size) { (void)offset, (void)size; }
 };
 
 // Appends. What was appended is durable after Sync, and only then. Close must be called and its status looked at; the

@@ -115,6 +115,8 @@ absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request
                                  " failed on ", worker->Describe(), " without a reason"));
     }
     if (failure.code() == 0) failure.set_code(static_cast<int>(absl::StatusCode::kUnknown));
+    if (failure.restoring() && failure.code() == static_cast<int>(absl::StatusCode::kDataLoss))
+      core_->restorable = false;
     if (failure.task_manager().empty()) failure.set_task_manager(worker->task_manager_name);
     if (failure.time_unix_micros() == 0) failure.set_time_unix_micros(core_->NowMicros());
   }

@@ -48,8 +48,11 @@ class Chain {
   // `restore`: what Restore is called with next; null: nothing.
   absl::Status Open(const TaskState* restore);
   // The state of every node, at a moment when nothing is queued. `as_files`: what is in stores, as
-  // their files.
-  absl::StatusOr<TaskState> Snapshot(SnapshotUse use, bool as_files) const;
+  // their files. `increment`: what of tables that track changes is wanted; null: all of it.
+  absl::StatusOr<TaskState> Snapshot(SnapshotUse use, bool as_files,
+                                     const StateIncrement* increment) const;
+  // Those of all nodes that can track changes by now.
+  std::vector<const KeyedStateTable*> TablesWithChanges() const;
   // After Open and before anything else: every node gets the watermark that it had been told and
   // its state. kFailedPrecondition for state that a node does not have, or has with another type.
   absl::Status Restore(const TaskState& state);

@@ -50,16 +50,22 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
   for (const OperatorState::Keyed& keyed : state.keyed) {
     WEIR_ASSIGN_OR_RETURN(const FoundState<KeyedStateTable> found,
                           FindState(tables, keyed.name, keyed.type, node.uid()));
-    WEIR_RETURN_IF_ERROR(keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) {
-      if (!node.key_groups().Contains(group)) {
-        return absl::InternalError(StrCat("operator '", node.uid(), "' is given key group ", group,
-                                          ", which is another subtask's"));
-      }
-      if (found.converter.same()) return found.state->ReadKeyGroup(group, bytes);
-      const absl::StatusOr<std::string> converted = found.converter.ConvertKeyGroup(bytes);
-      if (!converted.ok()) return Unfit(converted.status(), keyed.name, node.uid());
-      return found.state->ReadKeyGroup(group, *converted);
-    }));
+    WEIR_RETURN_IF_ERROR(keyed.ForEachKeyGroup(
+        [&](uint32_t group, std::string_view bytes, bool changes) -> absl::Status {
+          if (!node.key_groups().Contains(group)) {
+            return absl::InternalError(StrCat("operator '", node.uid(), "' is given key group ",
+                                              group, ", which is another subtask's"));
+          }
+          absl::StatusOr<std::string> converted;
+          if (!found.converter.same()) {
+            converted = changes ? found.converter.ConvertChanges(bytes)
+                                : found.converter.ConvertKeyGroup(bytes);
+            if (!converted.ok()) return Unfit(converted.status(), keyed.name, node.uid());
+            bytes = *converted;
+          }
+          return changes ? found.state->ReadChanges(group, bytes)
+                         : found.state->ReadKeyGroup(group, bytes);
+        }));
   }
   const std::vector<OperatorListState*> lists = node.op->list_state();
   for (const OperatorState::List& list : state.lists) {
@@ -82,7 +88,8 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
 
 }  // namespace
 
-absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files) const {
+absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files,
+                                          const StateIncrement* increment) const {
   TaskState state;
   for (const auto& node : nodes) {
     OperatorState& of_node = state.emplace_back();
@@ -97,6 +104,10 @@ absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files) const 
       keyed.range = node->key_groups();
       if (as_files && table->stored()) {
         table->Flush();
+      } else if (increment != nullptr && table->tracks_changes()) {
+        keyed.incremental = true;
+        keyed.snapshot = increment->since.has_value() ? table->TakeChanges(*increment->since)
+                                                      : table->TakeSnapshot(SnapshotUse::kBase);
       } else {
         keyed.snapshot = table->TakeSnapshot(use);
       }
@@ -114,6 +125,17 @@ absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files) const 
     ThisThreadCrashContext() = former;
   }
   return state;
+}
+
+std::vector<const KeyedStateTable*> Chain::TablesWithChanges() const {
+  std::vector<const KeyedStateTable*> tables;
+  for (const auto& node : nodes) {
+    if (node->op == nullptr) continue;
+    for (const KeyedStateTable* table : node->op->keyed_state()) {
+      if (table->tracks_changes()) tables.push_back(table);
+    }
+  }
+  return tables;
 }
 
 absl::Status Chain::Restore(const TaskState& state) {

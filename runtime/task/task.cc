@@ -57,7 +57,8 @@ Task::Task(Options options, Env& env, Executor& executor, std::function<void()> 
     : options_(options),
       executor_(executor),
       on_change_(std::move(on_change)),
-      clock_(env.clock()) {
+      clock_(env.clock()),
+      increments_(options_.incremental ? std::make_shared<CheckpointChain>() : nullptr) {
   chain_.clock = &clock_;
 }
 
@@ -104,6 +105,7 @@ void Task::AbortCheckpoint(uint64_t id) {
 }
 
 void Task::CompleteCheckpoint(uint64_t id) {
+  if (increments_ != nullptr) increments_->Complete(id);
   uint64_t known = complete_.load(std::memory_order_relaxed);
   do {
     if (id <= known) return;
@@ -184,8 +186,11 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   // Sinks hand over what they hold; all that is before the barrier leaves before it.
   WEIR_RETURN_IF_ERROR(chain_.Flush());
   // Savepoints have the one form that every backend reads.
-  WEIR_ASSIGN_OR_RETURN(checkpoint.state,
-                        chain_.Snapshot(SnapshotUse::kLive, !NamesFolder(barrier.kind)));
+  if (barrier.kind == BarrierKind::kCheckpoint) checkpoint.increment = BeginIncrement(barrier.id);
+  WEIR_ASSIGN_OR_RETURN(
+      checkpoint.state,
+      chain_.Snapshot(SnapshotUse::kLive, !NamesFolder(barrier.kind),
+                      checkpoint.increment.has_value() ? &*checkpoint.increment : nullptr));
   input_->Snapshot(checkpoint.state.front());
   if (overtakes) input_->BeginOvertaking(barrier);
   const Alignment alignment = input_->alignment();
@@ -209,6 +214,17 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   return TellWhenPrepared();
 }
 
+std::optional<StateIncrement> Task::BeginIncrement(uint64_t id) {
+  if (increments_ == nullptr) return std::nullopt;
+  std::vector<const KeyedStateTable*> tables = chain_.TablesWithChanges();
+  if (tables.empty()) return std::nullopt;
+  StateIncrement increment = increments_->Begin(id, std::move(tables));
+  increment.written = [chain = increments_, id](std::optional<SharedStateFile> file) {
+    chain->Written(id, std::move(file));
+  };
+  return increment;
+}
+
 absl::Status Task::TakeFinalSnapshot() {
   final_taken_ = true;
   TaskCheckpoint checkpoint;
@@ -217,7 +233,7 @@ absl::Status Task::TakeFinalSnapshot() {
   checkpoint.barrier.id = input_->last_barrier();
   checkpoint.final = true;
   if (options_.on_checkpoint != nullptr) {
-    WEIR_ASSIGN_OR_RETURN(checkpoint.state, chain_.Snapshot(SnapshotUse::kFinal, false));
+    WEIR_ASSIGN_OR_RETURN(checkpoint.state, chain_.Snapshot(SnapshotUse::kFinal, false, nullptr));
     input_->Snapshot(checkpoint.state.front());
   }
   // What came after the last barrier is in every later checkpoint, and in none before.
@@ -510,7 +526,8 @@ void Task::End(State state, absl::Status status) {
   if (!status.ok()) {
     clock_.BeginCall();
     MutexLock lock(mutex_);
-    failure_ = {std::move(status), failed_uid_, clock_.Now(), std::move(thrown_stack_)};
+    failure_ = {std::move(status), failed_uid_, clock_.Now(), std::move(thrown_stack_),
+                state_.load(std::memory_order_relaxed) == State::kInitializing};
   }
   CloseAll();
   if (timer_.has_value()) executor_.Cancel(*timer_);
@@ -616,6 +633,7 @@ void Task::FillReport(proto::TaskReport& report) const {
   failure.set_operator_uid(failure_->operator_uid);
   failure.set_subtask(options_.subtask);
   failure.set_time_unix_micros(failure_->time_micros);
+  failure.set_restoring(failure_->restoring);
   for (const std::string& frame : failure_->stack) failure.add_stack(frame);
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/mutex.h"
 #include "common/env/env.h"
 #include "runtime/task/chain.h"
+#include "runtime/task/checkpoint_chain.h"
 #include "runtime/task/task_input.h"
 
 namespace weir {
@@ -49,6 +50,8 @@ class Task final : public TaskSignals {
     // Reads nothing: FINISHED when its sinks have committed what is restored.
     bool commit_only = false;
     BarrierOptions barriers;
+    // Checkpoints have of keyed state in memory what has changed.
+    bool incremental = false;
   };
   enum class State : uint8_t { kCreated, kInitializing, kRunning, kFinished, kCanceled, kFailed };
 
@@ -88,6 +91,8 @@ class Task final : public TaskSignals {
     int64_t time_micros = 0;
     // Where it was thrown, if it was and that is known.
     std::vector<std::string> stack;
+    // While it was taking up its state.
+    bool restoring = false;
   };
 
   void Post();
@@ -111,6 +116,8 @@ class Task final : public TaskSignals {
   // From the end of the input until all output is committed.
   absl::StatusOr<StepResult> StepAtEnd();
   absl::Status TakeFinalSnapshot();
+  // Of the tables that track changes; none: there are none.
+  std::optional<StateIncrement> BeginIncrement(uint64_t id);
   // Has sinks commit what may be, and go on with what they make ready for a snapshot.
   absl::Status PollSinks();
   // Tells the snapshot that is held once all sinks are ready, and all is gathered that its barrier
@@ -134,6 +141,8 @@ class Task final : public TaskSignals {
   Executor& executor_;
   const std::function<void()> on_change_;
   TaskClock clock_;
+  // Null: each checkpoint has all.
+  const std::shared_ptr<CheckpointChain> increments_;
   Chain chain_;
   std::unique_ptr<TaskInput> input_;
 

@@ -241,6 +241,8 @@ TEST(FrozenTableReserved, TheKeyThatMarksAnEmptySlotIsWrittenAsItWas) {
 // A value whose encoding throws once it is told to.
 struct Throwing {
   int number = 0;
+  // So that it is encoded to be preserved, not copied.
+  std::string more;
 };
 struct ThrowingLayout {
   std::shared_ptr<bool> throws;

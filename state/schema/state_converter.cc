@@ -200,6 +200,15 @@ class StateConverter::Run {
     }
     return true;
   }
+  // A count, then keys.
+  bool Keys(const TypeNode& from, const TypeNode& to) {
+    uint64_t count = 0;
+    if (!Count(count)) return false;
+    for (; count > 0; --count) {
+      if (!Convert(*from.parts[0], *to.parts[0])) return false;
+    }
+    return true;
+  }
   bool Fixed(size_t width) {
     if (remaining() < width) return false;
     out_.append(bytes_.substr(at_, width));
@@ -386,6 +395,20 @@ absl::StatusOr<std::string> StateConverter::ConvertKeyGroup(std::string_view byt
       return absl::InternalError(StrCat("keyed state of the type ", from_->text));
   }
   if (run.remaining() > 0) return run.Damaged();
+  return std::move(run.out());
+}
+
+absl::StatusOr<std::string> StateConverter::ConvertChanges(std::string_view bytes) const {
+  if (same_ || bytes.empty()) return std::string(bytes);
+  if (from_->kind != Kind::kMap) {
+    return absl::InternalError(StrCat("changes of keyed state of the type ", from_->text));
+  }
+  Run run(*this, bytes);
+  // Whether all before is gone, the keys that are, and the entries.
+  if (!run.Fixed(1) || !run.Keys(*from_, *to_) || !run.Entries(*from_, *to_) ||
+      run.remaining() > 0) {
+    return run.Damaged();
+  }
   return std::move(run.out());
 }
 

@@ -31,6 +31,8 @@ class StateConverter {
 
   // What a snapshot has of a key group of such keyed state. kDataLoss if it is not of the type.
   absl::StatusOr<std::string> ConvertKeyGroup(std::string_view bytes) const;
+  // What a snapshot of changes has of a key group. kDataLoss likewise.
+  absl::StatusOr<std::string> ConvertChanges(std::string_view bytes) const;
   // One value of the type: an item of an operator's list. kDataLoss likewise.
   absl::StatusOr<std::string> ConvertValue(std::string_view bytes) const;
 

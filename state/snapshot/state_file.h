@@ -12,7 +12,7 @@ namespace weir {
 
 // The newest version that is read. A file is written as the oldest that has all its kinds of
 // sections (StateFileVersionOf).
-inline constexpr uint32_t kStateFileVersion = 3;
+inline constexpr uint32_t kStateFileVersion = 4;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -32,10 +32,18 @@ enum class StateKind : uint8_t {
   kInFlight = 5,
   // The files of the operator's store, an item each.
   kStore = 6,
+  // Like kKeyed, but what has changed since another state file.
+  kKeyedChanges = 7,
 };
+
+// Entries are key groups.
+constexpr bool IsKeyed(StateKind kind) {
+  return kind == StateKind::kKeyed || kind == StateKind::kKeyedChanges;
+}
 
 // The first version of state files that may have such sections.
 constexpr uint32_t StateFileVersionOf(StateKind kind) {
+  if (kind == StateKind::kKeyedChanges) return 4;
   if (kind == StateKind::kStore) return 3;
   return kind == StateKind::kInFlight ? 2 : 1;
 }
@@ -44,6 +52,7 @@ constexpr uint32_t StateFileVersionOf(StateKind kind) {
 constexpr int NameSpaceOf(StateKind kind) {
   switch (kind) {
     case StateKind::kKeyed:
+    case StateKind::kKeyedChanges:
       return 0;
     case StateKind::kInFlight:
       return 2;

@@ -110,6 +110,8 @@ TEST_F(StateFileDamageTest, ADirectoryThatMakesNoSenseIsRefusedEvenIfItsDigestIs
       {"unknown kind of state 5", {.kind = 5}},
       {"unknown kind of state 6", {.version = 2, .kind = 6}},
       {"unknown kind of state 7", {.version = 3, .kind = 7}},
+      {"unknown kind of state 8", {.version = 4, .kind = 8}},
+      {"version 4 without need", {.version = 4}},
       {"version 2 without need", {.version = 2}},
       {"version 3 without need", {.version = 3, .kind = 5}},
       {"names one state twice",

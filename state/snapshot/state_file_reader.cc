@@ -41,7 +41,7 @@ class Cursor {
 
 bool IsKnown(uint8_t kind, uint32_t version) {
   return kind >= static_cast<uint8_t>(StateKind::kKeyed) &&
-         kind <= static_cast<uint8_t>(StateKind::kStore) &&
+         kind <= static_cast<uint8_t>(StateKind::kKeyedChanges) &&
          StateFileVersionOf(static_cast<StateKind>(kind)) <= version;
 }
 
@@ -81,7 +81,7 @@ absl::Status StateFileReader::ReadAll() {
   WEIR_RETURN_IF_ERROR(CheckHeader());
   const uint64_t footer_at = *size - kStateFileFooterBytes;
   std::string footer;
-  WEIR_RETURN_IF_ERROR(ReadExactly(footer_at, kStateFileFooterBytes, footer));
+  WEIR_RETURN_IF_ERROR(ReadExactly(*file_, footer_at, kStateFileFooterBytes, footer));
   if (!footer.ends_with(kStateFileEndMagic)) return Damaged("it is truncated: it has no footer");
   const auto offset = LoadLittleEndian<uint64_t>(footer.data());
   const auto length = LoadLittleEndian<uint64_t>(footer.data() + 8);
@@ -94,7 +94,7 @@ absl::Status StateFileReader::ReadAll() {
         StrCat("its directory of ", length, " bytes is longer than ", kMaxStateFileDirectoryBytes));
   }
   std::string directory;
-  WEIR_RETURN_IF_ERROR(ReadExactly(offset, length, directory));
+  WEIR_RETURN_IF_ERROR(ReadExactly(*file_, offset, length, directory));
   if (Hash64(directory) != LoadLittleEndian<uint64_t>(footer.data() + 16)) {
     return Damaged("its directory has a wrong digest");
   }
@@ -103,7 +103,7 @@ absl::Status StateFileReader::ReadAll() {
 
 absl::Status StateFileReader::CheckHeader() {
   std::string header;
-  WEIR_RETURN_IF_ERROR(ReadExactly(0, kStateFileHeaderBytes, header));
+  WEIR_RETURN_IF_ERROR(ReadExactly(*file_, 0, kStateFileHeaderBytes, header));
   if (!header.starts_with(kStateFileMagic)) return Damaged("it is no state file");
   const auto version = LoadLittleEndian<uint32_t>(header.data() + 8);
   if (version > kStateFileVersion) {
@@ -137,7 +137,7 @@ absl::Status StateFileReader::ParseDirectory(std::string_view directory, uint64_
     if (!ParseInfo(cursor, section.info, kind, entry_count)) return truncated();
     if (!IsKnown(kind, version_)) return Damaged(StrCat("unknown kind of state ", uint32_t{kind}));
     section.info.kind = static_cast<StateKind>(kind);
-    const bool keyed = section.info.kind == StateKind::kKeyed;
+    const bool keyed = IsKeyed(section.info.kind);
     needed = std::max(needed, StateFileVersionOf(section.info.kind));
     if (!names.insert({section.info.uid, section.info.state, NameSpaceOf(section.info.kind)})
              .second) {
@@ -190,16 +190,22 @@ std::span<const StateFileReader::Entry> StateFileReader::KeyGroups(const Section
 }
 
 absl::Status StateFileReader::Read(const Entry& entry, std::string& bytes) {
-  WEIR_RETURN_IF_ERROR(ReadExactly(entry.offset, entry.bytes, bytes));
+  return ReadFrom(*file_, entry, bytes);
+}
+
+absl::Status StateFileReader::ReadFrom(RandomAccessFile& file, const Entry& entry,
+                                       std::string& bytes) const {
+  WEIR_RETURN_IF_ERROR(ReadExactly(file, entry.offset, entry.bytes, bytes));
   if (Hash64(bytes) == entry.digest) return absl::OkStatus();
   bytes.clear();
   return Damaged(
       StrCat("the payload of ", entry.bytes, " bytes at ", entry.offset, " has a wrong digest"));
 }
 
-absl::Status StateFileReader::ReadExactly(uint64_t offset, uint64_t size, std::string& bytes) {
+absl::Status StateFileReader::ReadExactly(RandomAccessFile& file, uint64_t offset, uint64_t size,
+                                          std::string& bytes) const {
   bytes.resize(size);
-  auto got = file_->ReadAt(offset, size, bytes.data());
+  auto got = file.ReadAt(offset, size, bytes.data());
   if (got.ok() && *got == size) return absl::OkStatus();
   bytes.clear();
   if (!got.ok()) return StorageError(got.status(), "reading a state file");

@@ -50,6 +50,10 @@ class StateFileReader {
   static std::span<const Entry> KeyGroups(const Section& section, uint32_t first, uint32_t last);
   // Replaces `bytes` by the payload of an entry of this file. After an error `bytes` is empty.
   absl::Status Read(const Entry& entry, std::string& bytes);
+  // Likewise from `file`, another handle of this file. Any thread, each with its own handle.
+  absl::Status ReadFrom(RandomAccessFile& file, const Entry& entry, std::string& bytes) const;
+  // As it was given to Open.
+  const std::string& path() const { return path_; }
 
  private:
   StateFileReader(std::unique_ptr<RandomAccessFile> file, std::string path)
@@ -59,7 +63,8 @@ class StateFileReader {
   absl::Status CheckHeader();
   absl::Status ParseDirectory(std::string_view directory, uint64_t payload_end);
   // Exactly `size` bytes, which the file must have.
-  absl::Status ReadExactly(uint64_t offset, uint64_t size, std::string& bytes);
+  absl::Status ReadExactly(RandomAccessFile& file, uint64_t offset, uint64_t size,
+                           std::string& bytes) const;
   absl::Status Damaged(std::string_view what) const;
 
   const std::unique_ptr<RandomAccessFile> file_;

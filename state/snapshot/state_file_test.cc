@@ -232,12 +232,36 @@ TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
 TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   WriteExample();
   std::string content = Content();
-  content[8] = 4;
+  content[8] = 5;
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 4"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 5"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
+}
+
+TEST_P(StateFileTest, AFileWithChangesOfKeyedStateIsOfVersion4) {
+  auto writer =
+      StateFileWriter::Create(files_, dir_, "g", StateFileVersionOf(StateKind::kKeyedChanges));
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", StateKind::kKeyedChanges}).ok());
+  ASSERT_TRUE((*writer)->BeginKeyGroup(17).ok());
+  ASSERT_TRUE((*writer)->Append("changes").ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  const auto reader = StateFileReader::Open(files_, dir_ + "/g");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const StateFileReader::Section& section = (*reader)->sections().at(0);
+  EXPECT_EQ(section.info.kind, StateKind::kKeyedChanges);
+  EXPECT_EQ((*reader)->Find("a", "s", /*keyed=*/true), &section);
+  EXPECT_TRUE(StateFileReader::KeyGroups(section, 0, 16).empty());
+  const auto groups = StateFileReader::KeyGroups(section, 17, 17);
+  ASSERT_EQ(groups.size(), 1u);
+  std::string bytes;
+  ASSERT_TRUE((*reader)->Read(groups[0], bytes).ok());
+  EXPECT_EQ(bytes, "changes");
+  auto content = ReadFile(files_, dir_ + "/g", 1 << 20);
+  ASSERT_TRUE(content.ok());
+  EXPECT_EQ((*content)[8], 4);
 }
 
 TEST_P(StateFileTest, AFileWithFilesOfStoresIsOfVersion3) {
@@ -301,7 +325,7 @@ TEST_F(StateFileFaultTest, AFullDiskIsAnErrorThatSaysWhatToDo) {
   ASSERT_TRUE(writer.ok());
   ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", StateKind::kKeyed}).ok());
   ASSERT_TRUE((*writer)->BeginKeyGroup(1).ok());
-  const absl::Status status = (*writer)->Append(std::string(400'000, 'x'));
+  const absl::Status status = (*writer)->Append(std::string(600'000, 'x'));
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(Message(status), HasSubstr("/checkpoints/f"));
   EXPECT_THAT(Message(status), HasSubstr("make room"));

@@ -12,6 +12,8 @@
 namespace weir {
 namespace {
 
+// A piece is read three times while it is in the processor's cache: for its digests and by the
+// file.
 constexpr size_t kBufferBytes = 256 << 10;
 
 void AppendText(std::string& out, std::string_view text) {
@@ -65,7 +67,7 @@ absl::Status StateFileWriter::BeginSection(const StateSection& section) {
 
 absl::Status StateFileWriter::BeginKeyGroup(uint32_t key_group) {
   WEIR_RETURN_IF_ERROR(EndEntry());
-  WEIR_CHECK(section_.has_value() && section_->kind == StateKind::kKeyed);
+  WEIR_CHECK(section_.has_value() && IsKeyed(section_->kind));
   WEIR_CHECK(!last_key_group_.has_value() || *last_key_group_ < key_group);
   last_key_group_ = key_group;
   in_entry_ = true;
@@ -75,7 +77,7 @@ absl::Status StateFileWriter::BeginKeyGroup(uint32_t key_group) {
 
 absl::Status StateFileWriter::BeginItem() {
   WEIR_RETURN_IF_ERROR(EndEntry());
-  WEIR_CHECK(section_.has_value() && section_->kind != StateKind::kKeyed);
+  WEIR_CHECK(section_.has_value() && !IsKeyed(section_->kind));
   in_entry_ = true;
   entry_offset_ = offset_;
   return absl::OkStatus();
@@ -84,8 +86,13 @@ absl::Status StateFileWriter::BeginItem() {
 absl::Status StateFileWriter::Append(std::string_view piece) {
   WEIR_RETURN_IF_ERROR(status_);
   WEIR_CHECK(in_entry_);
-  entry_hash_.Append(piece);
-  return Write(piece);
+  while (!piece.empty()) {
+    const std::string_view part = piece.substr(0, kBufferBytes);
+    piece.remove_prefix(part.size());
+    entry_hash_.Append(part);
+    WEIR_RETURN_IF_ERROR(Write(part));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status StateFileWriter::EndEntry() {
@@ -93,7 +100,7 @@ absl::Status StateFileWriter::EndEntry() {
   WEIR_CHECK(!finished_);
   if (!in_entry_) return absl::OkStatus();
   in_entry_ = false;
-  const bool keyed = section_->kind == StateKind::kKeyed;
+  const bool keyed = IsKeyed(section_->kind);
   const uint64_t bytes = offset_ - entry_offset_;
   if (!keyed || bytes > 0) {
     if (keyed) AppendLittleEndian(directory_, *last_key_group_);

@@ -114,8 +114,10 @@ class StoredStateTest : public ::testing::Test {
   }
   static void ReadInto(Table& table, const OperatorState& state) {
     for (const OperatorState::Keyed& keyed : state.keyed) {
-      const absl::Status read = keyed.ForEachKeyGroup(
-          [&](uint32_t group, std::string_view bytes) { return table.ReadKeyGroup(group, bytes); });
+      const absl::Status read =
+          keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes, bool changes) {
+            return changes ? table.ReadChanges(group, bytes) : table.ReadKeyGroup(group, bytes);
+          });
       EXPECT_TRUE(read.ok()) << read;
     }
   }
@@ -153,11 +155,10 @@ class StoredStateTest : public ::testing::Test {
       task.subtask = subtask;
       task.barrier.id = id;
       OperatorState& state = task.state.emplace_back();
-      state.keyed.push_back({"t",
-                             tables_[subtask]->type(),
-                             {},
-                             nullptr,
-                             KeyGroupRangeOf(subtask, kMaxParallelism, parallelism)});
+      OperatorState::Keyed& keyed = state.keyed.emplace_back();
+      keyed.name = "t";
+      keyed.type = tables_[subtask]->type();
+      keyed.range = KeyGroupRangeOf(subtask, kMaxParallelism, parallelism);
       if (subtask == ended) {
         task.final = true;
         state.keyed[0].snapshot = tables_[subtask]->TakeSnapshot(SnapshotUse::kFinal);

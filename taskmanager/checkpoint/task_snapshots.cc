@@ -16,6 +16,8 @@
 #include "state/snapshot/state_file_writer.h"
 #include "state/store/checkpoint_folder.h"
 #include "taskmanager/checkpoint/in_flight_files.h"
+#include "taskmanager/checkpoint/increment_file.h"
+#include "taskmanager/checkpoint/keyed_files.h"
 #include "taskmanager/checkpoint/stored_files.h"
 #include "weir/hash.h"
 
@@ -51,28 +53,16 @@ Redistribution RedistributionOf(StateKind kind) {
   return kind == StateKind::kBroadcastList ? Redistribution::kBroadcast : Redistribution::kSplit;
 }
 
-// What encodes the records of a state is the job's code, which may throw.
-absl::Status WriteKeyed(StateFileWriter& writer, const std::string& uid, uint32_t subtask,
-                        const OperatorState::Keyed& keyed) {
-  WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
-  const ScopedCrashContext context(uid.c_str(), subtask);
-  try {
-    return keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) -> absl::Status {
-      WEIR_RETURN_IF_ERROR(writer.BeginKeyGroup(group));
-      return writer.Append(bytes);
-    });
-  } catch (const abi::__forced_unwind&) {
-    throw;  // The thread is being ended by the system.
-  } catch (...) {
-    return absl::InternalError(StrCat("state '", keyed.name, "' of operator '", uid,
-                                      "': encoding it threw ", DescribeCurrentException()));
-  }
-}
-
 absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid, uint32_t subtask,
                            bool again, OperatorState& state) {
   for (OperatorState::Keyed& keyed : state.keyed) {
-    WEIR_RETURN_IF_ERROR(WriteKeyed(writer, uid, subtask, keyed));
+    if (keyed.incremental) continue;
+    WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
+    const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
+      WEIR_RETURN_IF_ERROR(writer.BeginKeyGroup(group));
+      return writer.Append(bytes);
+    };
+    WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask, keyed, write));
     // Memory is given back as soon as may be.
     if (!again) keyed.snapshot.reset();
   }
@@ -85,6 +75,13 @@ absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid, uint
     }
   }
   return absl::OkStatus();
+}
+
+// Whether the file in the checkpoint's own folder has something of it.
+bool HasOwn(const OperatorState& state) {
+  return !state.lists.empty() || !state.in_flight.empty() ||
+         std::any_of(state.keyed.begin(), state.keyed.end(),
+                     [](const OperatorState::Keyed& keyed) { return !keyed.incremental; });
 }
 
 // Reads files of one checkpoint, each opened once.
@@ -101,9 +98,15 @@ class CheckpointFiles {
            restore_.files(static_cast<int>(index)).name().ends_with(".state");
   }
 
+  FileSystem& files() { return files_; }
+
   absl::StatusOr<StateFileReader*> Open(uint32_t index) {
+    WEIR_ASSIGN_OR_RETURN(const auto reader, OpenShared(index));
+    return reader.get();
+  }
+  absl::StatusOr<std::shared_ptr<StateFileReader>> OpenShared(uint32_t index) {
     auto& reader = readers_[index];
-    if (reader != nullptr) return reader.get();
+    if (reader != nullptr) return reader;
     if (index >= static_cast<uint32_t>(restore_.files_size())) {
       return absl::DataLossError(
           StrCat("checkpoint ", restore_.checkpoint_id(), " has no file ", index));
@@ -119,7 +122,7 @@ class CheckpointFiles {
                                         file.bytes(), ": it is damaged"));
     }
     WEIR_ASSIGN_OR_RETURN(reader, StateFileReader::Open(std::move(opened), path));
-    return reader.get();
+    return reader;
   }
 
   // The files that a section of the kind kStore names.
@@ -177,7 +180,7 @@ class CheckpointFiles {
   const proto::JobRestore& restore_;
   StateBackend* const backend_;
   const bool in_store_;
-  std::map<uint32_t, std::unique_ptr<StateFileReader>> readers_;
+  std::map<uint32_t, std::shared_ptr<StateFileReader>> readers_;
   std::map<std::pair<uint32_t, std::string>, std::shared_ptr<StoredState>> stores_;
 };
 
@@ -235,7 +238,7 @@ class OperatorReader {
       for (const uint32_t file : subtask.files()) {
         // Files of stores are named in state files.
         if (!files_.IsStateFile(file)) continue;
-        WEIR_ASSIGN_OR_RETURN(StateFileReader * reader, files_.Open(file));
+        WEIR_ASSIGN_OR_RETURN(const auto reader, files_.OpenShared(file));
         for (const StateFileReader::Section& section : reader->sections()) {
           if (section.info.kind == StateKind::kInFlight || section.info.uid != old_.uid()) continue;
           if (section.info.kind == StateKind::kStore) {
@@ -245,9 +248,11 @@ class OperatorReader {
           }
           if (IsDropped(section.info.state)) continue;
           if (!own && section.info.kind != StateKind::kUnionList) continue;
-          WEIR_RETURN_IF_ERROR(section.info.kind == StateKind::kKeyed
-                                   ? ReadKeyed(*reader, section)
-                                   : ReadList(*reader, section, subtask.subtask()));
+          if (IsKeyed(section.info.kind)) {
+            AddKeyed(reader, section);
+          } else {
+            WEIR_RETURN_IF_ERROR(ReadList(*reader, section, subtask.subtask()));
+          }
         }
       }
     }
@@ -315,14 +320,17 @@ class OperatorReader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadKeyed(StateFileReader& reader, const StateFileReader::Section& section) {
+  // The task reads them itself, so that they are never in memory twice.
+  void AddKeyed(const std::shared_ptr<StateFileReader>& reader,
+                const StateFileReader::Section& section) {
     OperatorState::Keyed& keyed = Named(state_.keyed, section.info);
-    for (const auto& entry : StateFileReader::KeyGroups(section, range_.first, range_.last)) {
-      std::string bytes;
-      WEIR_RETURN_IF_ERROR(reader.Read(entry, bytes));
-      keyed.key_groups.emplace_back(entry.key_group, std::move(bytes));
+    auto& stored = key_groups_[section.info.state];
+    if (stored == nullptr) {
+      stored = std::make_shared<KeyGroupsInFiles>(files_.files());
+      keyed.stored = stored;
     }
-    return absl::OkStatus();
+    stored->Add(reader, StateFileReader::KeyGroups(section, range_.first, range_.last),
+                section.info.kind == StateKind::kKeyedChanges);
   }
 
   absl::Status ReadList(StateFileReader& reader, const StateFileReader::Section& section,
@@ -353,6 +361,8 @@ class OperatorReader {
   const uint32_t parallelism_;
   const KeyGroupRange range_;
   bool has_union_ = false;
+  // By state.
+  std::map<std::string, std::shared_ptr<KeyGroupsInFiles>> key_groups_;
   // Where key groups are read from, by those that are there.
   KeyGroupsInStores::Stores stores_;
   // Stores whose files are taken up.
@@ -412,7 +422,7 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
       descriptor->set_type(list.type);
       descriptor->set_division(DivisionOf(list.redistribution));
     }
-    if (state.keyed.empty() && state.lists.empty() && state.in_flight.empty()) continue;
+    if (!HasOwn(state)) continue;
     if (writer == nullptr) {
       if (checkpoint.final) WEIR_RETURN_IF_ERROR(CheckpointFolder(files, folder).Prepare());
       WEIR_ASSIGN_OR_RETURN(writer, StateFileWriter::Create(files, folder, name, version));
@@ -440,11 +450,16 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   }
   told.set_full_bytes(told.full_bytes() + told.in_flight_bytes());
   told.set_new_bytes(told.new_bytes() + told.in_flight_bytes());
-  if (writer == nullptr) return told;
-  absl::StatusOr<proto::StateFile> file = writer->Finish();
-  if (!file.ok()) return GiveUp(files, path, file.status());
-  *told.mutable_files(0) = *std::move(file);
-  if (checkpoint.final) told.mutable_files(0)->set_name(StrCat("shared/", name));
+  if (writer != nullptr) {
+    absl::StatusOr<proto::StateFile> file = writer->Finish();
+    if (!file.ok()) return GiveUp(files, path, file.status());
+    *told.mutable_files(0) = *std::move(file);
+    if (checkpoint.final) told.mutable_files(0)->set_name(StrCat("shared/", name));
+  }
+  if (checkpoint.increment.has_value()) {
+    absl::Status written = WriteIncrement(files, place, graph, checkpoint, told);
+    if (!written.ok()) return writer == nullptr ? written : GiveUp(files, path, written);
+  }
   return told;
 }
 

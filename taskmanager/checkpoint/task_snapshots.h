@@ -45,13 +45,13 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
 // By vertex and subtask.
 using RestoredTasks = std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<const TaskState>>;
 
-// Reads what the tasks of `worker` start from: of keyed state the key groups that are theirs, of
-// lists what the rule of each gives them (semantics rule 49). State that a checkpoint has in files
-// of stores is left in them where `backend` can take it up as it is, if `in_store` says that keyed
-// state goes to stores, and else is read by it. `backend` may be null: then such checkpoints are
-// refused. `workers` says for each vertex which
-// worker runs which subtask. Blocks. kDataLoss: a file is damaged or is not what the checkpoint
-// says; kFailedPrecondition: it does not fit the graph; others are the file system's.
+// Reads what the tasks of `worker` start from, or, of keyed state, says where it is: of that the
+// key groups that are theirs, of lists what the rule of each gives them (semantics rule 49). State
+// that a checkpoint has in files of stores is left in them where `backend` can take it up as it is,
+// if `in_store` says that keyed state goes to stores, and else is read by it. `backend` may be
+// null: then such checkpoints are refused. `workers` says for each vertex which worker runs which
+// subtask. Blocks. kDataLoss: a file is damaged or is not what the checkpoint says;
+// kFailedPrecondition: it does not fit the graph; others are the file system's.
 absl::StatusOr<RestoredTasks> ReadTaskStates(
     FileSystem& files, const proto::JobRestore& restore, const proto::JobGraph& graph,
     const std::map<uint32_t, std::vector<uint32_t>>& workers, uint32_t worker,

@@ -161,11 +161,15 @@ TEST_F(TaskSnapshotsTest, AnotherParallelismMovesKeyGroupsAndDealsListsOut) {  /
         }
         const OperatorState& sum = tasks->at({0, subtask})->at(1);
         const KeyGroupRange range = KeyGroupRangeOf(subtask, kMaxParallelism, to);
-        for (const auto& [group, bytes] : sum.keyed.at(0).key_groups) {
-          EXPECT_TRUE(range.Contains(group));
-          EXPECT_EQ(bytes, GroupBytes(group));
-          EXPECT_TRUE(groups.insert(group).second);
-        }
+        const absl::Status read = sum.keyed.at(0).ForEachKeyGroup(
+            [&](uint32_t group, std::string_view bytes, bool changes) {
+              EXPECT_TRUE(range.Contains(group));
+              EXPECT_EQ(bytes, GroupBytes(group));
+              EXPECT_FALSE(changes);
+              EXPECT_TRUE(groups.insert(group).second);
+              return absl::OkStatus();
+            });
+        EXPECT_TRUE(read.ok()) << read;
         const auto& items = ListNamed(sum, "split").items;
         split.insert(items.begin(), items.end());
         if (from != to) {
@@ -203,6 +207,27 @@ TEST_F(TaskSnapshotsTest, ADamagedOrMissingFileIsAnErrorThatNamesIt) {
 
   restore.mutable_operators(0)->mutable_checkpoint()->set_uid("other");
   EXPECT_EQ(Read(restore, 2).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// The task meets it when it takes its key groups up.
+TEST_F(TaskSnapshotsTest, ADamagedKeyGroupIsAnErrorThatNamesItsFile) {
+  const proto::JobRestore restore = Write(2);
+  const std::string path = "/checkpoints/job/chk-7/1-0-0.state";
+  std::string content = *ReadFile(files(), path, 1 << 20);
+  content[content.find(GroupBytes(61))] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(files(), path, content).ok());
+  const auto tasks = Read(restore, 2);
+  ASSERT_TRUE(tasks.ok()) << tasks.status();
+  std::vector<uint32_t> groups;
+  const absl::Status status = tasks->at({0, 0})->at(1).keyed.at(0).ForEachKeyGroup(
+      [&](uint32_t group, std::string_view, bool) {
+        groups.push_back(group);
+        return absl::OkStatus();
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  ASSERT_FALSE(groups.empty());
+  EXPECT_EQ(groups.back(), 59u) << "those before it are good";
 }
 
 TEST_F(TaskSnapshotsTest, AFileIsNeverOverwritten) {  // failures rule 4

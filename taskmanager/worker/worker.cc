@@ -146,6 +146,7 @@ class RuntimeWorker final : public Worker {
                                                      std::string_view text) {
       log(level, StrCat("operator=", uid, " ", text));
     };
+    runtime_options_.incremental = settings.Get(options::kIncrementalCheckpoints);
     // A job whose state is in memory may start from a checkpoint with files of stores.
     if (surroundings_.make_state_backend != nullptr)
       state_backend_ = surroundings_.make_state_backend(settings, LocalStateFolder(spec_));

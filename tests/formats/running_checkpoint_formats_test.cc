@@ -125,8 +125,15 @@ TEST_F(RunningCheckpointFormatTest, RecordsInFlightOfVersion2AreRead) {
   EXPECT_EQ(restored->at({0, 0})->front().lists.at(0).items, std::vector<std::string>{"one"});
   const OperatorState& first = restored->at({1, 0})->front();
   EXPECT_EQ(first.watermark, 1000);
-  ASSERT_EQ(first.keyed.at(0).key_groups.size(), 1u);
-  EXPECT_EQ(first.keyed.at(0).key_groups[0].first, 7u);
+  std::vector<uint32_t> groups;
+  const absl::Status read =
+      first.keyed.at(0).ForEachKeyGroup([&](uint32_t group, std::string_view, bool changes) {
+        EXPECT_FALSE(changes);
+        groups.push_back(group);
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(read.ok()) << read;
+  EXPECT_EQ(groups, std::vector<uint32_t>{7});
   ASSERT_EQ(first.in_flight.size(), 1u);
   EXPECT_EQ(Elements(first.in_flight[0].elements),
             (std::vector<std::string>{"7 seven", "8 eight", "watermark 1100", "9 nine and more",
@@ -170,7 +177,7 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
     for (const auto& [task, state] : *restored) {
       for (const OperatorState::Keyed& keyed : state->front().keyed) {
         const absl::Status read =
-            keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes) {
+            keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes, bool) {
               Decoder in(bytes);
               std::uint64_t count = 0;
               EXPECT_TRUE(in.Varint(count));

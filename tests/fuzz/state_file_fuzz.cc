@@ -77,7 +77,7 @@ bool Copy(StateFileReader& reader, StateFileWriter& writer) {
   for (const auto& section : reader.sections()) {
     WEIR_CHECK(section.info.kind == StateKind::kInFlight ||
                reader.Find(section.info.uid, section.info.state,
-                           section.info.kind == StateKind::kKeyed) == &section);
+                           IsKeyed(section.info.kind)) == &section);
     WEIR_CHECK(writer.BeginSection(section.info).ok());
     for (const auto& entry : section.entries) {
       const absl::Status status = reader.Read(entry, bytes);
@@ -87,7 +87,7 @@ bool Copy(StateFileReader& reader, StateFileWriter& writer) {
         return false;
       }
       WEIR_CHECK_EQ(bytes.size(), entry.bytes);
-      WEIR_CHECK((section.info.kind == StateKind::kKeyed ? writer.BeginKeyGroup(entry.key_group)
+      WEIR_CHECK((IsKeyed(section.info.kind) ? writer.BeginKeyGroup(entry.key_group)
                                                          : writer.BeginItem())
                      .ok());
       WEIR_CHECK(writer.Append(bytes).ok());

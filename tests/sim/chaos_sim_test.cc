@@ -254,6 +254,8 @@ class SeedRun {
   std::uint64_t region_restarts() const { return region_restarts_; }
   // Of the checkpoint that was seen to have most records in flight.
   std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
+  // A complete checkpoint was seen that has only what had changed of something.
+  bool builds_on_others() const { return builds_on_others_; }
   std::uint64_t hash() const { return hash_; }
   std::string Log() const {
     std::string text;
@@ -409,6 +411,7 @@ class SeedRun {
     for (const auto& checkpoint : checkpoints->checkpoints()) {
       if (checkpoint.state() != proto::JobCheckpoint::COMPLETED) continue;
       in_flight_bytes_ = std::max(in_flight_bytes_, checkpoint.persisted_bytes());
+      builds_on_others_ |= checkpoint.full_bytes() > checkpoint.new_bytes();
       const bool grows = checkpoint.id() >= newest_;
       newest_ = std::max(newest_, checkpoint.id());
       return grows;
@@ -425,6 +428,7 @@ class SeedRun {
   std::uint64_t attempts_ = 0;
   std::uint64_t region_restarts_ = 0;
   std::uint64_t in_flight_bytes_ = 0;
+  bool builds_on_others_ = false;
   std::uint64_t hash_ = 0;
   bool kills_ = false;
   bool job_manager_ = false;
@@ -447,6 +451,7 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
   std::uint64_t attempts = 0;
   std::uint64_t region_restarts = 0;
   std::uint64_t in_flight = 0;
+  std::uint64_t incremental = 0;
   int failures = 0;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SeedRun run(seed);
@@ -454,6 +459,7 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
     attempts += run.attempts();
     region_restarts += run.region_restarts();
     in_flight += run.in_flight_bytes() > 0 ? 1 : 0;
+    incremental += run.builds_on_others() ? 1 : 0;
     if (wrong.empty()) continue;
     ADD_FAILURE() << "seed " << seed << ": " << wrong << (count == 1 ? run.Log() : "");
     if (++failures == 5) break;
@@ -461,6 +467,7 @@ TEST(ChaosSim, EachResultIsCommittedOnceUnderRandomFaults) {
   EXPECT_GT(attempts, count * 3 / 2) << "otherwise little was shown";
   EXPECT_GE(in_flight, count / 40) << "no barrier overtook anything";
   EXPECT_GE(region_restarts, count / 8) << "hardly any region was started again by itself";
+  EXPECT_GE(incremental, count / 4) << "checkpoints were whole";
 }
 
 TEST(ChaosSim, OneSeedIsOneRun) {  // I16

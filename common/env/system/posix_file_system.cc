@@ -98,6 +98,10 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  void WillRead(uint64_t offset, uint64_t size) override {
+    posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+  }
+
  private:
   const int fd_;
   const std::string path_;

@@ -88,6 +88,8 @@ class RunningOperator final : public Operator {
       const T& record = batch.records[i];
       const K& key = std::invoke(key_, record);
       Accumulator& acc = *entries.FindOrInsert(key, batch.hashes[i]).first;
+      if constexpr (std::is_same_v<Entries, KeyedTable<K, Accumulator>>)
+        entries.MarkChanged(&acc, batch.hashes[i]);
       aggregator_.Add(acc, record);
       results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
     }

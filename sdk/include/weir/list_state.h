@@ -41,6 +41,7 @@ void ReserveMore(Column<V>& column, std::size_t more) {
 // A list of the notation list<V>.
 template <class V>
 struct ListLayout {
+  static constexpr bool kWritesAll = true;
   template <class Fields>
   static std::string Notation() {
     return "list<" + TypeNotation<V, Fields>() + ">";
@@ -179,6 +180,7 @@ class ExpiringListLayout {
     return "list<ttl<" + TypeNotation<V, Fields>() + ">>";
   }
   FrozenExpiringListLayout<V> Frozen() const { return {clock_.Moment()}; }
+  bool Tracks() const { return clock_.Settled(); }
   bool Decode(Decoder& in, List& list) const {
     std::size_t count = 0;
     if (!in.Count(sizeof(Ticks) + kMinSize<V>, count) || !in.Enter()) return false;

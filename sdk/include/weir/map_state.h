@@ -72,6 +72,7 @@ bool DecodeSorted(Decoder& in, std::size_t min_value_size, EntryMap<MK, V>& map,
 // The notation map<MK,MV>.
 template <class MK, class MV>
 struct MapLayout {
+  static constexpr bool kWritesAll = true;
   using Map = EntryMap<MK, MV>;
   template <class Fields>
   static std::string Notation() {
@@ -215,6 +216,7 @@ class ExpiringMapLayout {
     return "map<" + TypeNotation<MK, Fields>() + ",ttl<" + TypeNotation<MV, Fields>() + ">>";
   }
   FrozenExpiringMapLayout<MK, MV> Frozen() const { return {clock_.Moment()}; }
+  bool Tracks() const { return clock_.Settled(); }
   bool Decode(Decoder& in, Entries& entries) const {
     return DecodeSorted(in, sizeof(Ticks) + kMinSize<MV>, entries.map, [&](Stamped<MV>& entry) {
       if (!DecodeValue(in, entry.last_access) || !DecodeValue(in, entry.value)) return false;

@@ -102,13 +102,17 @@ enum class SnapshotUse {
   // It is not: a key group may be written again, and its entries are in the order of their bytes,
   // so that equal state has equal bytes.
   kFinal,
+  // As kLive, and what changes after it is kept track of: KeyedStateTable::TakeChanges. Of tables
+  // that do so.
+  kBase,
 };
 
 // What a KeyedStateTable held when the snapshot was taken, to be written while the table goes on.
 class KeyedStateSnapshot {
  public:
   virtual ~KeyedStateSnapshot() = default;
-  // Appends everything held for `key_group`; nothing if there is none. Any thread, one at a time;
+  // Appends everything held for `key_group`, or what has changed of it; nothing if there is none.
+  // Any thread, one at a time;
   // may call what encodes the job's record types, whose exceptions pass through. Does not outlive
   // the plugin, but the table.
   virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) = 0;
@@ -125,15 +129,31 @@ class KeyedStateTable {
   virtual const std::string& type() const = 0;
   // The type with what it can be read from: former names and defaults of fields.
   virtual std::string evolution() const { return type(); }
-  // Whether the entries are in the store of the operator's context. What is in memory is the table's
-  // cache.
+  // Whether the entries are in the store of the operator's context. What is in memory is the
+  // table's cache.
   virtual bool stored() const { return false; }
   // Has all that was changed written to the store, if `stored`. Throws StateError.
   virtual void Flush() {}
   // What the table holds now. Takes little time: what is changed later is copied before.
   virtual std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) = 0;
+  // Whether it can keep track of changes from now on.
+  virtual bool tracks_changes() const { return false; }
+  // What has changed since the last snapshot for SnapshotUse::kBase (`since` 0), or since the
+  // since-th call of this after that; at most kMaxChanges calls after each of those. `since` never
+  // declines. Takes little time, too.
+  static constexpr std::uint32_t kMaxChanges = 200;
+  virtual std::unique_ptr<KeyedStateSnapshot> TakeChanges(std::uint32_t since) {
+    (void)since;
+    return nullptr;
+  }
   // Adds what a snapshot wrote. kDataLoss if malformed.
   virtual absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) = 0;
+  // Applies what a snapshot of changes wrote to what the one has before which it was taken.
+  // kDataLoss likewise.
+  virtual absl::Status ReadChanges(std::uint32_t key_group, std::string_view bytes) {
+    (void)key_group, (void)bytes;
+    return absl::DataLossError("state '" + name() + "' has no changes to be read");
+  }
   virtual void DropKeyGroup(std::uint32_t key_group) = 0;
   // An estimate if `stored`.
   virtual std::size_t entries() const = 0;

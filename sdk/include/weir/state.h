@@ -93,7 +93,10 @@ class CurrentEntry {
   }
   // The entry that Find has returned was changed, or is about to be.
   void Written() {
-    if (stored_ != nullptr) stored_->Touch(*cell_, *current_.key, current_.hash);
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Touch(*cell_, *current_.key, current_.hash);
+    }
+    table_->table.MarkChanged(cached_, current_.hash);
   }
   // Written.
   V& FindOrInsert() {
@@ -103,8 +106,11 @@ class CurrentEntry {
       cell_->present = true;
       return cell_->value;
     }
-    if (V* value = Find(); value != nullptr) return *value;
-    cached_ = table_->table.FindOrInsert(*current_.key, current_.hash).first;
+    if (Find() != nullptr) {
+      Written();
+    } else {
+      cached_ = table_->table.FindOrInsert(*current_.key, current_.hash).first;
+    }
     return *cached_;
   }
   void Erase() {
@@ -256,6 +262,7 @@ class StampedLayout {
     return "ttl<" + TypeNotation<V, Fields>() + ">";
   }
   FrozenStampedLayout<V> Frozen() const { return {clock_.Moment()}; }
+  bool Tracks() const { return clock_.Settled(); }
   bool Decode(Decoder& in, Stamped<V>& entry) const {
     return DecodeValue(in, entry.last_access) && DecodeValue(in, entry.value);
   }

@@ -28,9 +28,13 @@ std::string TypeNotation() {
 }
 
 // How the value of an entry is written and read. A layout of another kind of state has these
-// members too, but Writes and Encode only in what Frozen returns.
+// members too, but Writes and Encode only in what Frozen returns. kWritesAll: Writes is always
+// true. kFlat: moreover Encode appends the bytes of the value as they are. One that has
+// `bool Tracks() const` says with it whether entries that do not change are also written the same.
 template <class V>
 struct RecordLayout {
+  static constexpr bool kWritesAll = true;
+  static constexpr bool kFlat = kIsFlat<V>;
   // Of the value, in the notation of docs/FORMATS.md.
   template <class Fields>
   static std::string Notation() {
@@ -70,6 +74,37 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
     use(key, std::move(value), hash);
   }
   return absl::OkStatus();
+}
+
+// Reads what a TableSnapshot of changes wrote (docs/FORMATS.md, "Changes of keyed state"). Calls
+// clear() if all that was there before is gone, erase(key, hash) for each key without an entry, and
+// then as ReadEntries.
+template <class K, class V, class Clear, class Erase, class Expect, class Use,
+          class Layout = RecordLayout<V>>
+absl::Status ReadChangedEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
+                                std::string_view state, Clear&& clear, Erase&& erase,
+                                Expect&& expect, Use&& use, const Layout& layout = Layout()) {
+  const auto damaged = [&](std::string_view why) {
+    return absl::DataLossError("state '" + std::string(state) + "', key group " +
+                               std::to_string(key_group) + ": " + std::string(why));
+  };
+  std::uint8_t replaces = 0;
+  std::uint64_t erased = 0;
+  if (!in.Fixed(replaces) || replaces > 1 || !in.Varint(erased))
+    return damaged("no changes of entries");
+  if (replaces == 1) clear();
+  for (; erased > 0; --erased) {
+    K key{};
+    if (!DecodeValue(in, key)) {
+      return damaged(std::string(in.status().message().data(), in.status().message().size()));
+    }
+    const std::uint64_t hash = KeyHash(key);
+    if (KeyGroupOf(hash, max_parallelism) != key_group)
+      return damaged("has erased a key of another key group");
+    erase(key, hash);
+  }
+  return ReadEntries<K, V>(in, key_group, max_parallelism, state, std::forward<Expect>(expect),
+                           std::forward<Use>(use), layout);
 }
 
 template <class K, class V>
@@ -125,23 +160,40 @@ class NamedTable final : public KeyedStateTable {
     return std::make_unique<NamedSnapshot<K, V>>(table.Freeze(use, layout_.Frozen()));
   }
 
+  bool tracks_changes() const override {
+    if (stored_ != nullptr) return false;
+    if constexpr (requires { layout_.Tracks(); }) {
+      return layout_.Tracks();
+    } else {
+      return true;
+    }
+  }
+  std::unique_ptr<KeyedStateSnapshot> TakeChanges(std::uint32_t since) override {
+    return std::make_unique<NamedSnapshot<K, V>>(
+        table.FreezeChanges(static_cast<std::uint8_t>(since), layout_.Frozen()));
+  }
+
   absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
     if (bytes.empty()) return absl::OkStatus();
     Decoder in(bytes);
-    WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
-        in, key_group, max_parallelism_, name_,
-        [&](std::size_t entries) {
-          if (stored_ == nullptr) table.Reserve(key_group, entries);
+    WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(in, key_group, max_parallelism_, name_,
+                                                ReserveIn(key_group), WriteEntry(), layout_)));
+    return CheckAllRead(in);
+  }
+  absl::Status ReadChanges(std::uint32_t key_group, std::string_view bytes) override {
+    if (bytes.empty()) return absl::OkStatus();
+    Decoder in(bytes);
+    WEIR_SDK_RETURN_IF_ERROR((ReadChangedEntries<K, V>(
+        in, key_group, max_parallelism_, name_, [&] { DropKeyGroup(key_group); },
+        [&](const K& key, std::uint64_t hash) {
+          if (stored_ != nullptr) {
+            stored_->Erase(key, hash);
+          } else {
+            table.Erase(key, hash);
+          }
         },
-        [&](const K& key, V value, std::uint64_t hash) {
-          V& into = stored_ != nullptr ? stored_->Overwrite(key, hash)
-                                       : *table.FindOrInsert(key, hash).first;
-          into = std::move(value);
-        },
-        layout_)));
-    if (in.remaining() > 0)
-      return absl::DataLossError("state '" + name_ + "': bytes are left over after the last entry");
-    return absl::OkStatus();
+        ReserveIn(key_group), WriteEntry(), layout_)));
+    return CheckAllRead(in);
   }
 
   void DropKeyGroup(std::uint32_t key_group) override {
@@ -160,6 +212,23 @@ class NamedTable final : public KeyedStateTable {
   Stored* in_store() const { return stored_.get(); }
 
  private:
+  auto ReserveIn(std::uint32_t key_group) {
+    return [this, key_group](std::size_t entries) {
+      if (stored_ == nullptr) table.Reserve(key_group, entries);
+    };
+  }
+  auto WriteEntry() {
+    return [this](const K& key, V value, std::uint64_t hash) {
+      V& into =
+          stored_ != nullptr ? stored_->Overwrite(key, hash) : *table.FindOrInsert(key, hash).first;
+      into = std::move(value);
+    };
+  }
+  absl::Status CheckAllRead(const Decoder& in) const {
+    if (in.remaining() == 0) return absl::OkStatus();
+    return absl::DataLossError("state '" + name_ + "': bytes are left over after the last entry");
+  }
+
   std::uint32_t max_parallelism_;
   std::string name_;
   std::string type_;

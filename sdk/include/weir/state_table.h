@@ -14,6 +14,7 @@
 #include "weir/keyed_slot.h"
 #include "weir/operator.h"
 #include "weir/slot_array.h"
+#include "weir/table_changes.h"
 
 namespace weir::internal {
 
@@ -152,8 +153,7 @@ class KeyedTable {
     if constexpr (Slot::kHasReservedKey) {
       if (key == Slot::kReservedKey) [[unlikely]] {
         if (reserved_ == nullptr) return false;
-        reserved_.reset();
-        --size_;
+        EraseReserved();
         return true;
       }
     }
@@ -174,8 +174,7 @@ class KeyedTable {
       if constexpr (Slot::kHasReservedKey) {
         if (cursor.slot == 0 && reserved_ != nullptr && reserved_group_ == cursor.group &&
             dead(*reserved_)) [[unlikely]] {
-          reserved_.reset();
-          --size_;
+          EraseReserved();
         }
       }
       if (IsNothing(group) || cursor.slot > group.mask) {
@@ -234,23 +233,37 @@ class KeyedTable {
   // the entry.
   template <class Layout>
   TableSnapshot<K, V> Freeze(SnapshotUse use, const Layout& layout) {
-    Forget();
-    std::vector<SlotArray<Slot>> arrays(groups_.size());
-    for (std::size_t i = 0; i < groups_.size(); ++i) {
-      if (!IsNothing(groups_[i])) arrays[i] = {groups_[i].slots, groups_[i].mask + 1};
+    if (use == SnapshotUse::kBase) {
+      if (changes_ == nullptr) changes_ = std::make_unique<TableChanges<K>>(groups_.size());
+      changes_->Begin([this](std::size_t i) {
+        return IsNothing(groups_[i]) ? std::size_t{0} : std::size_t{groups_[i].mask} + 1;
+      });
     }
-    auto frozen = std::make_shared<FrozenTableOf<K, V, Layout>>(arrays, use, layout);
-    TableSnapshot<K, V> snapshot{frozen, first_, 0, {}};
-    if constexpr (Slot::kHasReservedKey) {
-      if (reserved_ != nullptr && layout.Writes(*reserved_)) {
-        EncodeValue(Slot::kReservedKey, snapshot.reserved);
-        layout.Encode(*reserved_, snapshot.reserved);
-        snapshot.reserved_group = reserved_group_;
-      }
-    }
-    frozen_.push_back(std::move(frozen));
-    shared_ = true;
+    return FreezeGroups(use, false, layout, [](std::size_t) { return GroupChanges(); });
+  }
+  // Likewise what has changed since the last one frozen for kBase (`since` 0), or since the
+  // since-th call of this after that. See KeyedStateTable::TakeChanges.
+  template <class Layout>
+  TableSnapshot<K, V> FreezeChanges(std::uint8_t since, const Layout& layout) {
+    TableSnapshot<K, V> snapshot = FreezeGroups(
+        SnapshotUse::kLive, true, layout, [&](std::size_t i) { return changes_->Since(i, since); });
+    if (!snapshot.reserved.empty() && !changes_->ReservedSince(reserved_group_, since))
+      snapshot.reserved.clear();
+    changes_->EndEpoch();
     return snapshot;
+  }
+  // A value that Find or FindOrInsert has returned was changed, or is about to be. Tables that
+  // changes are asked of must be told.
+  void MarkChanged(const V* value, std::uint64_t hash) {
+    if (changes_ == nullptr) return;
+    const std::size_t index = GroupOf(hash);
+    if (value == reserved_.get()) [[unlikely]] {
+      return changes_->MarkReserved();
+    }
+    // Division by a constant.
+    const auto offset = static_cast<std::size_t>(
+        reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(groups_[index].slots));
+    changes_->Mark(index, offset / sizeof(Slot));
   }
   // Whether entries are looked up one by one, because somebody may be writing what they were. For
   // loops that do not go through Find and FindOrInsert.
@@ -272,6 +285,7 @@ class KeyedTable {
       reserved_.reset();
       --size_;
     }
+    if (changes_ != nullptr) changes_->Drop(key_group - first_, true);
   }
 
   // Removes all entries and keeps the memory, for a table that is about to be filled to about the
@@ -279,10 +293,12 @@ class KeyedTable {
   void Clear() {
     for (std::size_t index = 0; index < groups_.size(); ++index) {
       Group& group = groups_[index];
+      if (changes_ != nullptr) changes_->Drop(index, false);
       if (group.size == 0) continue;
       if (shared_ && TakenOver(index)) {
         slots_ -= std::size_t{group.mask} + 1;
         group = Group{Nothing(), 0, 0};
+        if (changes_ != nullptr) changes_->Drop(index, true);
         continue;
       }
       for (std::uint32_t i = 0; i <= group.mask; ++i) {
@@ -300,7 +316,8 @@ class KeyedTable {
 
   // Bytes of the slots and the directory, without what keys and values point to.
   std::size_t memory_bytes() const {
-    return groups_.size() * sizeof(Group) + slots_ * sizeof(Slot);
+    return groups_.size() * sizeof(Group) + slots_ * sizeof(Slot) +
+           (changes_ != nullptr ? changes_->memory_bytes(slots_) : 0);
   }
 
   bool Owns(std::uint64_t hash) const {
@@ -352,11 +369,42 @@ class KeyedTable {
     FreeSlots(group.slots);
   }
 
+  std::size_t IndexOf(const Group& group) const {
+    return static_cast<std::size_t>(&group - groups_.data());
+  }
+
   // --- What was frozen, and is still being written.
+
+  template <class Layout, class ChangesOf>
+  TableSnapshot<K, V> FreezeGroups(SnapshotUse use, bool changes, const Layout& layout,
+                                   ChangesOf&& changes_of) {
+    Forget();
+    std::vector<FrozenGroup<Slot>> groups(groups_.size());
+    for (std::size_t i = 0; i < groups_.size(); ++i) {
+      if (!IsNothing(groups_[i])) {
+        groups[i].array = {groups_[i].slots, groups_[i].mask + 1};
+        groups[i].entries = groups_[i].size;
+      }
+      groups[i].changes = changes_of(i);
+    }
+    auto frozen =
+        std::make_shared<FrozenTableOf<K, V, Layout>>(std::move(groups), use, changes, layout);
+    TableSnapshot<K, V> snapshot{frozen, first_, 0, {}};
+    if constexpr (Slot::kHasReservedKey) {
+      if (reserved_ != nullptr && layout.Writes(*reserved_)) {
+        EncodeValue(Slot::kReservedKey, snapshot.reserved);
+        layout.Encode(*reserved_, snapshot.reserved);
+        snapshot.reserved_group = reserved_group_;
+      }
+    }
+    frozen_.push_back(std::move(frozen));
+    shared_ = true;
+    return snapshot;
+  }
 
   void Preserve(const Group& group, const Slot* slot) {
     if (!shared_) return;
-    const std::size_t index = static_cast<std::size_t>(&group - groups_.data());
+    const std::size_t index = IndexOf(group);
     for (const auto& frozen : frozen_) {
       frozen->Preserve(index, group.slots, static_cast<std::uint32_t>(slot - group.slots));
     }
@@ -389,6 +437,13 @@ class KeyedTable {
     return bucket + at;
   }
 
+  void EraseReserved() {
+    reserved_.reset();
+    --size_;
+    if (changes_ != nullptr)
+      changes_->NoteErased(reserved_group_, Slot::kReservedKey, groups_[reserved_group_].size);
+  }
+
   // The slot that holds the key, or the empty one where it would go.
   [[gnu::always_inline]] static Slot* Probe(const Group& group, const K& key, std::uint32_t tag) {
     Slot* const likely = LookInBucket(HomeIn(group, tag), key, tag);
@@ -409,8 +464,9 @@ class KeyedTable {
       if (key == Slot::kReservedKey) {
         if (reserved_ == nullptr) {
           reserved_ = std::make_unique<V>();
-          reserved_group_ = static_cast<std::uint32_t>(&group - groups_.data());
+          reserved_group_ = static_cast<std::uint32_t>(IndexOf(group));
           ++size_;
+          if (changes_ != nullptr) changes_->MarkReserved();
         }
         return reserved_.get();
       }
@@ -427,6 +483,8 @@ class KeyedTable {
     slot.MarkUsed(tag);
     ++group.size;
     ++size_;
+    if (changes_ != nullptr)
+      changes_->Mark(IndexOf(group), static_cast<std::size_t>(&slot - group.slots));
     return &slot.value;
   }
 
@@ -452,12 +510,16 @@ class KeyedTable {
   void GrowTo(Group& group, std::uint32_t count) {
     const bool first = IsNothing(group);
     Slot* const slots = AllocateSlots<Slot>(count).slots;
+    std::shared_ptr<std::uint8_t[]> marks;
+    if (changes_ != nullptr) marks = changes_->Resize(IndexOf(group), count);
     if (!first) {
       const bool keep = shared_ && LeavesSlots(group);
       for (std::uint32_t j = 0; j <= group.mask; ++j) {
         Slot& from = group.slots[j];
         if (from.Empty()) continue;
         Slot& to = FirstEmpty(slots, count - 1, from.Tag());
+        if (marks != nullptr)
+          changes_->Carry(IndexOf(group), static_cast<std::size_t>(&to - slots), marks[j]);
         if constexpr (kCopies) {
           ::new (static_cast<void*>(&to)) Slot(from);
         } else {
@@ -474,7 +536,7 @@ class KeyedTable {
 
   // Whether the slots of a sub-table that grows must stay as they are.
   bool LeavesSlots(const Group& group) {
-    const std::size_t index = static_cast<std::size_t>(&group - groups_.data());
+    const std::size_t index = IndexOf(group);
     if constexpr (kCopies) {
       return TakenOver(index);
     } else {
@@ -485,6 +547,8 @@ class KeyedTable {
 
   void EraseAt(Group& group, std::uint32_t hole) {
     Preserve(group, &group.slots[hole]);
+    if (changes_ != nullptr)
+      changes_->NoteErased(IndexOf(group), group.slots[hole].key, group.size);
     Destroy(group.slots[hole]);
     --group.size;
     --size_;
@@ -494,6 +558,7 @@ class KeyedTable {
       const std::uint32_t home = HomeIndex(group.slots[i].Tag(), group.mask);
       if (((i - home) & group.mask) < ((i - hole) & group.mask)) continue;
       Preserve(group, &group.slots[i]);
+      if (changes_ != nullptr) changes_->Move(IndexOf(group), i, hole);
       MoveTo(group.slots[hole], group.slots[i]);
       hole = i;
     }
@@ -513,6 +578,8 @@ class KeyedTable {
   std::unique_ptr<V> reserved_;
   std::uint32_t reserved_group_ = 0;
   std::vector<std::shared_ptr<FrozenTable<K, V>>> frozen_;
+  // Null: nobody asks for changes.
+  std::unique_ptr<TableChanges<K>> changes_;
 };
 
 }  // namespace weir::internal

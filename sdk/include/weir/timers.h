@@ -75,6 +75,7 @@ struct TimerCell {
 };
 
 struct TimerLayout {
+  static constexpr bool kWritesAll = true;
   bool Writes(const TimerCell&) const { return true; }
   void Encode(const TimerCell& cell, std::string& out) const { EncodeValue(cell.due, out); }
 };

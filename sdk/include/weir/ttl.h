@@ -75,6 +75,8 @@ class TtlClock {
   TtlMoment At(Ticks now) const { return {ttl_, now, events_.first}; }
   TtlMoment Moment() const { return At(Now()); }
   bool Expired(Ticks last_access, Ticks now) const { return At(now).Expired(last_access); }
+  // Whether a time of last access stands for the same from now on.
+  bool Settled() const { return ttl_.time != TtlTime::kEvent || events_.first != kMinTicks; }
   bool renews_on_read() const { return ttl_.renew == TtlRenew::kOnReadAndWrite; }
 
  private:

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/env/file_system.h"
+#include "runtime/task_state.h"
+#include "state/snapshot/state_file_reader.h"
+
+namespace weir {
+
+// Key groups of one state in state files, each read by the task that takes it up, in order, with
+// the disk some way ahead of it.
+class KeyGroupsInFiles final : public StoredKeyGroups {
+ public:
+  // `files` outlives it.
+  explicit KeyGroupsInFiles(FileSystem& files) : files_(files) {}
+
+  // `entries` are of a section of `file`. `changes`: they say what has changed since those that
+  // were added before.
+  void Add(std::shared_ptr<const StateFileReader> file,
+           std::span<const StateFileReader::Entry> entries, bool changes);
+
+  absl::Status ForEach(
+      absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) override;
+
+ private:
+  struct Part {
+    std::shared_ptr<const StateFileReader> file;
+    std::span<const StateFileReader::Entry> entries;
+    bool changes = false;
+  };
+  absl::Status ReadPart(const Part& part, std::string& bytes,
+                        absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use);
+
+  FileSystem& files_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace weir
