@@ -33,6 +33,8 @@ namespace weir {
 
 template <class T, class F, class B>
 class KeyedStreamWithBroadcast;
+template <class T>
+class Pattern;
 
 namespace internal {
 
@@ -362,6 +364,9 @@ class KeyedStream {
   internal::AfterMistake Process(A&&...) const {
     return {};
   }
+
+  // The events of each key in which the pattern is found (weir/pattern.h); a weir::PatternStream.
+  auto Match(const Pattern<T>& pattern) const;
 
   // This stream and another one, of which every subtask gets all records; a
   // weir::KeyedBroadcastProcess follows. For the watermark see Stream::WithBroadcast.

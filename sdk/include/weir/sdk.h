@@ -11,6 +11,7 @@
 #include "weir/list_state.h"
 #include "weir/map_state.h"
 #include "weir/operator_list.h"
+#include "weir/pattern_stream.h"
 #include "weir/plugin_export.h"
 #include "weir/process.h"
 #include "weir/reducing_state.h"
