@@ -24,8 +24,8 @@ template <class T>
 class PatternMatcher;
 }  // namespace internal
 
-// What a pattern has taken so far, or all of it: the events by step, each in the order in which they
-// came. Valid while the function is called that is given it.
+// What a pattern has taken so far, or all of it: the events by step, each in the order in which
+// they came. Valid while the function is called that is given it.
 template <class T>
 class Match {
  public:
@@ -116,8 +116,8 @@ struct AfterMatch {
   static AfterMatch SkipToNext() { return {internal::SkipTo::kNext, {}}; }
   // None that starts before the end of the match.
   static AfterMatch SkipPastLastEvent() { return {internal::SkipTo::kPastLastEvent, {}}; }
-  // None that starts before the first, or the last, event of a step. Nothing is skipped if the match
-  // has none.
+  // None that starts before the first, or the last, event of a step. Nothing is skipped if the
+  // match has none.
   static AfterMatch SkipToFirst(std::string step) {
     return {internal::SkipTo::kFirst, std::move(step)};
   }
@@ -226,8 +226,7 @@ class Pattern {
   }
   // Of a repeated step: nothing lies between its events.
   Pattern Consecutive() const {
-    return Change(
-        [](internal::PatternStep& step) { step.inner = internal::Contiguity::kStrict; });
+    return Change([](internal::PatternStep& step) { step.inner = internal::Contiguity::kStrict; });
   }
   // Of a repeated step: its events are any of those that fit.
   Pattern AllowCombinations() const {
@@ -241,8 +240,8 @@ class Pattern {
       step.until = internal::MakeCondition<T>(std::move(f));
     });
   }
-  // The step takes its event less than `limit` after the one before. Of no effect on a repeated step
-  // (so it is in Flink).
+  // The step takes its event less than `limit` after the one before. Of no effect on a repeated
+  // step (so it is in Flink).
   Pattern WithinPrevious(Duration limit) const {
     return Change([&](internal::PatternStep& step) {
       step.within_previous = limit.count() > 0 ? limit.count() : -1;

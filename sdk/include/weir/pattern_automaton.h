@@ -169,8 +169,7 @@ class PatternCompiler {
   bool IsFinal(std::uint32_t state) const { return automaton_.states[state].kind == Kind::kFinal; }
 
   std::uint32_t Copy(std::uint32_t state) {
-    const std::uint32_t copy =
-        Add(automaton_.states[state].kind, automaton_.states[state].name, 0);
+    const std::uint32_t copy = Add(automaton_.states[state].kind, automaton_.states[state].name, 0);
     const std::vector<PatternTransition> transitions = automaton_.states[state].transitions;
     for (const PatternTransition& transition : transitions) {
       Connect(copy, transition.action, transition.target == state ? copy : transition.target,
@@ -245,8 +244,8 @@ class PatternCompiler {
       std::uint32_t target = transition.target;
       if (transition.action == PatternAction::kProceed) {
         if (automaton_.states[target].kind == Kind::kStop) {
-          const bool open = std::any_of(
-              negations.begin(), negations.end(), [&](const PatternStep* negated) {
+          const bool open =
+              std::any_of(negations.begin(), negations.end(), [&](const PatternStep* negated) {
                 return NameOf(*negated) == automaton_.states[target].name;
               });
           if (open) continue;
@@ -452,14 +451,15 @@ inline std::string StepsProblem(const std::vector<PatternStep>& steps, Ticks wit
       return problem;
     }
     if (IsNegation(step.contiguity)) {
-      if (before == nullptr) return of + " is negated: a pattern and a group begin with a step that comes";
+      if (before == nullptr)
+        return of + " is negated: a pattern and a group begin with a step that comes";
       if (step.optional || step.repeated)
         return of + " is negated: it can be neither optional nor repeated";
       if (before->optional)
-        return of + " is negated: it cannot follow an optional step; write two patterns, one with "
-                    "that step and one without";
-      if (step.condition == nullptr)
-        return of + " is negated and has no Where: it can never match";
+        return of +
+               " is negated: it cannot follow an optional step; write two patterns, one with "
+               "that step and one without";
+      if (step.condition == nullptr) return of + " is negated and has no Where: it can never match";
     }
     if (before != nullptr && step.optional && before->greedy)
       return of + " is optional: it cannot follow a greedy step";

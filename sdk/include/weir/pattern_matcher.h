@@ -22,14 +22,14 @@ class PatternMatcher {
       : automaton_(CompilePattern(pattern)), skip_(pattern.skip) {
     for (const PatternState& state : automaton_.states) {
       for (const PatternTransition& transition : state.transitions) {
-        compiled_.push_back(
-            {transition.action, transition.target, Compile(transition.condition)});
+        compiled_.push_back({transition.action, transition.target, Compile(transition.condition)});
       }
       first_.push_back(compiled_.size() - state.transitions.size());
     }
     first_.push_back(compiled_.size());
     verdicts_.resize(predicates_.size());
-    const auto step = std::find(automaton_.names.begin(), automaton_.names.end(), pattern.skip_step);
+    const auto step =
+        std::find(automaton_.names.begin(), automaton_.names.end(), pattern.skip_step);
     skip_step_ = static_cast<std::uint32_t>(step - automaton_.names.begin());
     match_.names_ = &automaton_.names;
     so_far_.names_ = &automaton_.names;
@@ -145,12 +145,14 @@ class PatternMatcher {
     if (condition == kAlways) return true;
     const Term& term = terms_[static_cast<std::size_t>(condition)];
     switch (term.kind) {
-      case Condition::Kind::kNot: return !Holds(term.left, key, match, event);
+      case Condition::Kind::kNot:
+        return !Holds(term.left, key, match, event);
       case Condition::Kind::kAnd:
         return Holds(term.left, key, match, event) && Holds(term.right, key, match, event);
       case Condition::Kind::kOr:
         return Holds(term.left, key, match, event) || Holds(term.right, key, match, event);
-      case Condition::Kind::kPredicate: break;
+      case Condition::Kind::kPredicate:
+        break;
     }
     const PatternPredicate<T>& predicate = *predicates_[static_cast<std::size_t>(term.left)];
     const T& record = key.events[event].record;
@@ -220,13 +222,17 @@ class PatternMatcher {
 
   void Add(KeyMatches<T>& key, const PartialMatch& next, bool& stopped) {
     switch (automaton_.states[next.state].kind) {
-      case PatternState::Kind::kFinal: key.complete.Add(next); break;
+      case PatternState::Kind::kFinal:
+        key.complete.Add(next);
+        break;
       case PatternState::Kind::kStop:
         stopped = true;
         key.Release(next.node);
         break;
       case PatternState::Kind::kNormal:
-      case PatternState::Kind::kPending: next_.push_back(next); break;
+      case PatternState::Kind::kPending:
+        next_.push_back(next);
+        break;
     }
   }
 

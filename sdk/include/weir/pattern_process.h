@@ -52,9 +52,7 @@ class PatternProcess {
   virtual ~PatternProcess() = default;
   virtual void OnMatch(const Match<T>& match, Context& context) = 0;
   // Of a pattern with Within or WithinPrevious: its time is over, and it is not complete.
-  virtual void OnTimedOut(const Match<T>& match, Context& context) {
-    (void)match, (void)context;
-  }
+  virtual void OnTimedOut(const Match<T>& match, Context& context) { (void)match, (void)context; }
 };
 
 namespace internal {
@@ -231,8 +229,7 @@ class PatternFunction final
     }
     std::string key;
     WriteJsonValue(context.key(), key);
-    throw std::length_error("key " + key + " has more than " +
-                            std::to_string(plan_->limit) +
+    throw std::length_error("key " + key + " has more than " + std::to_string(plan_->limit) +
                             " partial matches; give the pattern a Within or an AfterMatch that "
                             "skips, or see LimitPartialMatches");
   }

@@ -44,9 +44,8 @@ inline constexpr bool kSelects<K, T, Uid, F, SideOutput<U>, G> =
     MatchFunction<F, K, T> && MatchFunction<G, K, T>;
 
 template <class P, class K, class T>
-concept PatternProcessOf = requires {
-  requires std::derived_from<P, PatternProcess<K, T, typename P::Out>>;
-};
+concept PatternProcessOf =
+    requires { requires std::derived_from<P, PatternProcess<K, T, typename P::Out>>; };
 
 #define WEIR_MATCH_FUNCTION                                                                     \
   "Select(uid, f): f must take (const weir::Match<T>& match) or (const Key& key, const "        \
@@ -104,13 +103,13 @@ class PatternStream {
   auto Select(internal::PlacedUid uid, Select_ select, SideOutput<U> tag,
               TimedOut timed_out) const {
     using Out = internal::MatchResult<Select_, Key, T>;
-    return AddSelect<Out>(
-        std::move(uid), std::move(select),
-        [tag = std::string(tag.name), timed_out = std::move(timed_out)](const Match<T>& match,
-                                                                        auto& context) {
-          context.Emit(SideOutput<U>{tag.c_str()},
-                       internal::CallMatchFunction(timed_out, context.key(), match));
-        });
+    return AddSelect<Out>(std::move(uid), std::move(select),
+                          [tag = std::string(tag.name), timed_out = std::move(timed_out)](
+                              const Match<T>& match, auto& context) {
+                            context.Emit(
+                                SideOutput<U>{tag.c_str()},
+                                internal::CallMatchFunction(timed_out, context.key(), match));
+                          });
   }
   template <class... A>
     requires(!internal::kSelects<Key, T, std::remove_cvref_t<A>...>)

@@ -191,6 +191,12 @@ WEIR_JOB(job) {
   by_customer.WithBroadcast(others).Process<Priced>("p");  // MISUSE: Process<F>(uid, args...) after WithBroadcast: F must derive from
   orders.WithBroadcast(others).Process<Priced>("p", 3);  // MISUSE: Process<F>(uid, args...): the uid comes first, F must have
   by_customer.Process<Visits>("p", 3);  // MISUSE: Process<P>(uid, args...): the uid comes first, and P must have
+  const auto matched = by_customer.Match(weir::Pattern<Order>::Begin("large"));
+  matched.Select("p", [](const weir::Match<Order>& match) { return *match.First("large"); }).To("print", weir::Print{});
+  matched.Select("p", [](const Order& order) { return order; });  // MISUSE: Select(uid, f): f must take
+  matched.Select([](const weir::Match<Order>& match) { return *match.First("large"); });  // MISUSE: Select(uid, f): f must take
+  matched.Process<Visits>("p").To("print", weir::Print{});  // MISUSE: Process<P>(uid, args...): after Match, P must derive
+  weir::Pattern<Order>::Begin("a").Where([](const Other&) { return true; });  // MISUSE: Where(f): f must take
 #endif
 #ifdef NO_FIELD
   by_customer.Window(weir::Tumbling{1h}).Aggregate("n", weir::Sum{&Order::amout});  // NO_FIELD: amout
