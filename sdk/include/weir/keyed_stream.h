@@ -35,6 +35,7 @@ template <class T, class F, class B>
 class KeyedStreamWithBroadcast;
 template <class T>
 class Pattern;
+struct Between;
 
 namespace internal {
 
@@ -365,6 +366,18 @@ class KeyedStream {
     return {};
   }
 
+  // This stream and another one with the same keys, for a weir::KeyedTwoInputProcess
+  // (weir/connected.h).
+  template <class B, class FB>
+  auto Connect(const KeyedStream<B, FB>& other) const;
+  // Pairs with one record of each stream whose keys are equal and whose times are near one another
+  // (weir/interval_join.h).
+  template <class B, class FB>
+  auto IntervalJoin(const KeyedStream<B, FB>& other, Between between) const;
+  // Each record with the version of a table that held at its time: that of the newest record of
+  // `versions` with the same key that is not later (weir/temporal_join.h).
+  template <class B, class FB>
+  auto TemporalJoin(const KeyedStream<B, FB>& versions) const;
   // The events of each key in which the pattern is found (weir/pattern.h); a weir::PatternStream.
   auto Match(const Pattern<T>& pattern) const;
 
@@ -379,6 +392,9 @@ class KeyedStream {
   internal::AfterMistake WithBroadcast(const Other&) const {
     return {};
   }
+
+  // For the steps of two streams.
+  const internal::KeyedUpstream<T, F>& upstream() const { return keyed_; }
 
   // ---- What a stream without keys has, and this has not.
   template <class... A>

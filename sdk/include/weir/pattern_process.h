@@ -12,13 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "weir/custom_state.h"
 #include "weir/json_write.h"
 #include "weir/pattern.h"
 #include "weir/pattern_matcher.h"
 #include "weir/pattern_matches.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
-#include "weir/state.h"
 #include "weir/timers.h"
 
 namespace weir {
@@ -69,47 +69,6 @@ struct PatternPlan {
   AtPartialMatchLimit at_limit = AtPartialMatchLimit::kFail;
 };
 
-// The state of a key, as a member of a KeyedProcess.
-template <class K, class T>
-class KeyedMatches final : public StateMember {
- public:
-  using Layout = MatchesLayout<T>;
-
-  KeyedMatches(const CurrentKey<K>& current, std::string name, const Layout& layout)
-      : entry_(current, std::move(name)), layout_(layout) {}
-
-  StateDefinition Describe() const override { return entry_.Describe(); }
-  void Open(OperatorContext& context) override {
-    context_ = &context;
-    entry_.Open(context, layout_);
-  }
-  KeyedStateTable* table() override { return entry_.table(); }
-  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
-                 std::size_t records) override {
-    entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
-  }
-
-  OperatorContext& context() { return *context_; }
-  // To be changed; null if there is none.
-  KeyMatches<T>* Find() {
-    MatchesCell<T>* const cell = entry_.Find();
-    if (cell == nullptr) return nullptr;
-    entry_.Written();
-    return cell->matches.get();
-  }
-  KeyMatches<T>& FindOrInsert() {
-    MatchesCell<T>& cell = entry_.FindOrInsert();
-    if (cell.matches == nullptr) cell.matches = std::make_unique<KeyMatches<T>>();
-    return *cell.matches;
-  }
-  void Erase() { entry_.Erase(); }
-
- private:
-  CurrentEntry<K, MatchesCell<T>, Layout> entry_;
-  const Layout layout_;
-  OperatorContext* context_ = nullptr;
-};
-
 // Events wait until the watermark has reached them, and are taken in the order of their times
 // (semantics rule 36).
 template <class P>
@@ -125,8 +84,8 @@ class PatternFunction final
       : plan_(std::move(plan)),
         process_(std::move(process)),
         matcher_(plan_->pattern),
-        matches_(this->template AddState<KeyedMatches<K, T>>(
-            StateName(matcher_.automaton()), MatchesLayout<T>(matcher_.automaton()))) {}
+        matches_(this->template AddState<State>(StateName(matcher_.automaton()),
+                                                MatchesLayout<T>(matcher_.automaton()))) {}
 
   void Process(const T& record, Context& context) override {
     if (!context.has_timestamp()) {
@@ -136,7 +95,9 @@ class PatternFunction final
     }
     const Ticks time = context.timestamp().ticks();
     if (time <= context.watermark_ticks()) return Late(record, context);
-    KeyMatches<T>& matches = matches_->FindOrInsert();
+    MatchesCell<T>& cell = matches_->FindOrInsert();
+    if (cell.matches == nullptr) cell.matches = std::make_unique<KeyMatches<T>>();
+    KeyMatches<T>& matches = *cell.matches;
     matches.pending.push_back({record, time});
     if (time < matches.due) {
       matches.due = time;
@@ -145,8 +106,9 @@ class PatternFunction final
   }
 
   void OnTimer(const EventTimer&, Context& context) override {
-    KeyMatches<T>* const matches = matches_->Find();
-    if (matches == nullptr) return;
+    MatchesCell<T>* const cell = matches_->Find();
+    if (cell == nullptr) return;
+    KeyMatches<T>* const matches = cell->matches.get();
     const Ticks watermark = context.watermark_ticks();
     typename P::Context out(context, context.key());
     TakeDue(*matches, watermark);
@@ -168,6 +130,8 @@ class PatternFunction final
   }
 
  private:
+  using State = CustomState<K, MatchesCell<T>, MatchesLayout<T>>;
+
   // Of other states when the pattern is another one: old partial matches do not fit it.
   static std::string StateName(const PatternAutomaton& automaton) {
     static constexpr char kHex[] = "0123456789abcdef";
@@ -237,7 +201,7 @@ class PatternFunction final
   const std::shared_ptr<const PatternPlan<T>> plan_;
   const std::unique_ptr<P> process_;
   PatternMatcher<T> matcher_;
-  KeyedMatches<K, T>* const matches_;
+  State* const matches_;
   EventTimer due_{this, "due"};
   std::vector<PendingPatternEvent<T>> taken_;
 };

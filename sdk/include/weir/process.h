@@ -259,16 +259,22 @@ class ProcessOperator final : public Operator {
   bool opened_ = false;
 };
 
+// In the place of the key of a second input where there is none.
+struct NoKey {};
+
 // Runs a KeyedProcess: sets the current key before each call, fires timers (semantics rules 18 to
-// 22).
-template <class F, class KeyFunction>
+// 22). `SecondKey` gives the key of the second input of a function that has one.
+template <class F, class KeyFunction, class SecondKey = NoKey>
 class KeyedProcessOperator final : public Operator {
  public:
   using K = typename F::Key;
 
   KeyedProcessOperator(std::unique_ptr<F> function, KeyFunction key,
-                       std::shared_ptr<const SidePorts> ports)
-      : function_(std::move(function)), key_(std::move(key)), ports_(std::move(ports)) {}
+                       std::shared_ptr<const SidePorts> ports, SecondKey second_key = {})
+      : function_(std::move(function)),
+        key_(std::move(key)),
+        second_key_(std::move(second_key)),
+        ports_(std::move(ports)) {}
 
   absl::Status Open(OperatorContext& context) override {
     operator_context_ = &context;
@@ -285,21 +291,15 @@ class KeyedProcessOperator final : public Operator {
     if constexpr (requires { typename F::Broadcast; }) {
       if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
     }
-    auto& batch = static_cast<Batch<typename F::In>&>(base);
-    const bool hashed = !batch.hashes.empty();
-    if (operator_context_->state_store() != nullptr) LoadBatch(batch);
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      const auto& record = std::as_const(batch.records[i]);
-      const K& key = std::invoke(key_, record);
-      SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
-      context_->set_timestamp(batch.TimestampAt(i));
-      function_->Process(record, *context_);
-      if (const auto* top = processing().heap.Top();
-          top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
-        FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
+    if constexpr (requires { typename F::Second; }) {
+      if (input == 1) {
+        return ProcessRecords(
+            static_cast<Batch<typename F::Second>&>(base), second_key_,
+            [&](const auto& record) { function_->ProcessSecond(record, *context_); });
       }
     }
-    return EndCall();
+    return ProcessRecords(static_cast<Batch<typename F::In>&>(base), key_,
+                          [&](const auto& record) { function_->Process(record, *context_); });
   }
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
@@ -361,9 +361,28 @@ class KeyedProcessOperator final : public Operator {
   auto& event() { return function_->template timers<true>(); }
   auto& processing() { return function_->template timers<false>(); }
 
+  template <class T, class Key, class Call>
+  absl::Status ProcessRecords(Batch<T>& batch, const Key& key_of, Call&& call) {
+    const bool hashed = !batch.hashes.empty();
+    if (operator_context_->state_store() != nullptr) LoadBatch(batch, key_of);
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      const T& record = std::as_const(batch.records[i]);
+      const K& key = std::invoke(key_of, record);
+      SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
+      context_->set_timestamp(batch.TimestampAt(i));
+      call(record);
+      if (const auto* top = processing().heap.Top();
+          top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
+        FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
+      }
+    }
+    return EndCall();
+  }
+
   // What is stored of the keys of the batch is read at once.
-  void LoadBatch(const Batch<typename F::In>& batch) {
-    keys_.Of(batch.records, key_);
+  template <class T, class Key>
+  void LoadBatch(const Batch<T>& batch, const Key& key_of) {
+    keys_.Of(batch.records, key_of);
     const std::size_t records = batch.records.size();
     const std::uint64_t* hashes = batch.hashes.data();
     if (batch.hashes.empty()) {
@@ -438,6 +457,7 @@ class KeyedProcessOperator final : public Operator {
 
   std::unique_ptr<F> function_;
   KeyFunction key_;
+  [[no_unique_address]] SecondKey second_key_;
   std::shared_ptr<const SidePorts> ports_;
   OperatorContext* operator_context_ = nullptr;
   Results<typename F::Out> results_;

@@ -4,8 +4,10 @@
 
 #include "weir/aggregates.h"
 #include "weir/broadcast.h"
+#include "weir/connected.h"
 #include "weir/connectors.h"
 #include "weir/for_each.h"
+#include "weir/interval_join.h"
 #include "weir/job.h"
 #include "weir/keyed_stream.h"
 #include "weir/list_state.h"
@@ -18,6 +20,7 @@
 #include "weir/side_output.h"
 #include "weir/state.h"
 #include "weir/stream.h"
+#include "weir/temporal_join.h"
 #include "weir/time.h"
 #include "weir/timers.h"
 #include "weir/ttl.h"

@@ -191,6 +191,12 @@ WEIR_JOB(job) {
   by_customer.WithBroadcast(others).Process<Priced>("p");  // MISUSE: Process<F>(uid, args...) after WithBroadcast: F must derive from
   orders.WithBroadcast(others).Process<Priced>("p", 3);  // MISUSE: Process<F>(uid, args...): the uid comes first, F must have
   by_customer.Process<Visits>("p", 3);  // MISUSE: Process<P>(uid, args...): the uid comes first, and P must have
+  const auto joined = by_customer.IntervalJoin(by_customer, weir::Between{0s, 1h});
+  joined.Join("p", [](const Order& a, const Order&) { return a; }).To("print", weir::Print{});
+  joined.Join("p", [](const Order& a) { return a; });  // MISUSE: Join(uid, f): after the uid comes f, which takes (const A& left, const B& right)
+  joined.FullJoin("p", [](const Order& a, const Order&) { return a; });  // MISUSE: FullJoin(uid, f): after the uid comes f, which takes
+  by_customer.TemporalJoin(by_customer).Join("p", [](const Order& a, const Order*) { return a; });  // MISUSE: Join(uid, f): f must take (const A& left, const B& version)
+  by_customer.Connect(by_customer).Process<Visits>("p");  // MISUSE: Process<P>(uid, args...): after Connect, P must derive from
   const auto matched = by_customer.Match(weir::Pattern<Order>::Begin("large"));
   matched.Select("p", [](const weir::Match<Order>& match) { return *match.First("large"); }).To("print", weir::Print{});
   matched.Select("p", [](const Order& order) { return order; });  // MISUSE: Select(uid, f): f must take
