@@ -36,6 +36,12 @@ class KeyedStreamWithBroadcast;
 template <class T>
 class Pattern;
 struct Between;
+struct Global;
+struct Session;
+template <class Gap>
+struct SessionBy;
+template <class Window>
+struct OnProcessingTime;
 
 namespace internal {
 
@@ -172,6 +178,15 @@ class WindowedStream {
     return {};
   }
 
+  // When windows fire, in place of the watermark at their end; what is removed from them before;
+  // all records of a window at once, for a weir::WindowProcess (weir/window_stream.h).
+  template <class Trigger_>
+  auto Trigger(Trigger_ trigger) const;
+  template <class Evict_>
+  auto Evict(Evict_ evictor) const;
+  template <class P, class... Args>
+  auto Process(internal::PlacedUid uid, Args... args) const;
+
   // ---- What other streams have, and this has not.
   template <class... A>
   WEIR_USAGE_ERROR(WEIR_WINDOW_NOT_AGGREGATED)
@@ -190,6 +205,9 @@ class WindowedStream {
   }
 
  private:
+  // The same windows as others are made.
+  auto Any() const;
+
   template <class Out, bool kOrderFree, class A, class Finish>
   auto Add(std::string uid, A aggregator, Finish finish, const std::source_location& where) const {
     using Plan = internal::WindowPlan<T, F, A, Finish>;
@@ -251,6 +269,17 @@ class KeyedStream {
                  "SlidingWindow(" + FormatDuration(window.size) + ", " +
                      FormatDuration(window.slide) + ")"});
   }
+
+  // Other windows: weir/window_stream.h.
+  auto Window(const Session& session) const;
+  template <class Gap>
+  auto Window(const SessionBy<Gap>& session) const;
+  auto Window(const Global& global) const;
+  template <class W>
+  auto Window(const OnProcessingTime<W>& on_clock) const;
+  // Of each `size` records of a key; the last `size` of them with each `slide` (semantics rule 14).
+  auto CountWindow(std::int64_t size) const;
+  auto CountWindow(std::int64_t size, std::int64_t slide) const;
 
   template <class W>
   WEIR_USAGE_ERROR(

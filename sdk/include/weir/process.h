@@ -103,6 +103,7 @@ class KeyedProcess {
   using Key = K;
   using In = I;
   using Out = O;
+  using KeyedBase = KeyedProcess;
 
   class Context : public ProcessContext<O> {
    public:
@@ -410,8 +411,7 @@ class KeyedProcessOperator final : public Operator {
     context_->set_timestamp(timestamp);
     // Through the base: the user's class may override one of the two overloads and so hide the
     // other.
-    static_cast<KeyedProcess<K, typename F::In, typename F::Out>&>(*function_)
-        .OnTimer(*member.handle, *context_);
+    static_cast<typename F::KeyedBase&>(*function_).OnTimer(*member.handle, *context_);
   }
 
   // Rule 19. Returns false if it stopped because an output is blocked.

@@ -1,0 +1,455 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/custom_state.h"
+#include "weir/json_write.h"
+#include "weir/process.h"
+#include "weir/side_output.h"
+#include "weir/time_format.h"
+#include "weir/timers.h"
+#include "weir/window_assigner.h"
+#include "weir/window_contents.h"
+#include "weir/window_trigger.h"
+
+namespace weir {
+
+// Of a window function that keeps nothing for each window.
+struct NoWindowState {};
+
+namespace internal {
+
+// In the place of the records of a window function, which the operator knows.
+struct NoRecord {};
+
+// What the functions of windows have in common: states of the key as members (ValueState, ...), and
+// a W for each window.
+template <class K, class O, class W>
+class WindowFunctionBase : public KeyedProcess<K, NoRecord, O> {
+ public:
+  using WindowState = W;
+
+  class WindowContext : public ProcessContext<O> {
+   public:
+    WindowContext(const ProcessContext<O>& context, const K& key, const TimeWindow& window,
+                  W& state)
+        : ProcessContext<O>(context), key_(key), window_(window), state_(state) {}
+    const K& key() const { return key_; }
+    const TimeWindow& window() const { return window_; }
+    // Of this window alone; gone with it.
+    W& window_state() { return state_; }
+
+   private:
+    const K& key_;
+    const TimeWindow window_;
+    W& state_;
+  };
+
+  // The window is over: what it has in states of the key may be cleared. Its own state goes by
+  // itself.
+  virtual void Clear(WindowContext& context) { (void)context; }
+
+  void Process(const NoRecord&, typename KeyedProcess<K, NoRecord, O>::Context&) final {}
+};
+
+}  // namespace internal
+
+// What a window does with its records when it fires. Derive and override OnWindow; states of the
+// key are members, W is a record that each window has of its own.
+template <class K, class T, class O, class W = NoWindowState>
+class WindowProcess : public internal::WindowFunctionBase<K, O, W> {
+ public:
+  using Element = T;
+  using WindowBase = WindowProcess;
+  using Context = typename internal::WindowFunctionBase<K, O, W>::WindowContext;
+  virtual void OnWindow(const WindowElements<T>& elements, Context& context) = 0;
+};
+
+// The same for the result of an aggregation, so that a window keeps that and not its records.
+template <class K, class R, class O, class W = NoWindowState>
+class WindowResultProcess : public internal::WindowFunctionBase<K, O, W> {
+ public:
+  using Result = R;
+  using WindowBase = WindowResultProcess;
+  using Context = typename internal::WindowFunctionBase<K, O, W>::WindowContext;
+  virtual void OnWindow(const R& result, Context& context) = 0;
+};
+
+namespace internal {
+
+// A window of a key, as it is kept and written.
+template <class C, class S, class W>
+struct StoredWindow {
+  Ticks start = 0;
+  Ticks max_timestamp = 0;
+  C contents{};
+  S trigger{};
+  W state{};
+  std::vector<Ticks> event_timers;
+  std::vector<Ticks> processing_timers;
+};
+template <class C, class S, class W>
+struct StoredWindows {
+  std::vector<StoredWindow<C, S, W>> windows;
+};
+
+template <class C, class S, class W>
+struct OpenWindow {
+  WindowSpan span;
+  C contents{};
+  S trigger{};
+  W state{};
+  DueTimes event;
+  DueTimes processing;
+};
+// Of a key, by their times.
+template <class C, class S, class W>
+struct OpenWindows {
+  std::vector<OpenWindow<C, S, W>> windows;
+
+  Ticks Due(bool event) const {
+    Ticks due = kMaxTicks;
+    for (const auto& window : windows)
+      due = std::min(due, event ? window.event.first() : window.processing.first());
+    return due;
+  }
+  bool HasTimers(bool event) const {
+    return std::any_of(windows.begin(), windows.end(), [&](const auto& window) {
+      return !(event ? window.event : window.processing).empty();
+    });
+  }
+};
+
+template <class C, class S, class W>
+struct WindowsLayout {
+  using Cell = std::unique_ptr<OpenWindows<C, S, W>>;
+  template <class Fields>
+  static std::string Notation() {
+    return TypeNotation<StoredWindows<C, S, W>, Fields>();
+  }
+  bool Writes(const Cell& cell) const { return cell != nullptr; }
+  void Encode(const Cell& cell, std::string& out) const {
+    StoredWindows<C, S, W> stored;
+    for (const auto& window : cell->windows) {
+      stored.windows.push_back({window.span.start, window.span.max_timestamp, window.contents,
+                                window.trigger, window.state, window.event.times(),
+                                window.processing.times()});
+    }
+    EncodeValue(stored, out);
+  }
+  WindowsLayout Frozen() const { return *this; }
+  bool Decode(Decoder& in, Cell& cell) const {
+    StoredWindows<C, S, W> stored;
+    if (!DecodeValue(in, stored)) return false;
+    cell = std::make_unique<OpenWindows<C, S, W>>();
+    for (auto& window : stored.windows) {
+      auto& open = cell->windows.emplace_back();
+      open.span = {window.start, window.max_timestamp};
+      open.contents = std::move(window.contents);
+      open.trigger = std::move(window.trigger);
+      open.state = std::move(window.state);
+      open.event.times() = std::move(window.event_timers);
+      open.processing.times() = std::move(window.processing_timers);
+    }
+    const auto& windows = cell->windows;
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      const bool ordered = i == 0 || windows[i - 1].span < windows[i].span;
+      if (!ordered ||
+          !std::is_sorted(windows[i].event.times().begin(), windows[i].event.times().end()) ||
+          !std::is_sorted(windows[i].processing.times().begin(),
+                          windows[i].processing.times().end())) {
+        return in.FailedIn("windows");
+      }
+    }
+    return true;
+  }
+};
+
+// All that the operator needs of what was declared.
+template <class T, class S>
+struct WindowingPlan {
+  std::shared_ptr<const WindowAssigner<T>> assigner;
+  TriggerPtr<T, S> trigger;
+  Ticks lateness = 0;
+  // Empty: late records are dropped and counted.
+  std::string late_tag;
+  // Of a window that keeps its records.
+  std::size_t element_limit = 10'000'000;
+};
+
+// Windows of every kind, with any trigger (semantics rules 4 to 17, 22). P is a window function;
+// Contents says what a window keeps and what P is called with.
+template <class P, class T, class Contents, class S>
+class WindowEngine {
+ public:
+  using K = typename P::Key;
+  using KeyedContext = typename P::KeyedBase::Context;
+
+  using W = typename P::WindowState;
+  using C = typename Contents::Stored;
+  using Window = OpenWindow<C, S, W>;
+  using Windows = OpenWindows<C, S, W>;
+  using Layout = WindowsLayout<C, S, W>;
+  using State = CustomState<K, typename Layout::Cell, Layout>;
+
+  // `function` outlives it.
+  WindowEngine(P& function, std::shared_ptr<const WindowingPlan<T, S>> plan, Contents contents)
+      : function_(function),
+        plan_(std::move(plan)),
+        contents_(std::move(contents)),
+        windows_(function.template AddState<State>("windows")),
+        event_(&function, "windows.event"),
+        processing_(&function, "windows.processing") {}
+
+  void Process(const T& record, KeyedContext& context) {
+    const bool event_time = plan_->assigner->event_time();
+    if (event_time && !context.has_timestamp()) {
+      throw std::invalid_argument(
+          "a record without a timestamp cannot be put into an event-time window; give the source "
+          "a timestamp ({.timestamp = &Record::field})");
+    }
+    const Ticks time = context.timestamp().ticks();
+    spans_.clear();
+    plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
+    std::size_t taken = 0;
+    for (const WindowSpan& assigned : spans_) {
+      Windows* all = windows_->Find() != nullptr ? windows_->Find()->get() : nullptr;
+      WindowSpan span = assigned;
+      if (plan_->assigner->merging() && all != nullptr) span = Cover(*all, span);
+      if (IsLate(span, context)) continue;
+      ++taken;
+      if (all == nullptr) {
+        auto& cell = windows_->FindOrInsert();
+        cell = std::make_unique<Windows>();
+        all = cell.get();
+      }
+      Window& window = plan_->assigner->merging() ? Merged(*all, span, context) : Find(*all, span);
+      Add(window, record, time, context);
+    }
+    if (taken < spans_.size() || spans_.empty()) Rejected(record, time, taken, context);
+    if (taken > 0) SetTimers(*windows_->Find()->get());
+  }
+
+  // The timers of the key's earliest time.
+  template <bool kEventTime>
+  void Fire(KeyedContext& context) {
+    auto* const cell = windows_->Find();
+    if (cell == nullptr) return;
+    Windows& all = **cell;
+    const Ticks time = all.Due(kEventTime);
+    for (std::size_t i = 0; i < all.windows.size();) {
+      Window& window = all.windows[i];
+      DueTimes& due = kEventTime ? window.event : window.processing;
+      if (due.empty() || due.first() != time) {
+        ++i;
+        continue;
+      }
+      due.Remove(time);
+      TriggerContext<S> trigger = ContextOf(window, context);
+      Apply(kEventTime ? plan_->trigger->OnEventTime(time, trigger)
+                       : plan_->trigger->OnProcessingTime(time, trigger),
+            window, context);
+      if (kEventTime != plan_->assigner->event_time() || time != CleanupTime(window.span)) {
+        ++i;
+        continue;
+      }
+      plan_->trigger->Clear(trigger);
+      typename P::WindowContext out(context, context.key(), window.span.Public(), window.state);
+      out.set_timestamp(window.span.max_timestamp);
+      static_cast<typename P::WindowBase&>(function_).Clear(out);
+      all.windows.erase(all.windows.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    if (all.windows.empty()) {
+      windows_->Erase();
+    } else {
+      SetTimers(all);
+    }
+  }
+
+ private:
+  // ---- Which window.
+
+  // Rule 6.
+  Ticks CleanupTime(const WindowSpan& span) const {
+    return plan_->assigner->event_time() ? SaturatingAdd(span.max_timestamp, plan_->lateness)
+                                         : span.max_timestamp;
+  }
+  bool IsLate(const WindowSpan& span, const KeyedContext& context) const {
+    return plan_->assigner->event_time() && CleanupTime(span) <= context.watermark_ticks();
+  }
+  // Rule 10: what touches.
+  static bool Touch(const WindowSpan& a, const WindowSpan& b) {
+    return a.start <= SaturatingAdd(b.max_timestamp, 1) &&
+           b.start <= SaturatingAdd(a.max_timestamp, 1);
+  }
+  static WindowSpan Cover(const Windows& all, WindowSpan span) {
+    WindowSpan cover = span;
+    for (const Window& window : all.windows) {
+      if (!Touch(window.span, span)) continue;
+      cover.start = std::min(cover.start, window.span.start);
+      cover.max_timestamp = std::max(cover.max_timestamp, window.span.max_timestamp);
+    }
+    return cover;
+  }
+  static Window& Find(Windows& all, const WindowSpan& span) {
+    const auto at = std::lower_bound(
+        all.windows.begin(), all.windows.end(), span,
+        [](const Window& window, const WindowSpan& other) { return window.span < other; });
+    if (at != all.windows.end() && at->span == span) return *at;
+    Window window;
+    window.span = span;
+    return *all.windows.insert(at, std::move(window));
+  }
+  // The window `cover`, into which all that lie in it have become one (rule 11).
+  Window& Merged(Windows& all, const WindowSpan& cover, KeyedContext& context) {
+    const auto inside = [&](const Window& window) {
+      return window.span.start >= cover.start && window.span.max_timestamp <= cover.max_timestamp;
+    };
+    const auto first = std::find_if(all.windows.begin(), all.windows.end(), inside);
+    if (first == all.windows.end() || first->span == cover) return Find(all, cover);
+    Window merged;
+    merged.span = cover;
+    const auto last = std::find_if_not(first, all.windows.end(), inside);
+    for (auto window = first; window != last; ++window)
+      plan_->trigger->Merge(merged.trigger, window->trigger);
+    TriggerContext<S> trigger = ContextOf(merged, context);
+    plan_->trigger->OnMerge(trigger);
+    for (auto window = first; window != last; ++window) {
+      TriggerContext<S> old = ContextOf(*window, context);
+      plan_->trigger->Clear(old);
+      contents_.Merge(merged.contents, window->contents);
+      if (window == first) merged.state = std::move(window->state);
+    }
+    const auto at = all.windows.erase(first, last);
+    return *all.windows.insert(at, std::move(merged));
+  }
+
+  // ---- What happens to it.
+
+  TriggerContext<S> ContextOf(Window& window, KeyedContext& context) const {
+    return TriggerContext<S>(window.span, context.watermark_ticks(), context.now().ticks(),
+                             window.trigger, window.event, window.processing);
+  }
+
+  void Add(Window& window, const T& record, Ticks time, KeyedContext& context) {
+    contents_.Add(window.contents, record, time);
+    if (Contents::Size(window.contents) > plan_->element_limit) TooMany(window, context);
+    TriggerContext<S> trigger = ContextOf(window, context);
+    Apply(plan_->trigger->OnRecord(record, time, trigger), window, context);
+    const Ticks cleanup = CleanupTime(window.span);
+    if (cleanup == kMaxTicks) return;
+    (plan_->assigner->event_time() ? window.event : window.processing).Add(cleanup);
+  }
+
+  void Apply(TriggerResult result, Window& window, KeyedContext& context) {
+    const bool fires = result == TriggerResult::kFire || result == TriggerResult::kFireAndPurge;
+    if (fires && !Contents::Empty(window.contents)) {
+      typename P::WindowContext out(context, context.key(), window.span.Public(), window.state);
+      out.set_timestamp(window.span.max_timestamp);
+      contents_.Fire(window.contents, window.span, [&](const auto& elements) {
+        static_cast<typename P::WindowBase&>(function_).OnWindow(elements, out);
+      });
+    }
+    if (result == TriggerResult::kPurge || result == TriggerResult::kFireAndPurge)
+      Contents::Clear(window.contents);
+  }
+
+  void SetTimers(const Windows& all) {
+    Set(event_, all.Due(true), all.HasTimers(true));
+    Set(processing_, all.Due(false), all.HasTimers(false));
+  }
+  template <class Timer>
+  static void Set(Timer& timer, Ticks due, bool any) {
+    const auto set = timer.Time();
+    if (!any) {
+      if (set.has_value()) timer.Clear();
+    } else if (!set.has_value() || set->ticks() != due) {
+      timer.Set(EventTime::FromTicks(due));
+    }
+  }
+
+  // ---- What cannot be.
+
+  // Rules 3 and 7.
+  void Rejected(const T& record, Ticks time, std::size_t taken, KeyedContext& context) {
+    if (!plan_->assigner->event_time()) return;
+    if (taken > 0) {
+      windows_->context()
+          .metrics()
+          .counter("numLateWindowsSkipped")
+          .Add(static_cast<std::uint64_t>(spans_.size() - taken));
+      return;
+    }
+    if (SaturatingAdd(time, plan_->lateness) > context.watermark_ticks()) return;
+    if (plan_->late_tag.empty()) {
+      windows_->context().late_records_dropped().Add();
+    } else {
+      context.Emit(SideOutput<T>{plan_->late_tag.c_str()}, record);
+    }
+  }
+  [[noreturn]] void TooMany(const Window& window, const KeyedContext& context) const {
+    std::string key;
+    WriteJsonValue(context.key(), key);
+    const bool global = window.span.start == kMinTicks;
+    throw std::length_error(
+        "a window of key " + key + " holds more than " + std::to_string(plan_->element_limit) +
+        " records" +
+        (global ? std::string()
+                : ", that which starts at " + FormatTime(EventTime::FromTicks(window.span.start))) +
+        "; aggregate them as they come (Aggregate), let the trigger purge, or see LimitElements");
+  }
+
+  P& function_;
+  const std::shared_ptr<const WindowingPlan<T, S>> plan_;
+  const Contents contents_;
+  State* const windows_;
+  EventTimer event_;
+  ProcessingTimer processing_;
+  std::vector<WindowSpan> spans_;
+};
+
+// The user's function, driven by the records of a stream.
+template <class P, class T, class Contents, class S>
+class WindowDriver final : public P {
+ public:
+  using In = T;
+  using Context = typename P::KeyedBase::Context;
+
+  template <class... Args>
+  WindowDriver(std::shared_ptr<const WindowingPlan<T, S>> plan, Contents contents,
+               const Args&... args)
+      : P(args...), weir_engine_(*this, std::move(plan), std::move(contents)) {}
+
+  void Process(const T& record, Context& context) { weir_engine_.Process(record, context); }
+  void OnTimer(const EventTimer&, Context& context) final {
+    weir_engine_.template Fire<true>(context);
+  }
+  void OnTimer(const ProcessingTimer&, Context& context) final {
+    weir_engine_.template Fire<false>(context);
+  }
+
+ private:
+  WindowEngine<P, T, Contents, S> weir_engine_;
+};
+
+// ---- Functions for results that are not a class of the user's.
+
+template <class K, class R, class O, class Finish>
+class FinishWindow : public WindowResultProcess<K, R, O> {
+ public:
+  explicit FinishWindow(Finish finish) : finish_(std::move(finish)) {}
+  void OnWindow(const R& result, typename FinishWindow::Context& context) override {
+    context.Emit(finish_(context.key(), context.window(), R(result)));
+  }
+
+ private:
+  const Finish finish_;
+};
+
+}  // namespace internal
+}  // namespace weir
