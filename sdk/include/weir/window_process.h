@@ -215,7 +215,11 @@ class WindowEngine {
     }
     const Ticks time = context.timestamp().ticks();
     spans_.clear();
-    plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
+    try {
+      plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
+    } catch (const std::exception& error) {
+      throw std::invalid_argument(std::string(error.what()) + "; key " + KeyText(context));
+    }
     std::size_t taken = 0;
     for (const WindowSpan& assigned : spans_) {
       Windows* all = windows_->Find() != nullptr ? windows_->Find()->get() : nullptr;
@@ -392,13 +396,16 @@ class WindowEngine {
       context.Emit(SideOutput<T>{plan_->late_tag.c_str()}, record);
     }
   }
+  static std::string KeyText(const KeyedContext& context) {
+    std::string text;
+    WriteJsonValue(context.key(), text);
+    return text;
+  }
   [[noreturn]] void TooMany(const Window& window, const KeyedContext& context) const {
-    std::string key;
-    WriteJsonValue(context.key(), key);
     const bool global = window.span.start == kMinTicks;
     throw std::length_error(
-        "a window of key " + key + " holds more than " + std::to_string(plan_->element_limit) +
-        " records" +
+        "a window of key " + KeyText(context) + " holds more than " +
+        std::to_string(plan_->element_limit) + " records" +
         (global ? std::string()
                 : ", that which starts at " + FormatTime(EventTime::FromTicks(window.span.start))) +
         "; aggregate them as they come (Aggregate), let the trigger purge, or see LimitElements");
