@@ -403,6 +403,10 @@ class KeyedStream {
   // (weir/interval_join.h).
   template <class B, class FB>
   auto IntervalJoin(const KeyedStream<B, FB>& other, Between between) const;
+  // Those of both streams whose keys are equal and which are in one window, a weir::Tumbling,
+  // Sliding, Session, ... (weir/window_join.h).
+  template <class B, class FB, class Window_>
+  auto WindowJoin(const KeyedStream<B, FB>& other, const Window_& window) const;
   // Each record with the version of a table that held at its time: that of the newest record of
   // `versions` with the same key that is not later (weir/temporal_join.h).
   template <class B, class FB>

@@ -25,6 +25,7 @@
 #include "weir/timers.h"
 #include "weir/ttl.h"
 #include "weir/window.h"
+#include "weir/window_join.h"
 #include "weir/window_stream.h"
 
 // Begins the one function of a plugin that describes its job:

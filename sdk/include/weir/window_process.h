@@ -180,6 +180,20 @@ struct WindowingPlan {
   std::string late_tag;
   // Of a window that keeps its records.
   std::size_t element_limit = 10'000'000;
+
+  // Empty, or what is wrong with it.
+  std::string Problem() const {
+    if (std::string problem = assigner->Problem(); !problem.empty()) return problem;
+    if (std::string problem = trigger->Problem(); !problem.empty())
+      return "the trigger has " + problem;
+    if (lateness < 0) {
+      return "allowed lateness is " + std::to_string(lateness) + " us: it must not be negative";
+    }
+    if (element_limit == 0) return "LimitElements(0) allows no record";
+    if (assigner->merging() && !trigger->merges())
+      return "sessions are merged, and the trigger's state cannot be: it has no Merge";
+    return "";
+  }
 };
 
 // Windows of every kind, with any trigger (semantics rules 4 to 17, 22). P is a window function;

@@ -177,19 +177,10 @@ class AnyWindowedStream {
   }
 
   std::string Problem(bool with_window_state) const {
-    if (std::string problem = plan_.assigner->Problem(); !problem.empty()) return problem;
-    if (std::string problem = plan_.trigger->Problem(); !problem.empty())
-      return "the trigger has " + problem;
+    if (std::string problem = plan_.Problem(); !problem.empty()) return problem;
     if (evictor_ != nullptr) {
       if (std::string problem = evictor_->Problem(); !problem.empty()) return problem;
     }
-    if (plan_.lateness < 0) {
-      return "allowed lateness is " + std::to_string(plan_.lateness) +
-             " us: it must not be negative";
-    }
-    if (plan_.element_limit == 0) return "LimitElements(0) allows no record";
-    if (plan_.assigner->merging() && !plan_.trigger->merges())
-      return "sessions are merged, and the trigger's state cannot be: it has no Merge";
     if (plan_.assigner->merging() && with_window_state)
       return "sessions are merged, and cannot have a state of their own: use states of the key";
     return "";
@@ -228,35 +219,84 @@ class AnyWindowedStream {
 
 namespace internal {
 
-// The windows of an assigner with its own trigger.
-template <class T, class F, class Trigger>
-auto WindowsOf(const KeyedUpstream<T, F>& keyed, std::shared_ptr<const WindowAssigner<T>> assigner,
-               Trigger trigger, Ticks lateness = 0, std::string late_tag = "") {
+// What is declared of windows before anything else is said: their assigner and their own trigger.
+template <class T, class Trigger>
+auto PlanOf(std::shared_ptr<const WindowAssigner<T>> assigner, Trigger trigger) {
   WindowingPlan<T, typename Trigger::State> plan;
   plan.assigner = std::move(assigner);
   plan.trigger = MakeTrigger<T>(std::move(trigger));
-  plan.lateness = lateness;
-  plan.late_tag = std::move(late_tag);
-  return AnyWindowedStream<T, F, typename Trigger::State>(keyed, std::move(plan));
+  return plan;
+}
+
+inline WindowShape ShapeOf(const Tumbling& window, const char* name) {
+  return {window.size.count(), window.size.count(), window.offset.count(), 0,
+          std::string(name) + "(" + FormatDuration(window.size) + ")"};
+}
+inline WindowShape ShapeOf(const Sliding& window, const char* name) {
+  return {window.size.count(), window.slide.count(), window.offset.count(), 0,
+          std::string(name) + "(" + FormatDuration(window.size) + ", " +
+              FormatDuration(window.slide) + ")"};
 }
 
 template <class T>
-std::shared_ptr<const WindowAssigner<T>> AssignerOf(const WindowShape& shape, bool event_time) {
-  return std::make_shared<AlignedAssigner<T>>(shape, event_time);
+auto PlanOf(const Tumbling& window) {
+  return PlanOf<T>(std::make_shared<AlignedAssigner<T>>(ShapeOf(window, "TumblingWindow"), true),
+                   EventTimeTrigger());
+}
+template <class T>
+auto PlanOf(const Sliding& window) {
+  return PlanOf<T>(std::make_shared<AlignedAssigner<T>>(ShapeOf(window, "SlidingWindow"), true),
+                   EventTimeTrigger());
+}
+template <class T>
+auto PlanOf(const Session& window) {
+  return PlanOf<T>(std::make_shared<SessionAssigner<T, Duration>>(
+                       "SessionWindow(" + FormatDuration(window.gap) + ")", window.gap, true),
+                   EventTimeTrigger());
 }
 template <class T, class Gap>
-std::shared_ptr<const WindowAssigner<T>> SessionsOf(std::string description, Gap gap,
-                                                    bool event_time) {
-  return std::make_shared<SessionAssigner<T, Gap>>(std::move(description), std::move(gap),
-                                                   event_time);
+auto PlanOf(const SessionBy<Gap>& window) {
+  return PlanOf<T>(std::make_shared<SessionAssigner<T, Gap>>("SessionWindow", window.gap, true),
+                   EventTimeTrigger());
+}
+template <class T>
+auto PlanOf(const Global& window) {
+  return PlanOf<T>(std::make_shared<GlobalAssigner<T>>(), GlobalTrigger{window.at_end});
+}
+template <class T>
+auto PlanOf(const OnProcessingTime<Tumbling>& on_clock) {
+  return PlanOf<T>(std::make_shared<AlignedAssigner<T>>(
+                       ShapeOf(on_clock.window, "TumblingProcessingTimeWindow"), false),
+                   ProcessingTimeTrigger());
+}
+template <class T>
+auto PlanOf(const OnProcessingTime<Sliding>& on_clock) {
+  return PlanOf<T>(std::make_shared<AlignedAssigner<T>>(
+                       ShapeOf(on_clock.window, "SlidingProcessingTimeWindow"), false),
+                   ProcessingTimeTrigger());
+}
+template <class T, class SessionWindow>
+auto PlanOf(const OnProcessingTime<SessionWindow>& on_clock) {
+  using Gap = std::remove_cvref_t<decltype(on_clock.window.gap)>;
+  return PlanOf<T>(std::make_shared<SessionAssigner<T, Gap>>("SessionProcessingTimeWindow",
+                                                             on_clock.window.gap, false),
+                   ProcessingTimeTrigger());
+}
+
+template <class T, class F, class S>
+auto WindowsOf(const KeyedUpstream<T, F>& keyed, WindowingPlan<T, S> plan) {
+  return AnyWindowedStream<T, F, S>(keyed, std::move(plan));
 }
 
 }  // namespace internal
 
 template <class T, class F>
 auto WindowedStream<T, F>::Any() const {
-  return internal::WindowsOf(keyed_, internal::AssignerOf<T>(shape_, true), EventTimeTrigger(),
-                             shape_.lateness, late_tag_);
+  auto plan = internal::PlanOf<T>(std::make_shared<internal::AlignedAssigner<T>>(shape_, true),
+                                  EventTimeTrigger());
+  plan.lateness = shape_.lateness;
+  plan.late_tag = late_tag_;
+  return internal::WindowsOf(keyed_, std::move(plan));
 }
 template <class T, class F>
 template <class Trigger_>
@@ -276,62 +316,21 @@ auto WindowedStream<T, F>::Process(internal::PlacedUid uid, Args... args) const 
 
 template <class T, class F>
 auto KeyedStream<T, F>::Window(const Session& session) const {
-  return internal::WindowsOf(
-      keyed_,
-      internal::SessionsOf<T>("SessionWindow(" + FormatDuration(session.gap) + ")", session.gap,
-                              true),
-      EventTimeTrigger());
+  return internal::WindowsOf(keyed_, internal::PlanOf<T>(session));
 }
 template <class T, class F>
 template <class Gap>
 auto KeyedStream<T, F>::Window(const SessionBy<Gap>& session) const {
-  return internal::WindowsOf(keyed_, internal::SessionsOf<T>("SessionWindow", session.gap, true),
-                             EventTimeTrigger());
+  return internal::WindowsOf(keyed_, internal::PlanOf<T>(session));
 }
 template <class T, class F>
 auto KeyedStream<T, F>::Window(const Global& global) const {
-  // One type for both: the trigger that waits for the end is given by at_end.
-  struct Own {
-    bool at_end;
-    using State = NoTriggerState;
-    TriggerResult OnRecord(const T&, EventTime, TriggerContext<State>& context) const {
-      if (at_end) context.SetEventTimer(context.max_timestamp());
-      return TriggerResult::kContinue;
-    }
-    TriggerResult OnEventTime(EventTime time, TriggerContext<State>& context) const {
-      return at_end && time == context.max_timestamp() ? TriggerResult::kFire
-                                                       : TriggerResult::kContinue;
-    }
-  };
-  return internal::WindowsOf<T, F>(keyed_, std::make_shared<internal::GlobalAssigner<T>>(),
-                                   Own{global.at_end});
+  return internal::WindowsOf(keyed_, internal::PlanOf<T>(global));
 }
 template <class T, class F>
 template <class W>
 auto KeyedStream<T, F>::Window(const OnProcessingTime<W>& on_clock) const {
-  const W& window = on_clock.window;
-  if constexpr (std::is_same_v<W, Tumbling>) {
-    return internal::WindowsOf(
-        keyed_,
-        internal::AssignerOf<T>(
-            {window.size.count(), window.size.count(), window.offset.count(), 0,
-             "TumblingProcessingTimeWindow(" + FormatDuration(window.size) + ")"},
-            false),
-        ProcessingTimeTrigger());
-  } else if constexpr (std::is_same_v<W, Sliding>) {
-    return internal::WindowsOf(
-        keyed_,
-        internal::AssignerOf<T>(
-            {window.size.count(), window.slide.count(), window.offset.count(), 0,
-             "SlidingProcessingTimeWindow(" + FormatDuration(window.size) + ", " +
-                 FormatDuration(window.slide) + ")"},
-            false),
-        ProcessingTimeTrigger());
-  } else {
-    return internal::WindowsOf(
-        keyed_, internal::SessionsOf<T>("SessionProcessingTimeWindow", window.gap, false),
-        ProcessingTimeTrigger());
-  }
+  return internal::WindowsOf(keyed_, internal::PlanOf<T>(on_clock));
 }
 template <class T, class F>
 auto KeyedStream<T, F>::CountWindow(std::int64_t size) const {

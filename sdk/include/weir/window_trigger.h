@@ -309,28 +309,22 @@ struct Purging {
 template <class Trigger>
 Purging(Trigger) -> Purging<Trigger>;
 
-// Fires once, at the end of the input. That of `Global{.at_end = true}`.
-struct EndOfInputTrigger {
+// That of a global window: never fires, or once at the end of the input.
+struct GlobalTrigger {
+  bool at_end = false;
+
   using State = NoTriggerState;
   using Context = TriggerContext<State>;
   template <class T>
   TriggerResult OnRecord(const T&, EventTime, Context& context) const {
-    context.SetEventTimer(context.max_timestamp());
+    if (at_end) context.SetEventTimer(context.max_timestamp());
     return TriggerResult::kContinue;
   }
   TriggerResult OnEventTime(EventTime time, Context& context) const {
-    return time == context.max_timestamp() ? TriggerResult::kFire : TriggerResult::kContinue;
+    return at_end && time == context.max_timestamp() ? TriggerResult::kFire
+                                                     : TriggerResult::kContinue;
   }
   void Clear(Context& context) const { context.DeleteEventTimer(context.max_timestamp()); }
-};
-
-// Never fires. That of a global window.
-struct NeverTrigger {
-  using State = NoTriggerState;
-  template <class T>
-  TriggerResult OnRecord(const T&, EventTime, TriggerContext<State>&) const {
-    return TriggerResult::kContinue;
-  }
 };
 
 namespace internal {
@@ -339,6 +333,7 @@ namespace internal {
 template <class T, class S>
 class TriggerBase {
  public:
+  using State = S;
   using Context = TriggerContext<S>;
   virtual ~TriggerBase() = default;
   virtual TriggerResult OnRecord(const T& record, Ticks time, Context& context) const = 0;
