@@ -97,6 +97,7 @@ struct StoredJoinBuffers {
 
 template <class A, class B>
 struct JoinBuffersLayout {
+  static constexpr bool kWritesAll = true;
   template <class Fields>
   static std::string Notation() {
     return TypeNotation<StoredJoinBuffers<A, B>, Fields>();

@@ -321,6 +321,7 @@ bool Load(StoredMatches<T> stored, std::size_t states, std::size_t steps, KeyMat
 template <class T>
 class MatchesLayout {
  public:
+  static constexpr bool kWritesAll = true;
   MatchesLayout() = default;
   explicit MatchesLayout(const PatternAutomaton& automaton)
       : states_(automaton.states.size()), steps_(automaton.names.size()) {}

@@ -45,6 +45,7 @@ struct TemporalCell {
 };
 template <class A, class B>
 struct TemporalLayout {
+  static constexpr bool kWritesAll = true;
   template <class Fields>
   static std::string Notation() {
     return TypeNotation<TemporalRecords<A, B>, Fields>();

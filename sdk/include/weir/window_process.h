@@ -127,6 +127,7 @@ struct OpenWindows {
 
 template <class C, class S, class W>
 struct WindowsLayout {
+  static constexpr bool kWritesAll = true;
   using Cell = std::unique_ptr<OpenWindows<C, S, W>>;
   template <class Fields>
   static std::string Notation() {
