@@ -243,7 +243,9 @@ class JoinReplay {
         return status;
       return harness_.Finish();
     }
-    watermarks_[input] = std::max(watermarks_[input], watermark);
+    for (const std::int64_t of : {std::int64_t{0}, std::int64_t{1}}) {
+      if (!one || of == input) watermarks_[of] = std::max(watermarks_[of], watermark);
+    }
     return harness_.Watermark(std::min(watermarks_[0], watermarks_[1]));
   }
 
