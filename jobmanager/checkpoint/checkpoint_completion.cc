@@ -237,7 +237,9 @@ void CheckpointCoordinator::ApplyRetention() {
 }
 
 void CheckpointCoordinator::Sweep(uint32_t live_attempt) {
+  const bool over = live_attempt == std::numeric_limits<uint32_t>::max();
   cleaner_.DeleteLeftovers({.newest_complete = completed_.newest_id(),
+                            .next_id = over ? std::numeric_limits<uint64_t>::max() : next_id_,
                             .live_attempt = live_attempt,
                             .keep_directories = completed_.Directories(),
                             .keep_shared = files_.Referenced()});

@@ -45,10 +45,13 @@ struct CheckpointNotice {
 
 // What is no part of anything any more, except what is listed: all that attempts before
 // `live_attempt` left, whatever its id, and folders of checkpoints with an id below
-// `newest_complete`, whatever their attempt. Shared files of `live_attempt` are not touched.
-// Savepoints outside the job's folder never are.
+// `newest_complete`, whatever their attempt. Shared files of `live_attempt` are not touched, nor
+// are folders of checkpoints from `next_id` on, whose numbers are given out again: only files of
+// earlier attempts in them. Savepoints outside the job's folder never are.
 struct Leftovers {
   uint64_t newest_complete = 0;
+  // No checkpoint of the live attempt has a lower one.
+  uint64_t next_id = 0;
   uint32_t live_attempt = 0;
   // Folders of complete checkpoints and savepoints.
   std::vector<std::string> keep_directories;

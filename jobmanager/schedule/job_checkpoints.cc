@@ -1,7 +1,6 @@
 #include "jobmanager/schedule/job_checkpoints.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "common/base/strings.h"
 #include "jobmanager/checkpoint/checkpoint_restore.h"
 #include "jobmanager/checkpoint/state_files.h"
+#include "jobmanager/schedule/leftover_files.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
@@ -21,57 +21,10 @@
 namespace weir::jobmanager {
 namespace {
 
-constexpr std::string_view kShared = "shared/";
 constexpr size_t kCopyBytes = 1 << 20;
-
-// The attempt that wrote a file, by its name (StateFileName); the highest there is if it has
-// another.
-uint32_t AttemptOf(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  uint32_t attempt = 0;
-  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), attempt);
-  const bool ours =
-      parsed.ec == std::errc() && parsed.ptr != name.data() + name.size() && *parsed.ptr == '-';
-  return ours ? attempt : ~uint32_t{0};
-}
 
 absl::Status OkIfMissing(const absl::Status& status) {
   return status.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : status;
-}
-
-// Whether all that lies in the folder was written by attempts before `live`.
-absl::StatusOr<bool> IsOver(FileSystem& files, const std::string& folder, uint32_t live) {
-  WEIR_ASSIGN_OR_RETURN(const std::vector<FileInfo> entries, files.List(folder));
-  return std::all_of(entries.begin(), entries.end(),
-                     [live](const FileInfo& file) { return AttemptOf(file.path) < live; });
-}
-
-absl::Status DeleteLeftoversOf(FileSystem& files, CheckpointStore& store, const JobId& job,
-                               const std::string& job_directory, const Leftovers& leftovers) {
-  WEIR_ASSIGN_OR_RETURN(const CheckpointStore::Checkpoints found, store.ListCheckpoints(job));
-  const auto kept = [&](const std::string& folder) {
-    return std::find(leftovers.keep_directories.begin(), leftovers.keep_directories.end(),
-                     folder) != leftovers.keep_directories.end();
-  };
-  for (const uint64_t id : found.leftovers) {
-    CheckpointFolder folder = store.Folder(job, id);
-    if (kept(folder.path())) continue;
-    if (id >= leftovers.newest_complete) {
-      WEIR_ASSIGN_OR_RETURN(const bool over, IsOver(files, folder.path(), leftovers.live_attempt));
-      if (!over) continue;
-    }
-    WEIR_RETURN_IF_ERROR(folder.Delete());
-  }
-  const auto shared = files.List(StrCat(job_directory, "/shared"));
-  if (!shared.ok()) return OkIfMissing(shared.status());
-  for (const FileInfo& file : *shared) {
-    const std::string name = StrCat(kShared, file.path.substr(file.path.rfind('/') + 1));
-    const bool keep = std::find(leftovers.keep_shared.begin(), leftovers.keep_shared.end(), name) !=
-                      leftovers.keep_shared.end();
-    if (keep || AttemptOf(file.path) >= leftovers.live_attempt) continue;
-    WEIR_RETURN_IF_ERROR(OkIfMissing(files.Delete(file.path)));
-  }
-  return absl::OkStatus();
 }
 
 std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -434,7 +387,7 @@ void JobCheckpoints::DeleteLeftovers(const Leftovers& leftovers, Done done) {
       [store = store_, job = job_, folder = job_directory_, leftovers](FileSystem& files) {
         if (store == nullptr) return absl::OkStatus();
         // Nothing was ever written where there is no such folder.
-        return OkIfMissing(DeleteLeftoversOf(files, *store, job, folder, leftovers));
+        return OkIfMissing(DeleteLeftoverFiles(files, *store, job, folder, leftovers));
       },
       std::move(done));
 }
