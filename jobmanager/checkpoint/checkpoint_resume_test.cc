@@ -59,7 +59,7 @@ TEST_F(ResumeTest, LeavesToTheSweepWhatAttemptsThatAreOverLeft) {
   Settle();
   ASSERT_THAT(out_.sweeps, SizeIs(1));
   EXPECT_EQ(out_.sweeps[0].newest_complete, 7u);
-  EXPECT_EQ(out_.sweeps[0].next_id, 8u);
+  EXPECT_EQ(out_.sweeps[0].next_id, 9u);
   EXPECT_EQ(out_.sweeps[0].live_attempt, 4u);
   EXPECT_THAT(out_.sweeps[0].keep_directories, ElementsAre("/job/7"));
   EXPECT_THAT(out_.sweeps[0].keep_shared, ElementsAre("shared/c"));
