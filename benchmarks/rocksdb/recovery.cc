@@ -152,7 +152,7 @@ class Subtasks {
       task.subtask = subtask;
       task.barrier.id = id;
       OperatorState& state = task.state.emplace_back();
-      state.keyed.push_back({"account", tables_[subtask]->type(), {}, nullptr, {}});
+      state.keyed.push_back({"account", tables_[subtask]->type(), {}, nullptr, {}, nullptr});
       tables_[subtask]->Flush();
       state.store = OrFail(stores_[subtask]->Checkpoint());
     }
