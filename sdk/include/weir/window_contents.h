@@ -13,6 +13,7 @@
 
 #include "weir/time.h"
 #include "weir/window.h"
+#include "weir/window_trigger.h"
 
 namespace weir {
 
