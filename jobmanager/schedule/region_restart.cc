@@ -64,6 +64,7 @@ std::string RegionRestart::waiting_for() const {
 
 void RegionRestart::OnFailure(const std::set<uint32_t>& regions, const proto::Failure& failure,
                               CauseRank rank) {
+  if (IsDecidedOn(regions)) return;
   const bool anew = step_ != Step::kEnding;
   if (anew) root_cause_ = RootCause();
   if (root_cause_.Offer(failure, rank)) rank_ = rank;
@@ -74,6 +75,14 @@ void RegionRestart::OnFailure(const std::set<uint32_t>& regions, const proto::Fa
   }
   if (anew || regions_.size() > before) return BeginEnding();
   GoOnIfEnded();
+}
+
+bool RegionRestart::IsDecidedOn(const std::set<uint32_t>& regions) const {
+  return step_ == Step::kDelay &&
+         std::includes(regions_.begin(), regions_.end(), regions.begin(), regions.end()) &&
+         std::all_of(core_.workers.begin(), core_.workers.end(), [](const WorkerRecord& worker) {
+           return worker.gone() || (!worker.silent && worker.state.get() != WorkerState::kStopping);
+         });
 }
 
 void RegionRestart::BeginEnding() {

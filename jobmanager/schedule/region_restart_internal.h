@@ -45,6 +45,9 @@ class RegionRestart {
   enum class Step { kNone, kEnding, kDelay, kSlots, kDeploying };
 
   void After(absl::Duration delay, std::function<void()> f);
+  // Whether it is known of these that they have failed, and nothing of them runs any more: what is
+  // told of them now came with the failure that the restart strategy was asked about.
+  bool IsDecidedOn(const std::set<uint32_t>& regions) const;
   void BeginEnding();
   // Workers in which something of the regions may still run.
   std::set<uint32_t> Concerned() const;
