@@ -6,17 +6,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "proto/control.pb.h"
 #include "proto/validate/pipelined_regions.h"
 #include "runtime/job_runtime.h"
 #include "taskmanager/worker/checkpoint_reporter.h"
 #include "transport/exchange/exchange.h"
 
 namespace weir {
-
-namespace proto {
-class DeploymentPlan;
-class DeployRequest;
-}  // namespace proto
 
 // One attempt of one pipelined region of a job, as far as it runs in this worker: its tasks, their
 // way to those of other workers and to the checkpoints. When it has been cancelled and its tasks
