@@ -98,6 +98,9 @@ absl::StatusOr<std::unique_ptr<DeployedRegion>> DeployedRegion::Make(
   return made;
 }
 
+DeployedRegion::DeployedRegion(uint32_t attempt, uint64_t last_checkpoint_id)
+    : attempt_(attempt), last_checkpoint_id_(last_checkpoint_id) {}
+
 DeployedRegion::~DeployedRegion() {
   if (runtime_ != nullptr) runtime_->Cancel();
   if (exchange_ != nullptr) exchange_->Shutdown();

@@ -6,13 +6,18 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "proto/control.pb.h"
 #include "proto/validate/pipelined_regions.h"
 #include "runtime/job_runtime.h"
 #include "taskmanager/worker/checkpoint_reporter.h"
 #include "transport/exchange/exchange.h"
 
 namespace weir {
+
+namespace proto {
+class DeploymentPlan;
+class DeployRequest;
+class TaskReport;
+}  // namespace proto
 
 // One attempt of one pipelined region of a job, as far as it runs in this worker: its tasks, their
 // way to those of other workers and to the checkpoints. When it has been cancelled and its tasks
@@ -70,8 +75,7 @@ class DeployedRegion {
   void TellAgain();
 
  private:
-  DeployedRegion(uint32_t attempt, uint64_t last_checkpoint_id)
-      : attempt_(attempt), last_checkpoint_id_(last_checkpoint_id) {}
+  DeployedRegion(uint32_t attempt, uint64_t last_checkpoint_id);
 
   const uint32_t attempt_;
   // Barriers up to it are not for these tasks.
