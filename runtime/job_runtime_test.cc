@@ -460,7 +460,7 @@ TEST(JobRuntime, GivesAWatermarkAfterEveryRecordWhenAsked) {  // Rules 8, 23 and
     run.Deploy(job.definition);
     run.runtime().Start();
     ASSERT_TRUE(run.RunToEnd());
-    EXPECT_THAT(seen, ElementsAre("0", "w-1", "1", "w0", "2", "w9223372036854775807"));
+    EXPECT_THAT(seen, ElementsAre("0", "w-1", "1", "w0", "2", "w1", "w9223372036854775807"));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "runtime/task/source_input.h"
+#include "runtime/task/timestamp_operator.h"
 #include "sdk/host/plugin_host.h"
 #include "weir/hash.h"
 
@@ -245,7 +246,7 @@ class TaskGraphBuilder {
           index, node, UidOf(index), info, *parts.task, parts.task->clock(), options_.log));
       parts.nodes[index] = chain.nodes.back().get();
       if (node.kind != NodeKind::kSource)
-        WEIR_RETURN_IF_ERROR(MakeOperator(node, *chain.nodes.back()));
+        WEIR_RETURN_IF_ERROR(MakeOperator(node, parts.task->clock(), *chain.nodes.back()));
     }
     for (const proto::Edge& edge : graph_.edges()) {
       const auto to = parts.nodes.find(edge.to_node());
@@ -257,13 +258,36 @@ class TaskGraphBuilder {
                                      {defined.type, defined.hasher.get(), to->second->key_groups(),
                                       graph_.max_parallelism()}});
     }
+    SetTimes(vertex, parts);
     if (chain.head().definition().kind == NodeKind::kSource) return MakeSource(parts);
     return MakeGate(vertex, subtask, parts);
   }
 
-  absl::Status MakeOperator(const NodeDefinition& node, ChainNode& to) {
+  // Which watermarks each node of a chain is told.
+  void SetTimes(const proto::Vertex& vertex, TaskParts& parts) {
+    for (int i = 1; i < vertex.nodes_size(); ++i) {
+      const auto edge = std::find_if(
+          graph_.edges().begin(), graph_.edges().end(), [&](const proto::Edge& candidate) {
+            return candidate.chained() && candidate.to_node() == vertex.nodes(i);
+          });
+      WEIR_CHECK(edge != graph_.edges().end());
+      const auto from = std::find(vertex.nodes().begin(), vertex.nodes().end(), edge->from_node());
+      const ChainNode& before = *parts.nodes.at(edge->from_node());
+      parts.nodes.at(vertex.nodes(i))->time_from =
+          before.timestamps != nullptr ? static_cast<size_t>(from - vertex.nodes().begin())
+                                       : before.time_from;
+    }
+  }
+
+  absl::Status MakeOperator(const NodeDefinition& node, const TaskClock& clock, ChainNode& to) {
     const std::string& uid = to.uid();
-    if (node.kind == NodeKind::kOperator) {
+    if (node.assigns_timestamps) {
+      auto timestamps = std::make_unique<TimestampOperator>(
+          node.watermarks, *node.outputs[0].type, clock,
+          absl::ToInt64Nanoseconds(options_.watermark_interval));
+      to.timestamps = timestamps.get();
+      to.op = std::move(timestamps);
+    } else if (node.kind == NodeKind::kOperator) {
       WEIR_RETURN_IF_ERROR(GuardUserCode(uid, [&] {
         to.op = node.make_operator();
         return absl::OkStatus();

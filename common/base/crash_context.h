@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace weir {
 
@@ -22,6 +23,13 @@ struct CrashContext {
 inline CrashContext& ThisThreadCrashContext() {
   static constinit thread_local CrashContext context;
   return context;
+}
+
+// The record, as JSON, that a function of the job was given when it threw, if that is known; empty
+// otherwise. Whoever catches the exception takes it.
+inline std::string& ThisThreadFailedRecord() {
+  static thread_local std::string record;
+  return record;
 }
 
 // Sets the context for a scope and puts the former one back (chained operators nest).

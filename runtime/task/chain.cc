@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "runtime/task/timestamp_operator.h"
 
 namespace weir {
 namespace {
@@ -64,26 +65,66 @@ void Chain::QueueWakeups() {
   }
 }
 
+ChainNode* Chain::TimestampsAtWork() const {
+  for (size_t i = timestamps_.size(); i-- > 0;) {
+    ChainNode& node = *nodes[timestamps_[i]];
+    if (node.op != nullptr && node.timestamps->has_work()) return &node;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<bool> Chain::AdvanceTimestamps(ChainNode& node) {
+  if (!node.timestamps->has_event()) {
+    const CrashContext former = node.Enter();
+    clock->BeginCall();
+    absl::StatusOr<bool> done = node.timestamps->Continue();
+    ThisThreadCrashContext() = former;
+    if (!done.ok() && failed_in == nullptr) failed_in = &node;
+    return done;
+  }
+  const TimeEvent event = node.timestamps->TakeEvent();
+  const size_t at = node.index_in_chain;
+  const WalkKind kind = event.kind == TimeEventKind::kWatermark ? WalkKind::kWatermark
+                        : event.kind == TimeEventKind::kIdle    ? WalkKind::kIdle
+                                                                : WalkKind::kActive;
+  // Before what waits, and before the rest of what is under way.
+  walks_.push_front({kind, event.time, at, at});
+  return true;
+}
+
 absl::StatusOr<bool> Chain::Advance() {
-  while (!walks_.empty()) {
+  while (true) {
+    ChainNode* const timestamps = TimestampsAtWork();
+    // What it has said goes all the way before it says more, and so does what it interrupts.
+    if (timestamps != nullptr &&
+        (walks_.empty() || walks_.front().from == ChainNode::kHeadTime ||
+         timestamps->index_in_chain > nodes[walks_.front().from]->index_in_chain)) {
+      WEIR_ASSIGN_OR_RETURN(const bool done, AdvanceTimestamps(*timestamps));
+      if (!done) return false;
+      continue;
+    }
+    if (walks_.empty()) return true;
+    WEIR_ASSIGN_OR_RETURN(const bool done, Visit(walks_.front()));
+    if (!done) return false;
     Walk& walk = walks_.front();
     const bool one_node = walk.kind == WalkKind::kProcessingTime || walk.kind == WalkKind::kWake;
-    const size_t end = one_node ? walk.node + 1 : nodes.size();
-    while (walk.node < end) {
-      WEIR_ASSIGN_OR_RETURN(const bool done, Visit(walk));
-      if (!done) return false;
-      ++walk.node;
-    }
-    walks_.pop_front();
+    if (++walk.node == nodes.size() || one_node) walks_.pop_front();
   }
-  return true;
 }
 
 absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
   ChainNode& node = *nodes[walk.node];
+  const bool of_time = walk.kind == WalkKind::kWatermark || walk.kind == WalkKind::kIdle ||
+                       walk.kind == WalkKind::kActive;
+  const bool begins_here = walk.node == walk.from;
+  if (of_time && !begins_here && node.time_from != walk.from) return true;
   // After a restore the nodes may differ.
   if (walk.kind == WalkKind::kWatermark && walk.time <= node.watermark) return true;
-  if (node.op != nullptr) {
+  if (of_time && !begins_here && node.timestamps != nullptr) {
+    if (walk.kind != WalkKind::kWatermark || walk.time != kMaxTicks) return true;
+    return node.timestamps->OnWatermark(walk.time);
+  }
+  if (node.op != nullptr && !begins_here) {
     clock->BeginCall();
     const CrashContext former = node.Enter();
     absl::StatusOr<bool> done = CallOperator(walk, node);
@@ -198,7 +239,17 @@ absl::Status Chain::OpenNode(ChainNode& node, const TaskState* restore) {
   return node.op->Open(node);
 }
 
+void Chain::OnBlocked(int64_t now_nanos) {
+  for (const size_t i : timestamps_) {
+    if (nodes[i]->op != nullptr) nodes[i]->timestamps->OnBlocked(now_nanos);
+  }
+}
+
 absl::Status Chain::Open(const TaskState* restore) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i]->index_in_chain = i;
+    if (nodes[i]->timestamps != nullptr) timestamps_.push_back(i);
+  }
   for (const auto& node : nodes) {
     if (node->definition().kind == NodeKind::kSink)
       sinks_.push_back(&static_cast<SinkOperator&>(*node->op));

@@ -34,7 +34,9 @@ class Chain {
   // Goes on with what is queued. False: an operator has stopped before it was done; call again when
   // woken.
   absl::StatusOr<bool> Advance();
-  bool has_queued() const { return !walks_.empty(); }
+  bool has_queued() const { return !walks_.empty() || TimestampsAtWork() != nullptr; }
+  // No output takes more, or an operator waits for something of its own.
+  void OnBlocked(int64_t now_nanos);
 
   // A batch for the head, which is an operator. The batch is empty afterwards.
   absl::Status Process(size_t input, BatchBase& batch) { return ProcessIn(head(), input, batch); }
@@ -128,7 +130,13 @@ class Chain {
     Ticks time;
     // Where it is; only this node for kProcessingTime and kWake.
     size_t node;
+    // Of kWatermark, kIdle and kActive: whose they are (ChainNode::time_from). They begin there.
+    size_t from = ChainNode::kHeadTime;
   };
+  // The last operator that assigns timestamps and has something to put out; null if none has.
+  ChainNode* TimestampsAtWork() const;
+  // Has it do that, as walks and records. False: stopped.
+  absl::StatusOr<bool> AdvanceTimestamps(ChainNode& node);
   absl::Status OpenNode(ChainNode& node, const TaskState* restore);
   absl::Status ProcessIn(ChainNode& node, size_t input, BatchBase& batch);
   absl::Status RestoreRewired(const TaskState& state);
@@ -144,6 +152,8 @@ class Chain {
   std::vector<const SinkOperator*> sinks_;
   // Those that commit.
   std::vector<ChainNode*> committing_;
+  // Those that assign timestamps, as indices of `nodes`.
+  std::vector<size_t> timestamps_;
   // The greatest watermark queued.
   Ticks watermark_ = kMinTicks;
 };

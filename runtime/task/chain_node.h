@@ -19,6 +19,8 @@
 
 namespace weir {
 
+class TimestampOperator;
+
 // Which subtask of how many a task is; the same for all nodes of its chain.
 struct SubtaskInfo {
   uint32_t subtask = 0;
@@ -74,6 +76,13 @@ class ChainNode final : public OperatorContext {
   std::unique_ptr<OperatorStore> store;
   // Null for a source.
   std::unique_ptr<Operator> op;
+  // `op`, if it assigns timestamps; null otherwise.
+  TimestampOperator* timestamps = nullptr;
+  // Where it is in the chain, and which node's watermarks it is told: those of an operator that
+  // assigns timestamps, or kHeadTime, what the head's input says.
+  size_t index_in_chain = 0;
+  static constexpr size_t kHeadTime = SIZE_MAX;
+  size_t time_from = kHeadTime;
   // By port; the last to be made, before the task starts.
   std::vector<std::unique_ptr<Output>> ports;
   // Those of `ports` and below them that lead out of the task: watermarks and ends go there from

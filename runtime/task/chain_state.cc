@@ -86,6 +86,11 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
   return absl::OkStatus();
 }
 
+// Whether the watermarks that it passes on are those of the head's input.
+bool OfHeadsTime(const ChainNode& node) {
+  return node.time_from == ChainNode::kHeadTime && node.timestamps == nullptr;
+}
+
 }  // namespace
 
 absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files,
@@ -94,7 +99,7 @@ absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files,
   for (const auto& node : nodes) {
     OperatorState& of_node = state.emplace_back();
     of_node.node = node->index();
-    of_node.watermark = watermark_;
+    of_node.watermark = OfHeadsTime(*node) ? watermark_ : node->watermark;
     if (node->op == nullptr) continue;
     const CrashContext former = node->Enter();
     for (KeyedStateTable* table : node->op->keyed_state()) {
@@ -147,7 +152,7 @@ absl::Status Chain::Restore(const TaskState& state) {
       return absl::InternalError(StrCat("state of node ", of_node.node, ", which is elsewhere"));
     }
     ChainNode& node = **found;
-    watermark_ = std::max(watermark_, of_node.watermark);
+    if (OfHeadsTime(node)) watermark_ = std::max(watermark_, of_node.watermark);
     node.watermark = of_node.watermark;
     if (of_node.watermark != kMinTicks) node.node_metrics.watermark.Set(of_node.watermark);
     if (node.op == nullptr) continue;
@@ -203,7 +208,7 @@ absl::Status Chain::ProcessRestored() {
 
 void Chain::QueueRestoredWatermark() {
   const bool behind = std::any_of(nodes.begin(), nodes.end(), [this](const auto& node) {
-    return node->watermark < watermark_;
+    return OfHeadsTime(*node) && node->watermark < watermark_;
   });
   if (behind) walks_.push_back({WalkKind::kWatermark, watermark_, 0});
 }

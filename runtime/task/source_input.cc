@@ -18,12 +18,8 @@ constexpr int64_t kMaxWaitNanos = 10'000'000'000;
 // costs next to nothing.
 constexpr int64_t kIdlenessProbes = 20;
 constexpr int64_t kMaxProbeIntervalNanos = 1'000'000'000;
-
-Ticks GreatestOf(const BatchBase& batch) {
-  Ticks greatest = kMinTicks;
-  for (const Ticks timestamp : batch.timestamps) greatest = std::max(greatest, timestamp);
-  return greatest;
-}
+// How often a generator of the job's own is asked meanwhile.
+constexpr int64_t kIdlePeriodNanos = 100'000'000;
 
 }  // namespace
 
@@ -34,10 +30,8 @@ SourceInput::SourceInput(ChainNode& node, std::unique_ptr<SourceReader> reader, 
       clock_(clock),
       options_(options),
       settings_(node.definition().watermarks),
-      batch_(node.definition().outputs[0].type->NewBatch()),
-      watermarks_(
-          [delay = settings_.max_delay] { return std::make_unique<BoundedOutOfOrderness>(delay); },
-          settings_.idle_after) {}
+      batch_(settings_, *node.definition().outputs[0].type),
+      watermarks_(settings_) {}
 
 absl::Status SourceInput::Open() {
   const CrashContext former = node_.Enter();
@@ -69,7 +63,11 @@ bool SourceInput::EmitPeriodically(Chain& chain, int64_t now) {
     const int64_t idle_after =
         std::min(settings_.idle_after, kIdlenessProbes * kMaxProbeIntervalNanos / kNanosPerTick) *
         kNanosPerTick;
-    interval = std::max(interval, idle_after / kIdlenessProbes);
+    int64_t waiting_interval = idle_after / kIdlenessProbes;
+    if (settings_.periodic_generator && (idle_after == 0 || waiting_interval > kIdlePeriodNanos)) {
+      waiting_interval = kIdlePeriodNanos;
+    }
+    interval = std::max(interval, waiting_interval);
   }
   next_emission_ = now + interval;
   read_since_emission_ = false;
@@ -88,6 +86,12 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
   watermarks_.SetBackpressured(false, now / kNanosPerTick);
   if (EmitPeriodically(chain, now)) return StepResult::kMoreWork;
   clock_.BeginCall();
+  if (!batch_.done()) {
+    const CrashContext former = node_.Enter();
+    absl::StatusOr<StepResult> result = Emit(chain);
+    ThisThreadCrashContext() = former;
+    return result;
+  }
   if (woken_.exchange(false, std::memory_order_acquire)) waiting_ = false;
   if (waiting_ && (wake_at_ == kMaxTicks || clock_.Now() < wake_at_)) {
     SetDeadline(now);
@@ -95,39 +99,42 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
   }
 
   const CrashContext former = node_.Enter();
-  batch_->Clear();
-  WEIR_ASSIGN_OR_RETURN(
-      const PollResult polled,
-      reader_->Poll(*batch_, settings_.every_record ? 1 : options_.batch_records));
-  if (polled.state != PollState::kEnd) AddNewSplits(now);
-  absl::Status status = batch_->empty() ? absl::OkStatus() : Emit(polled.split, now);
+  WEIR_RETURN_IF_ERROR(Poll(now));
+  absl::StatusOr<StepResult> result = Emit(chain);
   ThisThreadCrashContext() = former;
-  if (!status.ok()) return status;
-
-  if (polled.split_ended) watermarks_.RemoveSplit(polled.split);
-  if (polled.state == PollState::kEnd) return StepResult::kEnd;
-  waiting_ = polled.state == PollState::kWait;
-  wake_at_ = polled.wake_at;
-  // The watermark follows at once when the input runs dry: nobody waits for the next period.
-  if (!settings_.none && (waiting_ || settings_.every_record)) watermarks_.EmitNow(events_);
-  QueueEvents(chain);
-  return StepResult::kMoreWork;
+  return result;
 }
 
-absl::Status SourceInput::Emit(uint32_t split, int64_t now) {
+absl::Status SourceInput::Poll(int64_t now) {
+  BatchBase& batch = batch_.batch();
+  batch.Clear();
+  WEIR_ASSIGN_OR_RETURN(polled_,
+                        reader_->Poll(batch, settings_.every_record ? 1 : options_.batch_records));
+  if (polled_.state != PollState::kEnd) AddNewSplits(now);
+  if (batch.empty()) return absl::OkStatus();
   read_since_emission_ = true;
   next_emission_ = std::min(next_emission_, now + options_.watermark_interval_nanos);
-  Ticks greatest = kMinTicks;
-  if (settings_.timestamps != nullptr) {
-    greatest = settings_.timestamps->Assign(*batch_);
-  } else if (!settings_.none) {
-    greatest = GreatestOf(*batch_);
+  batch_.Assign();
+  if (!settings_.none && !watermarks_.Has(polled_.split)) {
+    watermarks_.AddSplit(polled_.split, now / kNanosPerTick);
   }
-  if (!settings_.none && !batch_->timestamps.empty()) {
-    if (!watermarks_.Has(split)) watermarks_.AddSplit(split, now / kNanosPerTick);
-    watermarks_.OnRecords(split, greatest, events_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain) {
+  if (!batch_.done()) {
+    WEIR_RETURN_IF_ERROR(batch_.Push(polled_.split, watermarks_, node_.output(0), events_));
+    QueueEvents(chain);
+    if (!batch_.done()) return StepResult::kMoreWork;
   }
-  return node_.output(0).Push(*batch_);
+  if (polled_.split_ended) watermarks_.RemoveSplit(polled_.split);
+  if (polled_.state == PollState::kEnd) return StepResult::kEnd;
+  waiting_ = polled_.state == PollState::kWait;
+  wake_at_ = polled_.wake_at;
+  // The watermark follows at once when the input runs dry: nobody waits for the next period.
+  if (!settings_.none && waiting_) watermarks_.EmitNow(events_);
+  QueueEvents(chain);
+  return StepResult::kMoreWork;
 }
 
 void SourceInput::SetDeadline(int64_t now) {
@@ -138,7 +145,8 @@ void SourceInput::SetDeadline(int64_t now) {
   }
   // What the records so far say has been said when the input ran dry; only idleness is still to be
   // found out.
-  if (settings_.none || settings_.idle_after <= 0 || idle_) return;
+  if (settings_.none) return;
+  if (!settings_.periodic_generator && (settings_.idle_after <= 0 || idle_)) return;
   deadline_ = std::min(deadline_, next_emission_);
 }
 

@@ -8,6 +8,7 @@
 
 #include "runtime/task/task_input.h"
 #include "runtime/time/source_watermarks.h"
+#include "runtime/time/watermarked_batch.h"
 #include "weir/source.h"
 
 namespace weir {
@@ -29,7 +30,11 @@ class SourceInput final : public TaskInput, public SourceContext {
   absl::StatusOr<StepResult> Step(Chain& chain, int64_t now) override;
   void OnBlocked(int64_t now) override;
   int64_t deadline() const override { return deadline_; }
-  std::optional<Barrier> TakeBarrier() override { return std::exchange(barrier_, std::nullopt); }
+  std::optional<Barrier> TakeBarrier() override {
+    // The reader's position is behind the whole batch.
+    if (!batch_.done()) return std::nullopt;
+    return std::exchange(barrier_, std::nullopt);
+  }
   void InjectBarrier(const Barrier& barrier) override {
     barrier_ = barrier;
     last_barrier_ = barrier.id;
@@ -56,7 +61,9 @@ class SourceInput final : public TaskInput, public SourceContext {
   // Whether a periodic emission was due; queues what it says.
   bool EmitPeriodically(Chain& chain, int64_t now);
   void QueueEvents(Chain& chain);
-  absl::Status Emit(uint32_t split, int64_t now);
+  absl::Status Poll(int64_t now);
+  // Puts out records of the batch that was polled, and goes on from there when that is done.
+  absl::StatusOr<StepResult> Emit(Chain& chain);
   void AddNewSplits(int64_t now);
   // Decides when to step next by itself while nothing can be read.
   void SetDeadline(int64_t now);
@@ -66,7 +73,9 @@ class SourceInput final : public TaskInput, public SourceContext {
   TaskClock& clock_;
   const Options options_;
   const WatermarkSettings& settings_;
-  const std::unique_ptr<BatchBase> batch_;
+  WatermarkedBatch batch_;
+  // What came with it.
+  PollResult polled_;
   SourceWatermarks watermarks_;
   uint32_t known_splits_ = 0;
   int64_t next_emission_ = 0;

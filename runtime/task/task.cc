@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/crash_context.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/thrown_stack.h"
@@ -424,17 +425,13 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     return chain_.AllCommitted() ? StepResult::kEnd : StepResult::kNoInput;
   }
   WEIR_ASSIGN_OR_RETURN(const bool done, chain_.Advance());
-  if (!done) {
-    input_->OnBlocked(now);
-    return StepResult::kNoCredit;
-  }
+  if (!done) return HeldBack(now);
   if (chain_.restoring()) {
     if (!chain_.Blocked()) {
       WEIR_RETURN_IF_ERROR(chain_.ProcessRestored());
       return StepResult::kMoreWork;
     }
-    input_->OnBlocked(now);
-    return StepResult::kNoCredit;
+    return HeldBack(now);
   }
   if (input_ended_) return StepAtEnd();
   if (stopped_by_ != 0) return StepStopped();
@@ -446,10 +443,7 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
       held_->dropped = true;
       WEIR_RETURN_IF_ERROR(TellWhenPrepared());
     }
-    if (held_.has_value()) {
-      input_->OnBlocked(now);
-      return StepResult::kNoCredit;
-    }
+    if (held_.has_value()) return HeldBack(now);
     const Barrier barrier = *reached_;
     const bool overtakes = overtakes_;
     DropReached();
@@ -463,15 +457,18 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     chain_.QueueWakeups();
     if (chain_.has_queued()) return StepResult::kMoreWork;
   }
-  if (chain_.Blocked()) {
-    input_->OnBlocked(now);
-    return StepResult::kNoCredit;
-  }
+  if (chain_.Blocked()) return HeldBack(now);
   WEIR_ASSIGN_OR_RETURN(const StepResult result, input_->Step(chain_, now));
   if (result != StepResult::kEnd) return result;
   input_ended_ = true;
   chain_.QueueEnd();
   return StepResult::kMoreWork;
+}
+
+StepResult Task::HeldBack(int64_t now) {
+  input_->OnBlocked(now);
+  chain_.OnBlocked(now);
+  return StepResult::kNoCredit;
 }
 
 absl::Status Task::FlushAfter(StepResult result, int64_t now) {
@@ -502,6 +499,7 @@ absl::Status Task::OpenAll() {
 absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
   failed_uid_.clear();
   thrown_stack_.clear();
+  ThisThreadFailedRecord().clear();
   chain_.failed_in = nullptr;
   absl::Status status;
   try {
@@ -515,6 +513,9 @@ absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
     failed_uid_ = uid != nullptr ? uid : "";
     status = absl::InternalError(
         StrCat("operator '", failed_uid_, "' threw ", DescribeCurrentException()));
+    if (const std::string& record = ThisThreadFailedRecord(); !record.empty()) {
+      status = absl::InternalError(StrCat(ToStd(status.message()), ", on the record ", record));
+    }
     thrown_stack_ = TakeThrownStack();
   }
   ThisThreadCrashContext() = {};

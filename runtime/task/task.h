@@ -100,6 +100,7 @@ class Task final : public TaskSignals {
   // Steps until there is nothing to do or the budget is used up.
   StepResult RunSteps(int64_t start);
   absl::StatusOr<StepResult> Step(int64_t now);
+  StepResult HeldBack(int64_t now);
   absl::Status FlushAfter(StepResult result, int64_t now);
   absl::Status OpenAll();
   // What others asked for about checkpoints.

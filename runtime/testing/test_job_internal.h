@@ -42,7 +42,7 @@ class EventKeyHasher final : public KeyHasher {
 
 class EventTimestamps final : public TimestampAssigner {
  public:
-  Ticks Assign(BatchBase& batch) const override {
+  Ticks Assign(BatchBase& batch, size_t&) const override {
     auto& events = static_cast<Batch<Event>&>(batch);
     events.timestamps.clear();
     Ticks greatest = kMinTicks;

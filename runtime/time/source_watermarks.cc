@@ -5,7 +5,9 @@
 
 namespace weir {
 
-std::optional<Ticks> BoundedOutOfOrderness::OnRecords(Ticks greatest) {
+std::optional<Ticks> BoundedOutOfOrderness::OnRecords(const BatchBase& batch, size_t& next,
+                                                      Ticks greatest) {
+  next = batch.size();
   Ticks watermark = 0;
   if (__builtin_sub_overflow(greatest, max_delay_, &watermark) ||
       __builtin_sub_overflow(watermark, Ticks{1}, &watermark)) {
@@ -15,10 +17,22 @@ std::optional<Ticks> BoundedOutOfOrderness::OnRecords(Ticks greatest) {
   return std::nullopt;
 }
 
-std::optional<Ticks> IdlenessWatermarkGenerator::OnRecords(Ticks greatest) {
+std::optional<Ticks> JobGenerator::OnRecords(const BatchBase& batch, size_t& next, Ticks) {
+  std::optional<Ticks> watermark;
+  generator_->OnRecords(batch, next, watermark);
+  return watermark;
+}
+
+std::unique_ptr<SplitGenerator> MakeSplitGenerator(const WatermarkSettings& settings) {
+  if (settings.make_generator) return std::make_unique<JobGenerator>(settings.make_generator());
+  return std::make_unique<BoundedOutOfOrderness>(settings.max_delay);
+}
+
+std::optional<Ticks> IdlenessWatermarkGenerator::OnRecords(const BatchBase& batch, size_t& next,
+                                                           Ticks greatest) {
   active_since_last_ = true;
   idle_ = false;
-  return generator_->OnRecords(greatest);
+  return generator_->OnRecords(batch, next, greatest);
 }
 
 Ticks IdlenessWatermarkGenerator::UnpausedTime(Ticks now) const {
@@ -81,11 +95,16 @@ void SourceWatermarks::RemoveSplit(uint32_t split) {
   downstream_.combined().Remove(split);
 }
 
-void SourceWatermarks::OnRecords(uint32_t split, Ticks greatest, TimeEvents& out) {
-  const std::optional<Ticks> watermark = splits_.at(split).generator.OnRecords(greatest);
-  if (watermark.has_value() && downstream_.combined().SetWatermark(split, *watermark)) {
-    downstream_.Emit(out);
-  }
+void SourceWatermarks::OnRecords(uint32_t id, const BatchBase& batch, size_t& next, Ticks greatest,
+                                 TimeEvents& out) {
+  IdlenessWatermarkGenerator& generator = splits_.at(id).generator;
+  const size_t before = out.size();
+  do {
+    const std::optional<Ticks> watermark = generator.OnRecords(batch, next, greatest);
+    if (watermark.has_value() && downstream_.combined().SetWatermark(id, *watermark)) {
+      downstream_.Emit(out);
+    }
+  } while (out.size() == before && next < batch.size());
 }
 
 void SourceWatermarks::OnPeriodic(Ticks now, TimeEvents& out) {
@@ -99,7 +118,7 @@ void SourceWatermarks::OnPeriodic(Ticks now, TimeEvents& out) {
     }
   }
   downstream_.Emit(out);
-  if (idle_after_ <= 0 || !downstream_.before_first()) return;
+  if (idle_after_ <= 0 || of_ == Of::kStream || !downstream_.before_first()) return;
   if (!first_periodic_.has_value()) {
     first_periodic_ = now;
   } else if (now - *first_periodic_ > idle_after_) {

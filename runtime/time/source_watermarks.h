@@ -8,47 +8,64 @@
 
 #include "runtime/time/time_event.h"
 #include "runtime/time/watermark_combiner.h"
+#include "weir/source.h"
 
 namespace weir {
 
-// Makes the watermark of one split from the timestamps of its records (semantics rule 23).
-class WatermarkGenerator {
+// Makes the watermark of one split from its records (semantics rule 23).
+class SplitGenerator {
  public:
-  virtual ~WatermarkGenerator() = default;
-  // Records were read of which `greatest` is the greatest timestamp; a watermark is returned if one
-  // is due at once.
-  virtual std::optional<Ticks> OnRecords(Ticks greatest) = 0;
+  virtual ~SplitGenerator() = default;
+  // Records of `batch` from `next` on, which is moved behind the first that makes a watermark, or
+  // to the end. `greatest` is the greatest timestamp of the whole batch.
+  virtual std::optional<Ticks> OnRecords(const BatchBase& batch, size_t& next, Ticks greatest) = 0;
   // The watermark as of now, if it is made periodically.
-  virtual std::optional<Ticks> Periodic() const = 0;
+  virtual std::optional<Ticks> Periodic() = 0;
 };
 
 // max_ts - B - 1; B = 0 is the monotonous one. At the ends of the range it stays there.
-class BoundedOutOfOrderness final : public WatermarkGenerator {
+class BoundedOutOfOrderness final : public SplitGenerator {
  public:
   // `max_delay` >= 0.
   explicit BoundedOutOfOrderness(Ticks max_delay) : max_delay_(max_delay) {}
-  std::optional<Ticks> OnRecords(Ticks greatest) override;
-  std::optional<Ticks> Periodic() const override { return watermark_; }
+  std::optional<Ticks> OnRecords(const BatchBase& batch, size_t& next, Ticks greatest) override;
+  std::optional<Ticks> Periodic() override { return watermark_; }
 
  private:
   const Ticks max_delay_;
   Ticks watermark_ = kMinTicks;
 };
 
+// One that the job brings.
+class JobGenerator final : public SplitGenerator {
+ public:
+  explicit JobGenerator(std::unique_ptr<RecordWatermarks> generator)
+      : generator_(std::move(generator)) {}
+  std::optional<Ticks> OnRecords(const BatchBase& batch, size_t& next, Ticks greatest) override;
+  std::optional<Ticks> Periodic() override { return generator_->OnPeriodic(); }
+
+ private:
+  const std::unique_ptr<RecordWatermarks> generator_;
+};
+
+// What the settings of a source or of an operator that assigns timestamps say. They outlive it.
+std::unique_ptr<SplitGenerator> MakeSplitGenerator(const WatermarkSettings& settings);
+
 // A generator that also judges whether its split is idle (semantics rule 28). Time comes from
 // outside, in ticks of a clock that never goes back; while the split is paused no time passes.
 class IdlenessWatermarkGenerator {
  public:
   // `idle_after` 0: never idle.
-  IdlenessWatermarkGenerator(std::unique_ptr<WatermarkGenerator> generator, Ticks idle_after)
+  IdlenessWatermarkGenerator(std::unique_ptr<SplitGenerator> generator, Ticks idle_after)
       : generator_(std::move(generator)), idle_after_(idle_after) {}
 
-  std::optional<Ticks> OnRecords(Ticks greatest);
+  std::optional<Ticks> OnRecords(const BatchBase& batch, size_t& next, Ticks greatest);
   // What a periodic emission at `now` finds: a watermark, kIdle once when the split becomes idle,
   // or nothing.
   std::optional<TimeEvent> OnPeriodic(Ticks now);
   // The watermark as of now; does not touch the judgement of idleness.
-  std::optional<Ticks> Current() const { return idle_ ? std::nullopt : generator_->Periodic(); }
+  std::optional<Ticks> Current() { return idle_ ? std::nullopt : generator_->Periodic(); }
+  bool idle() const { return idle_; }
 
   // Pauses nest.
   void Pause(Ticks now);
@@ -57,7 +74,7 @@ class IdlenessWatermarkGenerator {
  private:
   Ticks UnpausedTime(Ticks now) const;
 
-  std::unique_ptr<WatermarkGenerator> generator_;
+  std::unique_ptr<SplitGenerator> generator_;
   const Ticks idle_after_;
   bool active_since_last_ = false;
   std::optional<Ticks> inactive_since_;
@@ -89,17 +106,28 @@ class SplitWatermarks {
 // an idle time. Owned by the task's thread.
 class SourceWatermarks {
  public:
-  using MakeGenerator = std::function<std::unique_ptr<WatermarkGenerator>()>;
+  using MakeGenerator = std::function<std::unique_ptr<SplitGenerator>()>;
 
   SourceWatermarks(MakeGenerator make_generator, Ticks idle_after)
       : make_generator_(std::move(make_generator)), idle_after_(idle_after) {}
+  // Of a source, or of a stream that gets its timestamps on its way.
+  enum class Of : uint8_t { kSource, kStream };
+  // `settings` outlives it.
+  explicit SourceWatermarks(const WatermarkSettings& settings, Of of = Of::kSource)
+      : SourceWatermarks([&settings] { return MakeSplitGenerator(settings); },
+                         settings.idle_after) {
+    of_ = of;
+  }
 
   bool Has(uint32_t split) const { return splits_.contains(split); }
   // A new split holds the watermark from MIN; one that is removed shows at the next update.
   void AddSplit(uint32_t split, Ticks now);
   void RemoveSplit(uint32_t split);
 
-  void OnRecords(uint32_t split, Ticks greatest, TimeEvents& out);
+  // Records of the split from `next` on, which is moved behind the last that goes downstream before
+  // what `out` gets.
+  void OnRecords(uint32_t split, const BatchBase& batch, size_t& next, Ticks greatest,
+                 TimeEvents& out);
   // The periodic emission: watermarks and idleness.
   void OnPeriodic(Ticks now, TimeEvents& out);
   // An emission out of turn, of watermarks only: after every record, or when the input has run dry.
@@ -120,6 +148,7 @@ class SourceWatermarks {
 
   const MakeGenerator make_generator_;
   const Ticks idle_after_;
+  Of of_ = Of::kSource;
   std::map<uint32_t, Split> splits_;
   SplitWatermarks downstream_;
   bool backpressured_ = false;

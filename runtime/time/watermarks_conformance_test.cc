@@ -12,20 +12,12 @@
 #include "runtime/time/watermark_combiner.h"
 #include "runtime/time/watermark_valve.h"
 #include "simdjson.h"
+#include "weir/watermarks.h"
 
 namespace weir {
 namespace {
 
 using simdjson::dom::element;
-
-// A watermark of ts at each record with an even value, none periodically.
-class Punctuated final : public WatermarkGenerator {
- public:
-  std::optional<Ticks> OnRecords(Ticks greatest) override {
-    return greatest % 2 == 0 ? std::optional(greatest) : std::nullopt;
-  }
-  std::optional<Ticks> Periodic() const override { return std::nullopt; }
-};
 
 bool Has(element step, const char* key) { return step[key].error() == simdjson::SUCCESS; }
 int64_t Int(element step, const char* key) { return step[key].get_int64().value(); }
@@ -34,14 +26,33 @@ std::string Text(element step, const char* key) {
   return std::string(step[key].get_string().value());
 }
 
-SourceWatermarks::MakeGenerator GeneratorOf(element op) {
+// As a job would say it; a record is its timestamp.
+WatermarkSettings SettingsOf(element op) {
   const element strategy = op["strategy"].value();
   const std::string type = Text(strategy, "type");
-  if (type == "punctuated") return [] { return std::make_unique<Punctuated>(); };
-  const Ticks bound = type == "bounded" ? Int(strategy, "bound") : 0;
-  return [bound] { return std::make_unique<BoundedOutOfOrderness>(bound); };
+  Watermarks<int64_t> watermarks{.timestamp = SourceTimestamp{}};
+  if (type == "bounded") watermarks.max_delay = Duration(Int(strategy, "bound"));
+  if (type == "punctuated") {
+    watermarks.generator = Punctuated{[](const int64_t& value) { return value % 2 == 0; }};
+  }
+  if (type == "none") watermarks.generator = NoWatermarks{};
+  if (Has(op, "idle_after")) watermarks.idle_after = Duration(Int(op, "idle_after"));
+  const DefineInput input;
+  JobDefinition job;
+  internal::GraphBuilder graph(input, job);
+  WatermarkSettings settings;
+  internal::DefineWatermarks(graph, std::source_location::current(), "a source", watermarks, true,
+                             settings);
+  EXPECT_TRUE(job.errors.empty());
+  return settings;
 }
-Ticks IdleAfterOf(element op) { return Has(op, "idle_after") ? Int(op, "idle_after") : 0; }
+
+std::unique_ptr<BatchBase> OneRecord(int64_t value) {
+  auto batch = std::make_unique<Batch<int64_t>>();
+  batch->records.emplace_back(value);
+  batch->timestamps.emplace_back(value);
+  return batch;
+}
 
 class Case {
  public:
@@ -115,26 +126,32 @@ class MultiplexerCase final : public Case {
 
 class GeneratorCase final : public Case {
  public:
-  explicit GeneratorCase(element op) : generator_(GeneratorOf(op)(), IdleAfterOf(op)) {}
+  explicit GeneratorCase(element op)
+      : settings_(SettingsOf(op)),
+        generator_(MakeSplitGenerator(settings_), settings_.idle_after) {}
   void Step(element step, TimeEvents& out) override {
     if (Has(step, "clock")) {
       clock_ = Int(step, "clock");
     } else if (Has(step, "periodic")) {
       if (auto event = generator_.OnPeriodic(clock_)) out.push_back(*event);
     } else {
-      const auto watermark = generator_.OnRecords(Int(step["record"].value(), "value"));
+      const int64_t value = Int(step["record"].value(), "value");
+      size_t next = 0;
+      const auto watermark = generator_.OnRecords(*OneRecord(value), next, value);
+      EXPECT_EQ(next, 1u);
       if (watermark) out.push_back({TimeEventKind::kWatermark, *watermark});
     }
   }
 
  private:
+  const WatermarkSettings settings_;
   IdlenessWatermarkGenerator generator_;
   Ticks clock_ = 1000;
 };
 
 class SourceCase final : public Case {
  public:
-  explicit SourceCase(element op) : watermarks_(GeneratorOf(op), IdleAfterOf(op)) {}
+  explicit SourceCase(element op) : settings_(SettingsOf(op)), watermarks_(settings_) {}
   void Step(element step, TimeEvents& out) override {
     if (Has(step, "register")) {
       watermarks_.AddSplit(Split(Text(step, "register")), clock_);
@@ -151,7 +168,9 @@ class SourceCase final : public Case {
     } else if (Has(step, "periodic")) {
       watermarks_.OnPeriodic(clock_, out);
     } else {
-      watermarks_.OnRecords(Split(Text(step, "split")), Int(step["record"].value(), "value"), out);
+      const int64_t value = Int(step["record"].value(), "value");
+      size_t next = 0;
+      watermarks_.OnRecords(Split(Text(step, "split")), *OneRecord(value), next, value, out);
     }
   }
 
@@ -159,6 +178,7 @@ class SourceCase final : public Case {
   uint32_t Split(const std::string& name) {
     return splits_.emplace(name, static_cast<uint32_t>(splits_.size())).first->second;
   }
+  const WatermarkSettings settings_;
   SourceWatermarks watermarks_;
   std::map<std::string, uint32_t> splits_;
   Ticks clock_ = 1000;
@@ -284,7 +304,8 @@ TEST(SourceWatermarks, AnEmissionOutOfTurnDoesNotStartTheClockOfIdleness) {  // 
   SourceWatermarks watermarks([] { return std::make_unique<BoundedOutOfOrderness>(0); }, 50);
   TimeEvents out;
   watermarks.AddSplit(0, 0);
-  watermarks.OnRecords(0, 10, out);
+  size_t next = 0;
+  watermarks.OnRecords(0, *OneRecord(10), next, 10, out);
   watermarks.EmitNow(out);
   EXPECT_EQ(Describe(out), "watermark 9; ");
   out.clear();
@@ -297,9 +318,39 @@ TEST(SourceWatermarks, AnEmissionOutOfTurnDoesNotStartTheClockOfIdleness) {  // 
   EXPECT_EQ(Describe(out), "idle; ");
 }
 
+TEST(SourceWatermarks, AWatermarkInTheMiddleOfABatchComesBehindItsRecord) {  // Rule 26
+  WatermarkSettings settings;
+  settings.make_generator =
+      GeneratorOf<int64_t>(Punctuated{[](const int64_t& value,
+                                         EventTime) -> std::optional<EventTime> {
+        if (value % 10 != 0) return std::nullopt;
+        return EventTime::FromTicks(value);
+      }}).make();
+  SourceWatermarks watermarks(settings);
+  watermarks.AddSplit(0, 0);
+  watermarks.AddSplit(1, 0);
+  Batch<int64_t> batch;
+  for (const int64_t value : {5, 10, 11, 20, 21}) batch.records.emplace_back(value);
+  TimeEvents out;
+  size_t next = 0;
+  watermarks.OnRecords(0, batch, next, kMinTicks, out);
+  EXPECT_EQ(next, 5u) << "the other split holds the watermark: nothing goes downstream in between";
+  EXPECT_EQ(Describe(out), "");
+  next = 0;
+  watermarks.OnRecords(1, batch, next, kMinTicks, out);
+  EXPECT_EQ(next, 2u);
+  EXPECT_EQ(Describe(out), "watermark 10; ");
+  watermarks.OnRecords(1, batch, next, kMinTicks, out);
+  EXPECT_EQ(next, 4u);
+  watermarks.OnRecords(1, batch, next, kMinTicks, out);
+  EXPECT_EQ(next, 5u);
+  EXPECT_EQ(Describe(out), "watermark 10; watermark 20; ");
+}
+
 TEST(SourceWatermarks, ABoundBeyondTheFirstTimestampsStaysAtMin) {  // Rule 23
   BoundedOutOfOrderness generator(100);
-  EXPECT_EQ(generator.OnRecords(kMinTicks + 5), std::nullopt);
+  size_t next = 0;
+  EXPECT_EQ(generator.OnRecords(*OneRecord(0), next, kMinTicks + 5), std::nullopt);
   EXPECT_EQ(generator.Periodic(), kMinTicks);
 }
 

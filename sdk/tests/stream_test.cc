@@ -424,9 +424,10 @@ TEST(StreamTest, TimestampsAreReadFromAMemberOrByAFunction) {
   });
   Batch<Click> batch;
   batch.records.emplace_back(Click{"x", 5, EventTime::FromTicks(77)});
-  EXPECT_EQ(NodeNamed(job, "a").watermarks.timestamps->Assign(batch), 77);
+  std::size_t failed_at = 0;
+  EXPECT_EQ(NodeNamed(job, "a").watermarks.timestamps->Assign(batch, failed_at), 77);
   EXPECT_EQ(batch.timestamps[0], 77);
-  EXPECT_EQ(NodeNamed(job, "b").watermarks.timestamps->Assign(batch), 5000);
+  EXPECT_EQ(NodeNamed(job, "b").watermarks.timestamps->Assign(batch, failed_at), 5000);
   EXPECT_EQ(batch.timestamps[0], 5000);
   EXPECT_FALSE(NodeNamed(job, "a").watermarks.none);
 }

@@ -76,7 +76,9 @@ struct NodeDefinition {
   ConnectorSpec connector;
   std::function<std::unique_ptr<SourceReader>()> make_source;
   std::function<std::unique_ptr<SinkWriter>()> make_sink;
+  // kSource, and kOperator that assigns timestamps: the host makes that by itself.
   WatermarkSettings watermarks;
+  bool assigns_timestamps = false;
   // kSink: the type written. kSource: that of outputs[0].
   const RecordType* record_type = nullptr;
 };

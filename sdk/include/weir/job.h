@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -11,78 +10,12 @@
 
 #include "weir/arguments.h"
 #include "weir/graph_builder.h"
-#include "weir/in_loop.h"
 #include "weir/keyed_stream.h"
 #include "weir/plugin.h"
 #include "weir/stream.h"
+#include "weir/watermarks.h"
 
 namespace weir {
-
-namespace internal {
-
-template <class T, class F>
-class FunctionTimestamps final : public TimestampAssigner {
- public:
-  explicit FunctionTimestamps(F f) : f_(std::move(f)) {}
-  Ticks Assign(BatchBase& base) const override {
-    auto& batch = static_cast<Batch<T>&>(base);
-    const std::size_t n = batch.records.size();
-    batch.timestamps.resize_uninitialized(n);
-    // Locals, which the stores cannot change.
-    const T* const records = batch.records.data();
-    Ticks* const timestamps = batch.timestamps.data();
-    const InLoop<F> f = f_;
-    Ticks greatest = kMinTicks;
-    for (std::size_t i = 0; i < n; ++i) {
-      timestamps[i] = std::invoke(f, records[i]).ticks();
-      greatest = std::max(greatest, timestamps[i]);
-    }
-    return greatest;
-  }
-
- private:
-  F f_;
-};
-
-}  // namespace internal
-
-// The event time of a record: a member of type EventTime, or a function of the record.
-template <class T>
-class TimestampOf {
- public:
-  TimestampOf() = default;
-  template <class F>
-    requires std::is_invocable_r_v<EventTime, const F&, const T&>
-  TimestampOf(F f)  // NOLINT: meant to convert
-      : assigner_(std::make_shared<internal::FunctionTimestamps<T, F>>(std::move(f))) {}
-  template <class F>
-    requires(!std::is_invocable_r_v<EventTime, const F&, const T&>)
-  TimestampOf(F) {  // NOLINT: meant to convert
-    static_assert(std::is_invocable_r_v<EventTime, const F&, const T&>,
-                  "Watermarks{.timestamp = t}: t must be a member of type weir::EventTime "
-                  "(&T::field), or a function that takes (const T& record) and returns one");
-  }
-  const std::shared_ptr<const TimestampAssigner>& assigner() const { return assigner_; }
-
- private:
-  std::shared_ptr<const TimestampAssigner> assigner_;
-};
-
-// Event time of a source (semantics rules 23 to 28).
-template <class T>
-struct Watermarks {
-  // Without one, records have no timestamp unless the source gives them one, and there are no
-  // watermarks.
-  TimestampOf<T> timestamp{};
-  // How far a record may lie behind the newest one before it counts as late; 0: timestamps never go
-  // back.
-  Duration max_delay{};
-  // A source (or split) without records for so long does not hold others back; 0: never.
-  Duration idle_after{};
-  // A watermark after every record instead of periodically. Slower; what is late is then determined
-  // by the input alone.
-  bool every_record = false;
-};
 
 // What the user's WEIR_JOB function describes the job with. `define` must depend on its arguments
 // only: it is run again in each worker and must give the same graph.
@@ -126,15 +59,8 @@ class Job {
       node.kind = NodeKind::kSource;
       node.inputs = 0;
       node.record_type = &RecordTypeOf<T>();
-      node.watermarks.timestamps = watermarks.timestamp.assigner();
-      node.watermarks.none = node.watermarks.timestamps == nullptr;
-      node.watermarks.max_delay = watermarks.max_delay.count();
-      node.watermarks.idle_after = watermarks.idle_after.count();
-      node.watermarks.every_record = watermarks.every_record;
-      if (watermarks.max_delay.count() < 0)
-        graph_.Error(where, "source '" + node.uid + "': max_delay is negative");
-      if (watermarks.idle_after.count() < 0)
-        graph_.Error(where, "source '" + node.uid + "': idle_after is negative");
+      internal::DefineWatermarks(graph_, where, "source '" + node.uid + "'", watermarks, true,
+                                 node.watermarks);
       if constexpr (requires { connector.ToSpec(); }) {
         node.connector = connector.ToSpec();
         node.description = "Source(" + node.connector.connector + ")";

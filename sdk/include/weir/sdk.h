@@ -24,6 +24,7 @@
 #include "weir/time.h"
 #include "weir/timers.h"
 #include "weir/ttl.h"
+#include "weir/watermarks.h"
 #include "weir/window.h"
 #include "weir/window_join.h"
 #include "weir/window_stream.h"

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -70,6 +72,14 @@ class SourceReader {
   // Never blocks. Appends at most `max_records` records of one split to `batch` (timestamps only if the source itself gives
   // them). An error fails the job and names the place.
   virtual absl::StatusOr<PollResult> Poll(BatchBase& batch, std::size_t max_records) = 0;
+  // Alignment holds the split back from now on, or no more: while it does, Poll returns no record of it, and may go on with
+  // other splits. False, as by default: the reader cannot do that, and is not polled while all its splits together are
+  // ahead.
+  virtual bool SetPaused(std::uint32_t split, bool paused) {
+    (void)split;
+    (void)paused;
+    return false;
+  }
   // The position, for a checkpoint, in the reader's own format. A restored reader is given it back before Open: by
   // RestorePosition this subtask's own, where the source has as many subtasks as it had.
   virtual std::string SnapshotPosition() const = 0;
@@ -130,13 +140,28 @@ class SinkWriter {
 class TimestampAssigner {
  public:
   virtual ~TimestampAssigner() = default;
-  virtual Ticks Assign(BatchBase& batch) const = 0;
+  // If the user's function throws, `failed_at` is set to the index of the record.
+  virtual Ticks Assign(BatchBase& batch, std::size_t& failed_at) const = 0;
 };
 
-// How a source makes watermarks (semantics rules 23, 26, 28).
+// A user's generator of the watermarks of one split. Instantiated in the plugin.
+class RecordWatermarks {
+ public:
+  virtual ~RecordWatermarks() = default;
+  // Looks at records from `next` on, up to and with the first that makes a watermark; `next` is then the index behind it,
+  // and the record's own if the user's function throws.
+  virtual void OnRecords(const BatchBase& batch, std::size_t& next, std::optional<Ticks>& watermark) = 0;
+  virtual std::optional<Ticks> OnPeriodic() = 0;
+};
+
+// How a source, or an operator that assigns timestamps, makes watermarks (semantics rules 23, 26, 28, 29).
 struct WatermarkSettings {
-  // Null: records keep the timestamps that the source gave them, or have none.
+  // Null: records keep the timestamps that they have, or have none.
   std::shared_ptr<const TimestampAssigner> timestamps;
+  // Called once for each split; null: by `max_delay`.
+  std::function<std::unique_ptr<RecordWatermarks>()> make_generator;
+  // It may make watermarks without records.
+  bool periodic_generator = false;
   // B of bounded out-of-orderness; 0 for monotonous.
   Ticks max_delay = 0;
   // 0: never idle.
@@ -145,6 +170,9 @@ struct WatermarkSettings {
   bool none = true;
   // A watermark after every record instead of periodically.
   bool every_record = false;
+  // Sources of one group wait for each other while they are more than `max_drift` ahead; empty: none.
+  std::string alignment_group;
+  Ticks max_drift = 0;
 };
 
 // A record that could not be decoded, on the side output that a source was given for them.

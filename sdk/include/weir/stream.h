@@ -18,6 +18,7 @@
 #include "weir/misuse.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
+#include "weir/watermarks.h"
 
 namespace weir {
 
@@ -247,6 +248,24 @@ class Stream {
       "first")
   internal::AfterMistake Union(const Streams&...) const {
     return {};
+  }
+
+  // ---- Event time.
+
+  // Gives the records timestamps and makes watermarks from here on, as a source does (its subtasks
+  // are splits each); those from before are ignored, but for the end of the input. For timestamps
+  // that are known after some steps only; what can be said at the source is said there.
+  Stream<T> AssignTimestamps(internal::PlacedUid uid, const Watermarks<T>& watermarks) const {
+    NodeDefinition node;
+    node.uid = std::move(uid.text);
+    node.description = "AssignTimestamps";
+    node.assigns_timestamps = true;
+    internal::DefineWatermarks(*graph_, uid.where, "operator '" + node.uid + "'", watermarks, false,
+                               node.watermarks);
+    const internal::Upstream upstream = Close();
+    const std::uint32_t id = graph_->AddNode(std::move(node), &RecordTypeOf<T>(), uid.where);
+    graph_->Connect(upstream, id, 0, &RecordTypeOf<T>());
+    return Stream<T>(graph_, internal::Upstream{{{id, 0}}, Partitioning::kForward});
   }
 
   // ---- Steps with a function class, and the ends.
