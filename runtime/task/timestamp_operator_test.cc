@@ -1,4 +1,3 @@
-// Runs the recorded cases of testdata/assign_timestamps.jsonl (semantics rules 23, 27 and 28).
 #include "runtime/task/timestamp_operator.h"
 
 #include <memory>
@@ -10,20 +9,11 @@
 #include "common/base/crash_context.h"
 #include "common/env/clock.h"
 #include "gtest/gtest.h"
-#include "simdjson.h"
 #include "weir/codec.h"
 #include "weir/watermarks.h"
 
 namespace weir {
 namespace {
-
-using simdjson::dom::element;
-
-bool Has(element step, const char* key) { return step[key].error() == simdjson::SUCCESS; }
-int64_t Int(element step, const char* key) { return step[key].get_int64().value(); }
-std::string Text(element step, const char* key) {
-  return std::string(step[key].get_string().value());
-}
 
 struct Event {
   std::string key;
@@ -39,20 +29,6 @@ WatermarkSettings SettingsOf(const Watermarks<Event>& watermarks) {
                              settings);
   EXPECT_TRUE(job.errors.empty());
   return settings;
-}
-
-WatermarkSettings SettingsOf(element op) {
-  const element strategy = op["strategy"].value();
-  const std::string type = Text(strategy, "type");
-  Watermarks<Event> watermarks{
-      .timestamp = [](const Event& event) { return EventTime::FromTicks(event.value); }};
-  if (type == "bounded") watermarks.max_delay = Duration(Int(strategy, "bound"));
-  if (type == "none") watermarks.generator = NoWatermarks{};
-  if (type == "punctuated") {
-    watermarks.generator = Punctuated{[](const Event& event) { return event.value % 2 == 0; }};
-  }
-  if (Has(op, "idle_after")) watermarks.idle_after = Duration(Int(op, "idle_after"));
-  return SettingsOf(watermarks);
 }
 
 class ManualClock final : public Clock {
@@ -140,52 +116,6 @@ class Fixture {
  public:
   TimestampOperator op{settings_, RecordTypeOf<Event>(), task_clock_, 10'000};
 };
-
-std::vector<std::string> Expected(element outputs) {
-  std::vector<std::string> said;
-  for (const element output : outputs.get_array()) {
-    if (Has(output, "value")) {
-      said.push_back(Text(output, "value") + "@" + std::to_string(Int(output, "ts")));
-    } else if (Has(output, "watermark")) {
-      said.push_back("watermark " + std::to_string(Int(output, "watermark")));
-    } else {
-      said.emplace_back(output["idle"].get_bool().value() ? "idle" : "active");
-    }
-  }
-  return said;
-}
-
-TEST(TimestampOperator, EveryRecordedCaseGivesWhatWasRecorded) {  // Rules 23, 27, 28
-  simdjson::dom::parser parser;
-  const simdjson::padded_string file =
-      simdjson::padded_string::load(WEIR_TASK_TESTDATA "/assign_timestamps.jsonl").value();
-  std::string_view rest = file;
-  int cases = 0;
-  while (!rest.empty()) {
-    const size_t end = rest.find('\n');
-    const element recorded = parser.parse(std::string(rest.substr(0, end))).value();
-    rest.remove_prefix(end + 1);
-    SCOPED_TRACE(Text(recorded, "name"));
-    ++cases;
-    Fixture fixture(SettingsOf(recorded["operator"].value()));
-    auto expected = recorded["output"].get_array().value().begin();
-    for (const element step : recorded["input"].get_array()) {
-      if (Has(step, "record")) {
-        const element record = step["record"].value();
-        ASSERT_TRUE(fixture.Process({{Text(record, "key"), Int(record, "value")}}).ok());
-      } else if (Has(step, "proctime")) {
-        fixture.clock.ticks = Int(step, "proctime");
-        ASSERT_TRUE(fixture.op.OnProcessingTime(fixture.clock.ticks).value());
-      } else {
-        const Ticks watermark = Has(step, "end") ? kMaxTicks : Int(step, "watermark");
-        ASSERT_TRUE(fixture.op.OnWatermark(watermark).value());
-      }
-      ASSERT_EQ(fixture.Take(), Expected(*expected));
-      ++expected;
-    }
-  }
-  EXPECT_EQ(cases, 68);
-}
 
 TEST(TimestampOperator, RecordsBehindAMarkerWaitUntilItsWatermarkHasGone) {  // Rule 23
   Fixture fixture(

@@ -1,21 +1,19 @@
 #include <cstdint>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "sdk/tests/state_commands.h"
-#include "simdjson.h"
 #include "weir/connectors.h"
 #include "weir/job.h"
+#include "weir/list_state.h"
+#include "weir/map_state.h"
 #include "weir/testing.h"
 
 namespace weir {
 namespace {
 
-using simdjson::dom::element;
 using ::testing::ElementsAre;
 using testing::OperatorHarness;
 
@@ -30,59 +28,6 @@ OperatorHarness::Factory MakerOf(Key key, Args... args) {
       .template Process<P>("state", args...)
       .To("out", Print{});
   return job.nodes[1].make_operator;
-}
-
-std::string TextOf(element object, const char* key) {
-  return std::string(object[key].get_string().value());
-}
-
-void Replay(element test, const testing::HarnessMode& mode) {
-  const element op = test["operator"].value();
-  const Ttl ttl{.after = Duration(op["ttl"].get_int64().value()),
-                .renew = TextOf(op, "update") == "read_and_write" ? TtlRenew::kOnReadAndWrite
-                                                                  : TtlRenew::kOnWrite};
-  testing::HarnessOptions options;
-  options.mode = mode;
-  OperatorHarness harness(
-      MakerOf<StateCommands, StateCommand>(&StateCommand::key, std::optional<Ttl>(ttl)), options);
-  harness.AddOutput<std::string>();
-  ASSERT_TRUE(harness.Open().ok());
-  const auto inputs = test["input"].get_array().value();
-  const auto outputs = test["output"].get_array().value();
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const element step = inputs.at(i).value();
-    absl::Status status;
-    if (element record; step["record"].get(record) == simdjson::SUCCESS) {
-      status = harness.Process<StateCommand>(
-          {{{TextOf(record, "key"), TextOf(record, "text"), record["value"].get_int64().value()}}});
-    } else {
-      status = harness.SetProcessingTime(step["proctime"].get_int64().value());
-    }
-    ASSERT_TRUE(status.ok()) << status;
-    const simdjson::dom::array out = outputs.at(i).get_array().value();
-    std::vector<std::string> expected;
-    for (const element result : out) expected.push_back(TextOf(result, "value"));
-    std::vector<std::string> results;
-    for (const auto& result : harness.Take<std::string>()) results.push_back(result.value);
-    ASSERT_EQ(results, expected) << "step " << i;
-  }
-}
-
-// Rule 50.
-TEST(StateTtlTest, GivesWhatTheRecordedCasesGive) {
-  std::ifstream file(WEIR_SDK_TESTDATA "/state_ttl.jsonl");
-  simdjson::dom::parser parser;
-  std::string line;
-  int cases = 0;
-  while (std::getline(file, line)) {
-    const element test = parser.parse(line).value();
-    ++cases;
-    for (const testing::HarnessMode& mode : testing::AllHarnessModes()) {
-      SCOPED_TRACE(TextOf(test, "name") + ", " + mode.name);
-      Replay(test, mode);
-    }
-  }
-  EXPECT_EQ(cases, 48);
 }
 
 // A value of which the living ones are counted.
