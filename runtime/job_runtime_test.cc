@@ -1,10 +1,13 @@
 #include "runtime/job_runtime.h"
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <stdexcept>
+#include <vector>
 
 #include "common/base/crash_context.h"
+#include "common/base/strings.h"
 #include "common/env/sim/sim_env.h"
 #include "common/env/sim/sim_world.h"
 #include "common/env/system/system_env.h"
@@ -17,6 +20,8 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 using namespace weir::testing;  // NOLINT: the jobs of this test
 
 std::map<int64_t, int64_t> ExpectedSums(const SequenceOptions& sequence, int64_t times = 1) {
@@ -174,6 +179,56 @@ TEST(JobRuntime, UnitesBroadcastsAndTees) {
   EXPECT_EQ(copies.SumByKey(), ExpectedSums(sequence, 1 + 3));
   EXPECT_EQ(run.MetricsOf("unite").records_out(), 12000u)
       << "a record for two consumers is counted once";
+}
+
+// Remembers where the records of each batch were.
+class LookingOperator : public CheckedOperator {
+ public:
+  LookingOperator(std::vector<const void*>& seen, bool leaves) : seen_(seen), leaves_(leaves) {}
+  bool LeavesInput() const override { return leaves_; }
+  absl::Status ProcessBatch(size_t input, BatchBase& batch) override {
+    auto& events = static_cast<Batch<Event>&>(batch);
+    seen_.push_back(events.records.data());
+    if (!leaves_) return CheckedOperator::ProcessBatch(input, batch);
+    for (const Event& event : events.records) WEIR_RETURN_IF_ERROR(Emit(event));
+    return absl::OkStatus();
+  }
+
+ private:
+  std::vector<const void*>& seen_;
+  const bool leaves_;
+};
+
+TEST(JobRuntime, ThoseThatLeaveABatchAsItIsReadTheSameOne) {
+  TestJob job;
+  const SequenceOptions sequence{.count = 3000, .text_bytes = 40};
+  const uint32_t source = job.Source("in", 1, sequence);
+  // The second and the fourth take what they are given, so one of them needs copies.
+  constexpr std::array<bool, 4> kLeaves = {true, false, true, false};
+  std::array<std::vector<const void*>, 4> seen;
+  std::array<Results, 4> results;
+  for (size_t i = 0; i < kLeaves.size(); ++i) {
+    const uint32_t look = job.Apply(StrCat("look", i), 1, [&seen, i, kLeaves] {
+      return std::make_unique<LookingOperator>(seen[i], kLeaves[i]);
+    });
+    job.Connect(source, look, Partitioning::kForward);
+    job.Connect(look, job.Sink(StrCat("out", i), 1, results[i]), Partitioning::kForward);
+  }
+  SimJob run;
+  run.Deploy(job.definition);
+  run.runtime().Start();
+  ASSERT_TRUE(run.RunToEnd());
+  EXPECT_EQ(run.FirstFailure().message(), "");
+  for (Results& result : results) {
+    EXPECT_EQ(result.size(), 3000u);
+    EXPECT_EQ(result.SumByKey(), ExpectedSums(sequence));
+    for (const Event& event : result.Take()) ASSERT_EQ(event.text.size(), 40u);
+  }
+  ASSERT_THAT(seen[0], Not(IsEmpty()));
+  EXPECT_EQ(seen[0], seen[2]);
+  EXPECT_EQ(seen[0], seen[3]) << "the last that takes it needs no copy";
+  EXPECT_NE(seen[0], seen[1]);
+  EXPECT_EQ(run.MetricsOf("in").records_out(), 3000u);
 }
 
 TEST(JobRuntime, ASlowSinkHoldsBackItsProducersAndLosesNothing) {

@@ -474,9 +474,12 @@ class TaskGraphBuilder {
       } else if (edges.size() == 1) {
         node.ports.push_back(MakeOutput(*edges[0], parts, node, records_out));
       } else {
-        std::vector<std::unique_ptr<Output>> consumers;
+        std::vector<TeeOutput::Consumer> consumers;
         for (const proto::Edge* edge : edges) {
-          consumers.push_back(MakeOutput(*edge, parts, node, node.copies_out));
+          TeeOutput::Consumer& consumer = consumers.emplace_back();
+          consumer.output = MakeOutput(*edge, parts, node, node.copies_out);
+          if (edge->chained())
+            consumer.chained = static_cast<ChainedOutput*>(consumer.output.get());
         }
         node.ports.push_back(
             std::make_unique<TeeOutput>(*outputs[port].type, std::move(consumers), records_out));

@@ -32,6 +32,12 @@ void ChainNode::Log(std::string_view level, std::string_view text) {
 }
 
 absl::Status ChainedOutput::Push(BatchBase& batch) {
+  const absl::Status status = Lend(batch);
+  batch.Clear();
+  return status;
+}
+
+absl::Status ChainedOutput::Lend(BatchBase& batch) {
   const size_t records = batch.size();
   if (records == 0) return absl::OkStatus();
   records_out_.Add(records);
@@ -41,7 +47,6 @@ absl::Status ChainedOutput::Push(BatchBase& batch) {
   absl::Status status = to_.op->ProcessBatch(input_, batch);
   ThisThreadCrashContext() = former;
   if (!status.ok() && failed_in_ == nullptr) failed_in_ = &to_;
-  batch.Clear();
   return status;
 }
 
@@ -54,26 +59,35 @@ bool ChainedOutput::Blocked() const {
   return false;
 }
 
-TeeOutput::TeeOutput(const RecordType& type, std::vector<std::unique_ptr<Output>> outputs,
-                     Counter& records_out)
+TeeOutput::TeeOutput(const RecordType& type, std::vector<Consumer> consumers, Counter& records_out)
     : type_(type),
-      outputs_(std::move(outputs)),
+      consumers_(std::move(consumers)),
       records_out_(records_out),
       copy_(type.NewBatch()) {}
 
 absl::Status TeeOutput::Push(BatchBase& batch) {
   records_out_.Add(batch.size());
-  for (size_t i = 0; i + 1 < outputs_.size(); ++i) {
-    copy_->Clear();
-    type_.CopyRange(batch, 0, batch.size(), *copy_);
-    WEIR_RETURN_IF_ERROR(outputs_[i]->Push(*copy_));
+  Output* taker = nullptr;
+  for (const Consumer& consumer : consumers_) {
+    if (consumer.chained != nullptr && consumer.chained->LeavesBatch()) {
+      WEIR_RETURN_IF_ERROR(consumer.chained->Lend(batch));
+      continue;
+    }
+    if (taker != nullptr) {
+      copy_->Clear();
+      type_.CopyRange(batch, 0, batch.size(), *copy_);
+      WEIR_RETURN_IF_ERROR(taker->Push(*copy_));
+    }
+    taker = consumer.output.get();
   }
-  return outputs_.back()->Push(batch);
+  if (taker != nullptr) return taker->Push(batch);
+  batch.Clear();
+  return absl::OkStatus();
 }
 
 bool TeeOutput::Blocked() const {
-  for (const auto& output : outputs_) {
-    if (output->Blocked()) return true;
+  for (const Consumer& consumer : consumers_) {
+    if (consumer.output->Blocked()) return true;
   }
   return false;
 }

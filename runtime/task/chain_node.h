@@ -121,6 +121,10 @@ class ChainedOutput final : public Output {
   absl::Status Push(BatchBase& batch) override;
   bool Blocked() const override;
   ChainNode& to() { return to_; }
+  // Whether Lend leaves the batch as it is.
+  bool LeavesBatch() const { return to_.op->LeavesInput(); }
+  // As Push, and what is left of the batch stays in it.
+  absl::Status Lend(BatchBase& batch);
 
  private:
   ChainNode& to_;
@@ -129,18 +133,23 @@ class ChainedOutput final : public Output {
   const ChainNode*& failed_in_;
 };
 
-// A port with several consumers: copies for all but the last.
+// A port with several consumers. Those in the chain that leave a batch as it is read it one after
+// the other; of the rest all but the last are given copies.
 class TeeOutput final : public Output {
  public:
-  TeeOutput(const RecordType& type, std::vector<std::unique_ptr<Output>> outputs,
-            Counter& records_out);
+  struct Consumer {
+    std::unique_ptr<Output> output;
+    // The same, if it is one within the chain; else null.
+    ChainedOutput* chained = nullptr;
+  };
+  TeeOutput(const RecordType& type, std::vector<Consumer> consumers, Counter& records_out);
 
   absl::Status Push(BatchBase& batch) override;
   bool Blocked() const override;
 
  private:
   const RecordType& type_;
-  const std::vector<std::unique_ptr<Output>> outputs_;
+  const std::vector<Consumer> consumers_;
   Counter& records_out_;
   const std::unique_ptr<BatchBase> copy_;
 };

@@ -45,6 +45,44 @@ const NodeDefinition& NodeNamed(const JobDefinition& job, std::string_view uid) 
   return none;
 }
 
+// Of two operators that read one stream, the one that leaves the records as they are needs no copy
+// of them.
+TEST(StreamTest, AChainLeavesItsInputIfItsFirstFunctionsTakeConstReferences) {
+  const JobDefinition job = Define([](Job& j) {
+    const auto clicks = j.From<Click>("clicks", Files{.path = "in"});
+    const auto even = [](const Click& click) { return click.page % 2 == 0; };
+    const auto end = [](const auto& stream, const char* uid) { stream.To(uid, Print{}); };
+    end(clicks.Filter(even).Map("page", [](const Click& click) { return click.page; }), "1");
+    end(clicks.FlatMap("pages", [](const Click& c) { return std::vector{c.page, c.page}; }), "2");
+    end(clicks
+            .FlatMap<std::string>(
+                "users",
+                [](const Click& click, Collector<std::string>& out) { out.Emit(click.user); })
+            .Map([](std::string&& user) { return std::move(user); }),
+        "3");
+    end(clicks.Map("taken", [](Click click) { return std::move(click.user); }), "4");
+    end(clicks.Map("moved", [](Click&& click) { return std::move(click.user); }), "5");
+    end(clicks.Map("member", &Click::user), "6");
+    end(clicks.Map("generic", [](auto&& click) { return click.page; }), "7");
+    end(clicks.Filter("itself", even), "8");
+    end(clicks.Map([](const Click& click) { return click.page; }).Filter("number", std::identity()),
+        "9");
+  });
+  ASSERT_THAT(job.errors, IsEmpty());
+  const auto leaves = [&](std::string_view uid) {
+    return NodeNamed(job, uid).make_operator()->LeavesInput();
+  };
+  EXPECT_TRUE(leaves("page"));
+  EXPECT_TRUE(leaves("pages"));
+  EXPECT_TRUE(leaves("users"));
+  EXPECT_TRUE(leaves("number"));
+  EXPECT_FALSE(leaves("taken"));
+  EXPECT_FALSE(leaves("moved"));
+  EXPECT_FALSE(leaves("member")) << "the member is moved from";
+  EXPECT_FALSE(leaves("generic")) << "it may do anything";
+  EXPECT_FALSE(leaves("itself")) << "the record goes on";
+}
+
 TEST(StreamTest, AChainOfStatelessStepsIsOneOperator) {
   const JobDefinition job = Define([](Job& j) {
     j.From<Click>("clicks", Files{.path = "in"})

@@ -59,6 +59,12 @@ class Column {
     ::new (static_cast<void*>(data_ + size_)) T(std::forward<Args>(args)...);
     ++size_;
   }
+  // As emplace_unchecked, of what make() returns, which is made in its place.
+  template <class Make>
+  void emplace_made(Make&& make) {
+    ::new (static_cast<void*>(data_ + size_)) T(make());
+    ++size_;
+  }
   // Makes the first `size` elements count as existing; only for trivial T whose memory the caller
   // has written or will.
   void resize_uninitialized(std::size_t size)

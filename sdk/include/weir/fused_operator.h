@@ -51,6 +51,10 @@ class FusedOperator final : public Operator {
     return out_.empty() ? absl::OkStatus() : output_->Push(out_);
   }
 
+  bool LeavesInput() const override {
+    return Stage::kLeavesInput && (!Stage::kPassesInput || std::is_trivially_copyable_v<In>);
+  }
+
   void Close() override {
     if (opened_) stage_.Close();
     opened_ = false;

@@ -200,6 +200,9 @@ class Operator {
   // Records of one input; may move from the batch, which the caller then clears. No more than
   // kBatchRecords on the regular path.
   virtual absl::Status ProcessBatch(std::size_t input, BatchBase& batch) = 0;
+  // True: ProcessBatch leaves records and timestamps as they are. Of a stream that several
+  // operators read, such ones are given the same batch, others a copy. The same at every call.
+  virtual bool LeavesInput() const { return false; }
   // The combined watermark of all inputs has grown to `watermark`. The watermark goes downstream
   // after this has returned true (semantics rule 8).
   virtual absl::StatusOr<bool> OnWatermark(Ticks watermark) {

@@ -148,7 +148,7 @@ class SequenceReader final : public SourceReader {
       records.reserve(records.size() + n);
       std::uint64_t next = run.next;
       for (std::size_t i = 0; i < n; ++i, next += run.stride) {
-        records.emplace_unchecked(make_(next));
+        records.emplace_made([&] { return make_(next); });
       }
       run.next = next;
       max_records -= n;

@@ -9,14 +9,42 @@
 // What a chain of Map, Filter and FlatMap is made of: each stage holds the one before it.
 //
 // Apply(record, sink) calls sink(out) for each result of one record. A chain without FlatMap has
-// kMaxOne: at most one result a record, so that space can be reserved.
+// kMaxOne: at most one result a record, so that space can be reserved. kPassesInput: what sink is
+// given is the record itself. kLeavesInput: the functions leave the record as it was.
 namespace weir::internal {
+
+// Whether f says that it takes a const T&: it may not if it is a template.
+template <class F, class T>
+inline constexpr bool kTakesConst = false;
+template <class R, class T>
+inline constexpr bool kTakesConst<R (*)(const T&), T> = true;
+template <class R, class T>
+inline constexpr bool kTakesConst<R (*)(const T&) noexcept, T> = true;
+template <class R, class T>
+inline constexpr bool kTakesConst<R (T::*)() const, T> = true;
+template <class R, class T>
+inline constexpr bool kTakesConst<R (T::*)() const noexcept, T> = true;
+template <class C, class T>
+inline constexpr bool kCallTakesConst = false;
+template <class C, class R, class T, class... More>
+inline constexpr bool kCallTakesConst<R (C::*)(const T&, More...), T> = true;
+template <class C, class R, class T, class... More>
+inline constexpr bool kCallTakesConst<R (C::*)(const T&, More...) const, T> = true;
+template <class C, class R, class T, class... More>
+inline constexpr bool kCallTakesConst<R (C::*)(const T&, More...) noexcept, T> = true;
+template <class C, class R, class T, class... More>
+inline constexpr bool kCallTakesConst<R (C::*)(const T&, More...) const noexcept, T> = true;
+template <class F, class T>
+  requires requires { &F::operator(); }
+inline constexpr bool kTakesConst<F, T> = kCallTakesConst<decltype(&F::operator()), T>;
 
 template <class T>
 struct Identity {
   using In = T;
   static constexpr bool kMaxOne = true;
   static constexpr bool kIdentity = true;
+  static constexpr bool kPassesInput = true;
+  static constexpr bool kLeavesInput = true;
   void Open(FunctionContext&) {}
   void Close() {}
   template <class Sink>
@@ -24,6 +52,10 @@ struct Identity {
     sink(std::move(record));
   }
 };
+
+// Whether a function of T after the stage Prev leaves the record of the input as it was.
+template <class Prev, class T, class F>
+inline constexpr bool kLeaves = Prev::kLeavesInput && (!Prev::kPassesInput || kTakesConst<F, T>);
 
 // A user's function after the stages before it.
 template <class Prev, class F>
@@ -46,6 +78,8 @@ template <class Prev, class T, class F>
 struct MapStage : Stage<Prev, F> {
   using In = typename Prev::In;
   static constexpr bool kMaxOne = Prev::kMaxOne;
+  static constexpr bool kPassesInput = false;
+  static constexpr bool kLeavesInput = kLeaves<Prev, T, F>;
   template <class Sink>
   [[gnu::always_inline]] void Apply(In&& record, Sink&& sink) {
     this->prev.Apply(std::move(record), [&](T&& value) __attribute__((always_inline)) {
@@ -58,6 +92,8 @@ template <class Prev, class T, class F>
 struct FilterStage : Stage<Prev, F> {
   using In = typename Prev::In;
   static constexpr bool kMaxOne = Prev::kMaxOne;
+  static constexpr bool kPassesInput = Prev::kPassesInput;
+  static constexpr bool kLeavesInput = Prev::kLeavesInput;
   template <class Sink>
   [[gnu::always_inline]] void Apply(In&& record, Sink&& sink) {
     this->prev.Apply(std::move(record), [&](T&& value) __attribute__((always_inline)) {
@@ -71,6 +107,8 @@ template <class Prev, class T, class F>
 struct FlatMapStage : Stage<Prev, F> {
   using In = typename Prev::In;
   static constexpr bool kMaxOne = false;
+  static constexpr bool kPassesInput = false;
+  static constexpr bool kLeavesInput = kLeaves<Prev, T, F>;
   template <class Sink>
   [[gnu::always_inline]] void Apply(In&& record, Sink&& sink) {
     this->prev.Apply(std::move(record), [&](T&& value) {
@@ -85,6 +123,8 @@ template <class Prev, class T, class U, class F>
 struct CollectStage : Stage<Prev, F> {
   using In = typename Prev::In;
   static constexpr bool kMaxOne = false;
+  static constexpr bool kPassesInput = false;
+  static constexpr bool kLeavesInput = kLeaves<Prev, T, F>;
   template <class Sink>
   [[gnu::always_inline]] void Apply(In&& record, Sink&& sink) {
     this->prev.Apply(std::move(record), [&](T&& value) {
