@@ -21,6 +21,15 @@ constexpr int64_t kMaxProbeIntervalNanos = 1'000'000'000;
 // How often a generator of the job's own is asked meanwhile.
 constexpr int64_t kIdlePeriodNanos = 100'000'000;
 
+// Records that are read at once: what they take is still in a core's cache when they reach the end
+// of the chain.
+constexpr size_t kBatchBytes = 128 << 10;
+constexpr size_t kLeastRecords = 64;
+
+size_t RecordsToRead(size_t most, const RecordType& type) {
+  return std::min(most, std::max(kLeastRecords, kBatchBytes / type.record_size_bytes()));
+}
+
 }  // namespace
 
 SourceInput::SourceInput(ChainNode& node, std::unique_ptr<SourceReader> reader, TaskClock& clock,
@@ -28,7 +37,8 @@ SourceInput::SourceInput(ChainNode& node, std::unique_ptr<SourceReader> reader, 
     : node_(node),
       reader_(std::move(reader)),
       clock_(clock),
-      options_(options),
+      options_{RecordsToRead(options.batch_records, *node.definition().outputs[0].type),
+               options.watermark_interval_nanos},
       settings_(node.definition().watermarks),
       batch_(settings_, *node.definition().outputs[0].type),
       watermarks_(settings_) {}

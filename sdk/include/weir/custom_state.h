@@ -27,6 +27,7 @@ class CustomState final : public StateMember {
                  std::size_t records) override {
     entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
   }
+  void Prefetch(std::uint64_t hash) const override { entry_.Prefetch(hash); }
 
   // Of the operator, once it is open.
   OperatorContext& context() { return *context_; }

@@ -366,7 +366,20 @@ class KeyedProcessOperator final : public Operator {
   absl::Status ProcessRecords(Batch<T>& batch, const Key& key_of, Call&& call) {
     const bool hashed = !batch.hashes.empty();
     if (operator_context_->state_store() != nullptr) LoadBatch(batch, key_of);
+    const StateMember* const first =
+        function_->members().empty() ? nullptr : function_->members().front().get();
+    // An integer's hash costs less than a wait for memory.
+    constexpr std::size_t kAhead = 8;
+    const bool prefetches = first != nullptr && (hashed || std::is_integral_v<K>);
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      if (prefetches && i + kAhead < batch.records.size()) {
+        if (hashed) {
+          first->Prefetch(batch.hashes[i + kAhead]);
+        } else {
+          const K& ahead = std::invoke(key_of, std::as_const(batch.records[i + kAhead]));
+          first->Prefetch(KeyHash(ahead));
+        }
+      }
       const T& record = std::as_const(batch.records[i]);
       const K& key = std::invoke(key_of, record);
       SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));

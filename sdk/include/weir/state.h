@@ -45,6 +45,8 @@ class StateMember {
                          std::size_t records) {
     (void)keys, (void)hashes, (void)records;
   }
+  // Some records ahead of a key with this hash: may bring its place in memory closer.
+  virtual void Prefetch(std::uint64_t hash) const { (void)hash; }
 };
 
 template <class F>
@@ -77,6 +79,10 @@ class CurrentEntry {
   const CurrentKey<K>& current() const { return current_; }
   // Whether the key is not the one of the last Find.
   bool IsNewKey() const { return generation_ != current_.generation; }
+
+  void Prefetch(std::uint64_t hash) const {
+    if (stored_ == nullptr) table_->table.Prefetch(hash);
+  }
 
   // Null if there is none. Valid until the next call of another member than Find. What is changed
   // in it counts once Written was called.
@@ -174,6 +180,7 @@ class ExpiringEntry {
   void LoadBatch(const K* const* keys, const std::uint64_t* hashes, std::size_t records) {
     entry_.LoadBatch(keys, hashes, records);
   }
+  void Prefetch(std::uint64_t hash) const { entry_.Prefetch(hash); }
 
   // The entry, some of which may have expired. `dead(V&, now)` says of the entry of any key whether
   // all of it has.
@@ -226,6 +233,7 @@ class KeyedValue final : public ValueAccess<V> {
                  std::size_t records) override {
     entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
   }
+  void Prefetch(std::uint64_t hash) const override { entry_.Prefetch(hash); }
 
   V* Find() override { return entry_.Find(); }
   std::pair<V*, bool> FindOrInsert() override {
@@ -285,6 +293,7 @@ class ExpiringValue final : public ValueAccess<V> {
                  std::size_t records) override {
     entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
   }
+  void Prefetch(std::uint64_t hash) const override { entry_.Prefetch(hash); }
 
   V* Find() override {
     const Ticks now = entry_.clock().Now();

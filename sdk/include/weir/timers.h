@@ -66,6 +66,8 @@ class TimerAccess : public StateMember {
   virtual void Set(Ticks time) = 0;
   virtual void Clear() = 0;
   virtual std::optional<Ticks> Get() = 0;
+  // For any key.
+  virtual bool AnySet() const = 0;
 };
 
 // A timer's due time and the earliest entry that the heap holds for it.
@@ -114,6 +116,8 @@ class KeyedTimer final : public TimerAccess {
     const TimerCell* cell = table_->cells.Find(*current_.key, current_.hash);
     return cell != nullptr ? std::optional<Ticks>(cell->due) : std::nullopt;
   }
+
+  bool AnySet() const override { return table_->cells.size() > 0; }
 
   // Whether the heap's entry is a timer that is due at its time; if so it is taken out. An entry of
   // a timer that has been moved later is queued again; one of a deleted timer is dropped.
@@ -215,6 +219,9 @@ class NamedTimer {
     if (!ticks.has_value()) return std::nullopt;
     return EventTime::FromTicks(*ticks);
   }
+
+  // Whether it is set for any key of this subtask.
+  bool AnySet() const { return access_->AnySet(); }
 
   friend bool operator==(const NamedTimer& a, const NamedTimer& b) { return &a == &b; }
 

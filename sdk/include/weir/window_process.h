@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -111,6 +112,9 @@ struct OpenWindow {
 template <class C, class S, class W>
 struct OpenWindows {
   std::vector<OpenWindow<C, S, W>> windows;
+  // For when the key's event timer is set: for the first of the windows' times, or earlier.
+  // Nothing: not known, or it is not set.
+  std::optional<Ticks> event_timer;
 
   Ticks Due(bool event) const {
     Ticks due = kMaxTicks;
@@ -236,8 +240,9 @@ class WindowEngine {
       throw std::invalid_argument(std::string(error.what()) + "; key " + KeyText(context));
     }
     std::size_t taken = 0;
+    auto* const found = windows_->Find();
+    Windows* all = found != nullptr ? found->get() : nullptr;
     for (const WindowSpan& assigned : spans_) {
-      Windows* all = windows_->Find() != nullptr ? windows_->Find()->get() : nullptr;
       WindowSpan span = assigned;
       if (plan_->assigner->merging() && all != nullptr) span = Cover(*all, span);
       if (IsLate(span, context)) continue;
@@ -251,7 +256,7 @@ class WindowEngine {
       Add(window, record, time, context);
     }
     if (taken < spans_.size() || spans_.empty()) Rejected(record, time, taken, context);
-    if (taken > 0) SetTimers(*windows_->Find()->get());
+    if (taken > 0) SetTimers(*all);
   }
 
   // The timers of the key's earliest time.
@@ -261,6 +266,11 @@ class WindowEngine {
     if (cell == nullptr) return;
     Windows& all = **cell;
     const Ticks time = all.Due(kEventTime);
+    if constexpr (kEventTime) {
+      all.event_timer.reset();
+      // What was due then has been put off.
+      if (time > context.timestamp().ticks()) return SetTimers(all);
+    }
     for (std::size_t i = 0; i < all.windows.size();) {
       Window& window = all.windows[i];
       DueTimes& due = kEventTime ? window.event : window.processing;
@@ -331,9 +341,13 @@ class WindowEngine {
     };
     const auto first = std::find_if(all.windows.begin(), all.windows.end(), inside);
     if (first == all.windows.end() || first->span == cover) return Find(all, cover);
+    const auto last = std::find_if_not(first, all.windows.end(), inside);
+    if (last - first == 1) {
+      Extend(*first, cover, context);
+      return *first;
+    }
     Window merged;
     merged.span = cover;
-    const auto last = std::find_if_not(first, all.windows.end(), inside);
     for (auto window = first; window != last; ++window)
       plan_->trigger->Merge(merged.trigger, window->trigger);
     TriggerContext<S> trigger = ContextOf(merged, context);
@@ -346,6 +360,20 @@ class WindowEngine {
     }
     const auto at = all.windows.erase(first, last);
     return *all.windows.insert(at, std::move(merged));
+  }
+
+  // As if it were merged into a new one.
+  void Extend(Window& window, const WindowSpan& cover, KeyedContext& context) const {
+    S state{};
+    plan_->trigger->Merge(state, window.trigger);
+    TriggerContext<S> old = ContextOf(window, context);
+    plan_->trigger->Clear(old);
+    window.span = cover;
+    window.trigger = std::move(state);
+    window.event.times().clear();
+    window.processing.times().clear();
+    TriggerContext<S> trigger = ContextOf(window, context);
+    plan_->trigger->OnMerge(trigger);
   }
 
   // ---- What happens to it.
@@ -378,17 +406,26 @@ class WindowEngine {
       Contents::Clear(window.contents);
   }
 
-  void SetTimers(const Windows& all) {
-    Set(event_, all.Due(true), all.HasTimers(true));
-    Set(processing_, all.Due(false), all.HasTimers(false));
-  }
-  template <class Timer>
-  static void Set(Timer& timer, Ticks due, bool any) {
-    const auto set = timer.Time();
-    if (!any) {
-      if (set.has_value()) timer.Clear();
-    } else if (!set.has_value() || set->ticks() != due) {
-      timer.Set(EventTime::FromTicks(due));
+  // A timer that comes too early does nothing but set itself again, so one that is only moved to a
+  // later time, as those of sessions are with each record, is left alone.
+  void SetTimers(Windows& all) {
+    if (all.HasTimers(true)) {
+      const Ticks due = all.Due(true);
+      if (!all.event_timer.has_value() || due < *all.event_timer) {
+        event_.Set(EventTime::FromTicks(due));
+        all.event_timer = due;
+      }
+    } else if (event_.AnySet()) {
+      event_.Clear();
+      all.event_timer.reset();
+    }
+    if (all.HasTimers(false)) {
+      const Ticks due_on_clock = all.Due(false);
+      const auto set = processing_.Time();
+      if (!set.has_value() || set->ticks() != due_on_clock)
+        processing_.Set(EventTime::FromTicks(due_on_clock));
+    } else if (processing_.AnySet()) {
+      processing_.Clear();
     }
   }
 
