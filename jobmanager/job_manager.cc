@@ -162,6 +162,7 @@ class JobManager::Process {
     Add(methods, "RegisterWorker", &Dispatcher::RegisterWorker);
     Add(methods, "WorkerHeartbeat", &Dispatcher::WorkerHeartbeat);
     Add(methods, "AcknowledgeCheckpoint", &Dispatcher::AcknowledgeCheckpoint);
+    Add(methods, "AlignSources", &Dispatcher::AlignSources);
     methods.unary.push_back(TypedUnary<proto::ListJobsRequest, proto::ListJobsResponse>(
         "/weir.JobManager/ListJobs", control_.get(),
         [this](const proto::ListJobsRequest&, TypedResponder<proto::ListJobsResponse> respond) {
@@ -178,6 +179,12 @@ class JobManager::Process {
         [this](const proto::CancelJobRequest& request,
                TypedResponder<proto::CancelJobResponse> respond) {
           dispatcher_->CancelJob(request, std::move(respond));
+        }));
+    methods.unary.push_back(TypedUnary<proto::InspectJobRequest, proto::InspectJobResponse>(
+        "/weir.JobManager/InspectJob", control_.get(),
+        [this](const proto::InspectJobRequest& request,
+               TypedResponder<proto::InspectJobResponse> respond) {
+          dispatcher_->InspectJob(request, std::move(respond));
         }));
     methods.unary.push_back(TypedUnary<proto::JobLogsRequest, proto::JobLogsResponse>(
         "/weir.JobManager/JobLogs", control_.get(),

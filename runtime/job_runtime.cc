@@ -68,6 +68,20 @@ class TaskGraphRuntime final : public JobRuntime {
     for (const auto& task : tasks_->tasks()) task->CompleteCheckpoint(id);
   }
 
+  size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
+                           std::function<void(proto::TaskInspection)> done) override {
+    size_t asked = 0;
+    for (const auto& task : tasks_->tasks()) {
+      if (!vertices.empty() &&
+          std::find(vertices.begin(), vertices.end(), task->vertex()) == vertices.end()) {
+        continue;
+      }
+      ++asked;
+      task->InspectWatermarks(done);
+    }
+    return asked;
+  }
+
   std::vector<proto::TaskReport> Report() const override {
     std::vector<proto::TaskReport> reports;
     for (const auto& task : tasks_->tasks()) task->FillReport(reports.emplace_back());

@@ -23,8 +23,11 @@ namespace weir {
 namespace proto {
 class JobGraph;
 class DeploymentPlan;
+class TaskInspection;
 class TaskReport;
 }  // namespace proto
+
+class SourceAlignment;
 
 // Makes the readers and writers of the host's connectors from their specs (connectors/). Thread
 // safe.
@@ -65,6 +68,8 @@ struct RuntimeOptions {
   StateBackend* state_backend = nullptr;
   // Tasks read nothing: their sinks commit what is restored, and they are FINISHED.
   bool commit_only = false;
+  // Of all runtimes of this process; outlives them. Null: no source waits for others.
+  SourceAlignment* alignment = nullptr;
   // For log lines: uid, level, text.
   std::function<void(std::string_view uid, std::string_view level, std::string_view text)> log;
 };
@@ -98,6 +103,11 @@ class JobRuntime {
   // The checkpoint and all before it are complete: sinks may commit what they hold, and tasks that
   // it has stopped are FINISHED when theirs have. A state that may be told again. Thread safe.
   virtual void CompleteCheckpoint(uint64_t id) = 0;
+  // Has each task of these vertices (none: of all) say how far event time is in it, between two of
+  // its steps: `done` is called on its thread, once, unless the runtime is gone before. Returns how
+  // many were asked. Thread safe.
+  virtual size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
+                                   std::function<void(proto::TaskInspection)> done) = 0;
   // State, failure and metrics of every subtask here. Thread safe.
   virtual std::vector<proto::TaskReport> Report() const = 0;
 };

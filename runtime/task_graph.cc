@@ -11,6 +11,7 @@
 #include "proto/job_graph.pb.h"
 #include "runtime/task/source_input.h"
 #include "runtime/task/timestamp_operator.h"
+#include "runtime/time/source_alignment.h"
 #include "sdk/host/plugin_host.h"
 #include "weir/hash.h"
 
@@ -328,6 +329,11 @@ class TaskGraphBuilder {
     SourceInput::Options source_options;
     source_options.batch_records = options_.batch_records;
     source_options.watermark_interval_nanos = absl::ToInt64Nanoseconds(options_.watermark_interval);
+    if (!node.watermarks.alignment_group.empty() && options_.alignment != nullptr) {
+      source_options.alignment =
+          options_.alignment->Join(node.watermarks.alignment_group, node.watermarks.max_drift,
+                                   [task = parts.task] { task->Wake(); });
+    }
     parts.task->SetInput(std::make_unique<SourceInput>(head, std::move(reader), parts.task->clock(),
                                                        source_options));
     return absl::OkStatus();

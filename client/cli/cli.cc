@@ -45,6 +45,9 @@ constexpr Command kCommands[] = {
     {"checkpoints", "Show the checkpoints of a job, or with --id one with its subtasks", "job",
      "id, beginning of the id, or name", false, true, "jobctl checkpoints flights --id 12",
      RunCheckpoints},
+    {"watermarks", "Show how far event time is in a running job, and who holds it back", "job",
+     "id, beginning of the id, or name", false, true, "jobctl watermarks flights --operator delays",
+     RunWatermarks},
     {"savepoint", "Take a savepoint of a job, which goes on, and print where it is", "job",
      "id, beginning of the id, or name", false, true,
      "jobctl savepoint flights --dir /shared/savepoints", RunSavepoint},
@@ -254,6 +257,15 @@ class CommandLine {
       sub.add_option("--id", options_.checkpoint, "Show this one, with each of its subtasks")
           ->option_text("N")
           ->check(CLI::PositiveNumber);
+    }
+    if (name == "watermarks") {
+      sub.add_option("--operator", options_.operator_uid,
+                     "Show the subtasks of this operator, and the channels or splits of the one "
+                     "that is furthest behind")
+          ->option_text("UID");
+      sub.add_flag("--follow", options_.follow,
+                   "Show every second how far it is, until the job ends; then also by how much "
+                   "event time goes on for each second");
     }
     if (name == "explain") sub.add_flag("--dot", options_.dot, "Write the graph for Graphviz");
     if (name == "logs") {

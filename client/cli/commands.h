@@ -44,6 +44,9 @@ struct CliOptions {
   bool drain = false;
   // checkpoints: the one to show with its subtasks.
   std::optional<uint64_t> checkpoint;
+  // watermarks: of this operator; again and again.
+  std::string operator_uid;
+  bool follow = false;
   bool dot = false;
   uint32_t lines = 0;
 };
@@ -56,6 +59,7 @@ ExitCode RunExplain(CliContext& context, const CliOptions& options);
 ExitCode RunLogs(CliContext& context, const CliOptions& options);
 ExitCode RunCancel(CliContext& context, const CliOptions& options);
 ExitCode RunCheckpoints(CliContext& context, const CliOptions& options);
+ExitCode RunWatermarks(CliContext& context, const CliOptions& options);
 ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointInspect(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointCheck(CliContext& context, const CliOptions& options);

@@ -135,6 +135,14 @@ void JobManagerClient::JobCheckpoints(JobId job, uint64_t checkpoint,
   Call("JobCheckpoints", request, std::move(done));
 }
 
+void JobManagerClient::InspectWatermarks(JobId job,
+                                         ClientCallback<proto::InspectJobResponse> done) {
+  proto::InspectJobRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_kind(proto::INSPECT_WATERMARKS);
+  Call("InspectJob", request, std::move(done));
+}
+
 void JobManagerClient::RescaleJob(const RescaleRequest& rescale,
                                   ClientCallback<proto::RescaleProgress> done) {
   proto::RescaleJobRequest request;

@@ -26,6 +26,7 @@ class JobLogsResponse;
 class JobStatusResponse;
 class ListJobsResponse;
 class JobCheckpointsResponse;
+class InspectJobResponse;
 class RescaleProgress;
 class SavepointProgress;
 }  // namespace proto
@@ -106,10 +107,13 @@ class JobManagerClient {
   void TriggerSavepoint(const SavepointRequest& request,
                         ClientCallback<proto::SavepointProgress> done);
   void SavepointStatus(JobId job, TriggerId trigger, ClientCallback<proto::SavepointProgress> done);
-  // All that are known without their subtasks, or `checkpoint` (not 0) with them. kNotFound: that one
-  // is not known, or not any more.
+  // All that are known without their subtasks, or `checkpoint` (not 0) with them. kNotFound: that
+  // one is not known, or not any more.
   void JobCheckpoints(JobId job, uint64_t checkpoint,
                       ClientCallback<proto::JobCheckpointsResponse> done);
+  // How far event time is in each of its tasks. kFailedPrecondition: the job does not run. Tasks
+  // that do not answer within seconds are named in the response.
+  void InspectWatermarks(JobId job, ClientCallback<proto::InspectJobResponse> done);
   // Begins to give a running job another parallelism, and says how far that is: it is done later,
   // see RescaleStatus. May be repeated. kFailedPrecondition: the job does not run, takes no
   // checkpoints, has that parallelism, ...; kInvalidArgument: above the maximum.

@@ -135,7 +135,7 @@ absl::StatusOr<PollResult> FilesSource::PollLanes(BatchBase& batch, std::size_t 
   for (std::size_t tried = 0; tried < lanes_.size(); ++tried) {
     const std::size_t index = next_lane_++ % lanes_.size();
     Lane& lane = lanes_[index];
-    if (lane.ended) continue;
+    if (lane.ended || lane.paused) continue;
     WEIR_ASSIGN_OR_RETURN(const FileLane::State state, lane.files->Poll(batch, max_records));
     for (const std::string& path : lane.files->TakeFinished()) {
       if (discovers()) finished_.insert(PathDigest::Of(path));

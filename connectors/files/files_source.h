@@ -43,6 +43,10 @@ class FilesSource final : public SourceReader {
     return lanes_.empty() ? 1 : static_cast<std::uint32_t>(lanes_.size());
   }
   absl::StatusOr<PollResult> Poll(BatchBase& batch, std::size_t max_records) override;
+  bool SetPaused(std::uint32_t split, bool paused) override {
+    if (split < lanes_.size()) lanes_[split].paused = paused;
+    return true;
+  }
   std::string SnapshotPosition() const override;
   absl::Status RestorePosition(std::string_view position) override;
   absl::Status RestorePositions(const std::vector<std::string_view>& positions,
@@ -53,6 +57,7 @@ class FilesSource final : public SourceReader {
   struct Lane {
     std::unique_ptr<FileLane> files;
     bool ended = false;
+    bool paused = false;
   };
 
   bool discovers() const { return settings_.discover > Duration(); }

@@ -407,6 +407,22 @@ absl::StatusOr<proto::AcknowledgeCheckpointResponse> Dispatcher::AcknowledgeChec
   return proto::AcknowledgeCheckpointResponse();
 }
 
+void Dispatcher::InspectJob(const proto::InspectJobRequest& request,
+                            TypedResponder<proto::InspectJobResponse> respond) {
+  absl::StatusOr<Job*> job = FindJob(request.job_id());
+  if (!job.ok()) return respond(job.status());
+  (*job)->Inspect(request, std::move(respond));
+}
+
+absl::StatusOr<proto::AlignSourcesResponse> Dispatcher::AlignSources(
+    const proto::AlignSourcesRequest& request) {
+  WEIR_ASSIGN_OR_RETURN(Job * job, FindJob(request.job_id()));
+  proto::AlignSourcesResponse response;
+  response.set_leader_epoch(leader_epoch_);
+  WEIR_RETURN_IF_ERROR(job->OnAlignSources(request, response));
+  return response;
+}
+
 // ---- What jobs say, and what comes with time ----
 
 void Dispatcher::OnJobChanged(const JobId& id) {

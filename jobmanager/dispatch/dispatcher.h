@@ -22,6 +22,10 @@
 namespace weir::proto {
 class AcknowledgeCheckpointRequest;
 class AcknowledgeCheckpointResponse;
+class AlignSourcesRequest;
+class AlignSourcesResponse;
+class InspectJobRequest;
+class InspectJobResponse;
 class CancelJobRequest;
 class JobSummary;
 class CancelJobResponse;
@@ -115,6 +119,9 @@ class Dispatcher final : public JobSurroundings {
       const proto::RescaleStatusRequest& request);
   void JobLogs(const proto::JobLogsRequest& request,
                TypedResponder<proto::JobLogsResponse> respond);
+  // Answers when its tasks have.
+  void InspectJob(const proto::InspectJobRequest& request,
+                  TypedResponder<proto::InspectJobResponse> respond);
   absl::StatusOr<proto::ClusterInfoResponse> ClusterInfo();
 
   absl::StatusOr<proto::RegisterTaskManagerResponse> RegisterTaskManager(
@@ -129,6 +136,8 @@ class Dispatcher final : public JobSurroundings {
       const proto::WorkerHeartbeatRequest& request);
   absl::StatusOr<proto::AcknowledgeCheckpointResponse> AcknowledgeCheckpoint(
       const proto::AcknowledgeCheckpointRequest& request);
+  absl::StatusOr<proto::AlignSourcesResponse> AlignSources(
+      const proto::AlignSourcesRequest& request);
 
   // JobSurroundings
   Env& env() override { return env_; }

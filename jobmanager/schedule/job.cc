@@ -83,6 +83,27 @@ absl::Status Job::OnRegisterWorker(const proto::RegisterWorkerRequest& request) 
   return absl::OkStatus();
 }
 
+absl::Status Job::OnAlignSources(const proto::AlignSourcesRequest& request,
+                                 proto::AlignSourcesResponse& response) {
+  WEIR_RETURN_IF_ERROR(core_->CheckFence(request.leader_epoch(), request.attempt()));
+  const WorkerRecord* worker = core_->FindWorker(request.worker_index());
+  if (worker == nullptr || worker->gone()) {
+    return absl::FailedPreconditionError(
+        StrCat("worker ", request.worker_index(), " of the job is gone"));
+  }
+  SourceGroups::Progress progress;
+  for (const proto::SourceGroup& group : request.groups()) {
+    progress[group.name()] = group.least_watermark();
+  }
+  for (const auto& [name, least] : core_->source_groups.Report(
+           core_->attempt, request.worker_index(), std::move(progress), core_->NowNanos())) {
+    proto::SourceGroup& group = *response.add_groups();
+    group.set_name(name);
+    group.set_least_watermark(least);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Job::OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request) {
   if (absl::Status fence = core_->CheckFence(request.leader_epoch(), request.attempt());
       !fence.ok()) {

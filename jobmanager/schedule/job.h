@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,6 +26,10 @@ class JobStatusResponse;
 class JobSummary;
 class RegisterWorkerRequest;
 class AcknowledgeCheckpointRequest;
+class AlignSourcesRequest;
+class AlignSourcesResponse;
+class InspectJobRequest;
+class InspectJobResponse;
 class SavepointProgress;
 class TriggerSavepointRequest;
 class WorkerExitedRequest;
@@ -157,6 +162,12 @@ class Job {
   absl::Status OnRegisterWorker(const proto::RegisterWorkerRequest& request);
   absl::Status OnWorkerHeartbeat(const proto::WorkerHeartbeatRequest& request);
   absl::Status OnAcknowledgeCheckpoint(const proto::AcknowledgeCheckpointRequest& request);
+  absl::Status OnAlignSources(const proto::AlignSourcesRequest& request,
+                              proto::AlignSourcesResponse& response);
+  // Asks its tasks what they hold. `respond` is called once, within seconds, unless the job is gone
+  // before. kFailedPrecondition: it does not run. kNotFound: it has no such operator.
+  void Inspect(const proto::InspectJobRequest& request,
+               absl::AnyInvocable<void(absl::StatusOr<proto::InspectJobResponse>)> respond);
   // The highest complete checkpoint, for the answers to heartbeats; 0: none.
   uint64_t completed_checkpoint() const;
 

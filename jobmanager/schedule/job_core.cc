@@ -72,6 +72,7 @@ JobCore::JobCore(JobSurroundings& surroundings_in, JobSpec spec_in, const proto:
       checkpoints(MakeCheckpoints()),
       savepoints(checkpoints->coordinator(), spec.policies.savepoint_directory),
       rescale(RescaleOwner()),
+      source_groups(absl::ToInt64Nanoseconds(surroundings.options().heartbeat_timeout)),
       state_machine(stored == nullptr              ? proto::CREATED
                     : IsTerminal(record.outcome()) ? record.outcome()
                                                    : proto::RECONCILING) {

@@ -16,6 +16,7 @@
 #include "jobmanager/schedule/job_rescale_internal.h"
 #include "jobmanager/schedule/job_savepoints.h"
 #include "jobmanager/schedule/root_cause.h"
+#include "jobmanager/schedule/source_groups.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "proto/job_record.pb.h"
@@ -216,6 +217,7 @@ struct JobCore {
   const std::unique_ptr<JobCheckpoints> checkpoints;
   JobSavepoints savepoints;
   JobRescale rescale;
+  SourceGroups source_groups;
   // The coordinator has been told of this attempt's tasks, and not yet of their end.
   bool attempt_open = false;
   // What a restart would begin from is damaged: there is none, and nothing is deleted.

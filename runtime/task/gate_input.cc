@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "proto/control.pb.h"
 #include "runtime/exchange/in_flight.h"
 #include "runtime/task/barrier_aligner.h"
 #include "runtime/task/barrier_counter.h"
@@ -204,6 +205,24 @@ std::optional<std::vector<OperatorState::InFlight>> GateInput::TakeOvertaken() {
                      std::move((*elements)[i])});
   }
   return taken;
+}
+
+void GateInput::FillWatermarks(proto::TaskWatermarks& watermarks) const {
+  bool all_idle = true;
+  for (const WatermarkValve& valve : valves_) all_idle = all_idle && valve.idle();
+  watermarks.set_idle(all_idle);
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    const WatermarkValve::ChannelState state =
+        valves_[channels_[i].input].channel(channels_[i].in_valve);
+    proto::TaskWatermarks::Channel& channel = *watermarks.add_channels();
+    channel.set_input(static_cast<uint32_t>(infos_[i].input));
+    channel.set_edge(infos_[i].edge);
+    channel.set_from_subtask(infos_[i].from_subtask);
+    channel.set_watermark(state.finished ? kMaxTicks : state.watermark);
+    channel.set_idle(state.idle);
+    channel.set_finished(state.finished);
+    channel.set_catching_up(state.catching_up);
+  }
 }
 
 void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain) {

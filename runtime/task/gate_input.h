@@ -53,6 +53,7 @@ class GateInput final : public TaskInput {
   uint64_t last_barrier() const override { return tracker_->seen(); }
   void AbortBarrier(uint64_t id) override;
   absl::Status Restore(const OperatorState& state) override;
+  void FillWatermarks(proto::TaskWatermarks& watermarks) const override;
 
   void LookForBarriers(Ticks now) override;
   std::optional<Barrier> TakeOvertaking() override;

@@ -5,6 +5,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "proto/control.pb.h"
 
 namespace weir {
 namespace {
@@ -69,7 +70,7 @@ void SourceInput::QueueEvents(Chain& chain) {
 bool SourceInput::EmitPeriodically(Chain& chain, int64_t now) {
   if (settings_.none || now < next_emission_) return false;
   int64_t interval = options_.watermark_interval_nanos;
-  if (waiting_ && !read_since_emission_) {
+  if ((waiting_ || held_back_) && !read_since_emission_) {
     const int64_t idle_after =
         std::min(settings_.idle_after, kIdlenessProbes * kMaxProbeIntervalNanos / kNanosPerTick) *
         kNanosPerTick;
@@ -102,6 +103,11 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
     ThisThreadCrashContext() = former;
     return result;
   }
+  if (options_.alignment != nullptr) Align(now);
+  if (held_back_) {
+    SetDeadline(now);
+    return StepResult::kNoInput;
+  }
   if (woken_.exchange(false, std::memory_order_acquire)) waiting_ = false;
   if (waiting_ && (wake_at_ == kMaxTicks || clock_.Now() < wake_at_)) {
     SetDeadline(now);
@@ -118,13 +124,14 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
 absl::Status SourceInput::Poll(int64_t now) {
   BatchBase& batch = batch_.batch();
   batch.Clear();
-  WEIR_ASSIGN_OR_RETURN(polled_,
-                        reader_->Poll(batch, settings_.every_record ? 1 : options_.batch_records));
+  WEIR_ASSIGN_OR_RETURN(polled_, reader_->Poll(batch, RecordsToPoll()));
   if (polled_.state != PollState::kEnd) AddNewSplits(now);
   if (batch.empty()) return absl::OkStatus();
   read_since_emission_ = true;
   next_emission_ = std::min(next_emission_, now + options_.watermark_interval_nanos);
   batch_.Assign();
+  polled_records_ = batch.size();
+  if (options_.alignment != nullptr) before_batch_ = watermarks_.WatermarkOf(polled_.split);
   if (!settings_.none && !watermarks_.Has(polled_.split)) {
     watermarks_.AddSplit(polled_.split, now / kNanosPerTick);
   }
@@ -138,17 +145,86 @@ absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain) {
     if (!batch_.done()) return StepResult::kMoreWork;
   }
   if (polled_.split_ended) watermarks_.RemoveSplit(polled_.split);
-  if (polled_.state == PollState::kEnd) return StepResult::kEnd;
+  if (polled_.state == PollState::kEnd) {
+    if (options_.alignment != nullptr) options_.alignment->SetInactive();
+    return StepResult::kEnd;
+  }
   waiting_ = polled_.state == PollState::kWait;
   wake_at_ = polled_.wake_at;
   // The watermark follows at once when the input runs dry: nobody waits for the next period.
-  if (!settings_.none && waiting_) watermarks_.EmitNow(events_);
+  if (!settings_.none && (waiting_ || options_.alignment != nullptr)) {
+    watermarks_.EmitNow(events_);
+    if (options_.alignment != nullptr) MeasurePace();
+  }
   QueueEvents(chain);
   return StepResult::kMoreWork;
 }
 
+void SourceInput::Align(int64_t now) {
+  const Ticks limit = options_.alignment->limit();
+  if (watermarks_.idle() || watermarks_.watermark() == kMinTicks) {
+    options_.alignment->SetInactive();
+  } else {
+    options_.alignment->SetActive(watermarks_.watermark());
+  }
+  const std::vector<SourceWatermarks::SplitState> splits = watermarks_.Splits();
+  bool all_ahead = watermarks_.watermark() > limit;
+  headroom_ = kMaxTicks;
+  for (const auto& split : splits) {
+    const bool ahead = split.watermark > limit;
+    if (!ahead && limit != kMaxTicks) {
+      Ticks room = 0;
+      if (split.watermark != kMinTicks && __builtin_sub_overflow(limit, split.watermark, &room)) {
+        room = kMaxTicks;
+      }
+      headroom_ = std::min(headroom_, room);
+    }
+    all_ahead = all_ahead && (ahead || split.idle);
+    if (!pauses_whole_ && splits.size() > 1) Pause(split, ahead, now);
+  }
+  // Where they cannot be held back one by one, only the least of the splits counts.
+  if (pauses_whole_ || splits.size() == 1) {
+    for (const auto& split : splits) {
+      watermarks_.SetPaused(split.split, all_ahead, now / kNanosPerTick);
+    }
+  }
+  held_back_ = all_ahead;
+}
+
+void SourceInput::MeasurePace() {
+  const size_t records = std::exchange(polled_records_, 0);
+  const Ticks now_at = watermarks_.WatermarkOf(polled_.split);
+  Ticks gone_on = 0;
+  if (records == 0 || before_batch_ == kMinTicks ||
+      __builtin_sub_overflow(now_at, before_batch_, &gone_on)) {
+    return;
+  }
+  ticks_per_record_ = static_cast<double>(gone_on) / static_cast<double>(records);
+}
+
+size_t SourceInput::RecordsToPoll() const {
+  if (settings_.every_record) return 1;
+  if (headroom_ == kMaxTicks) return options_.batch_records;
+  if (!ticks_per_record_.has_value()) return 1;
+  const double all = static_cast<double>(options_.batch_records);
+  if (*ticks_per_record_ * all <= static_cast<double>(headroom_)) return options_.batch_records;
+  return static_cast<size_t>(
+      std::clamp(static_cast<double>(headroom_) / *ticks_per_record_, 1.0, all));
+}
+
+void SourceInput::Pause(const SourceWatermarks::SplitState& split, bool paused, int64_t now) {
+  if (split.paused == paused) return;
+  if (!reader_->SetPaused(split.split, paused)) {
+    pauses_whole_ = true;
+    return;
+  }
+  watermarks_.SetPaused(split.split, paused, now / kNanosPerTick);
+  // The reader may have waited for other splits only.
+  if (!paused) waiting_ = false;
+}
+
 void SourceInput::SetDeadline(int64_t now) {
-  if (wake_at_ != kMaxTicks) {
+  if (wake_at_ != kMaxTicks && !held_back_) {
     const Ticks ticks =
         std::clamp<Ticks>(wake_at_ - clock_.Now(), 0, kMaxWaitNanos / kNanosPerTick);
     deadline_ = now + ticks * kNanosPerTick;
@@ -191,7 +267,19 @@ absl::Status SourceInput::Restore(const OperatorState& state) {
   return status;
 }
 
+void SourceInput::FillWatermarks(proto::TaskWatermarks& watermarks) const {
+  watermarks.set_idle(watermarks_.idle());
+  for (const SourceWatermarks::SplitState& state : watermarks_.Splits()) {
+    proto::TaskWatermarks::Split& split = *watermarks.add_splits();
+    split.set_split(state.split);
+    split.set_watermark(state.watermark);
+    split.set_idle(state.idle);
+    split.set_held_back(state.paused);
+  }
+}
+
 void SourceInput::Close() {
+  if (options_.alignment != nullptr) options_.alignment->SetInactive();
   if (reader_ == nullptr) return;
   const std::unique_ptr<SourceReader> reader = std::move(reader_);
   const CrashContext former = node_.Enter();

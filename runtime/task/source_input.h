@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/task/task_input.h"
+#include "runtime/time/source_alignment.h"
 #include "runtime/time/source_watermarks.h"
 #include "runtime/time/watermarked_batch.h"
 #include "weir/source.h"
@@ -20,6 +21,8 @@ class SourceInput final : public TaskInput, public SourceContext {
   struct Options {
     size_t batch_records = kBatchRecords;
     int64_t watermark_interval_nanos = 5'000'000;
+    // Null: it waits for no other source.
+    std::shared_ptr<SourceAlignment::Member> alignment;
   };
 
   // `node` is the head of the task's chain and outlives it.
@@ -43,6 +46,7 @@ class SourceInput final : public TaskInput, public SourceContext {
   void Snapshot(OperatorState& state) override;
   absl::Status Restore(const OperatorState& state) override;
   void Close() override;
+  void FillWatermarks(proto::TaskWatermarks& watermarks) const override;
 
   uint32_t subtask() const override { return node_.subtask(); }
   uint32_t parallelism() const override { return node_.parallelism(); }
@@ -65,6 +69,13 @@ class SourceInput final : public TaskInput, public SourceContext {
   // Puts out records of the batch that was polled, and goes on from there when that is done.
   absl::StatusOr<StepResult> Emit(Chain& chain);
   void AddNewSplits(int64_t now);
+  // Tells the group how far it is, and holds back splits that are too far ahead.
+  void Align(int64_t now);
+  void Pause(const SourceWatermarks::SplitState& split, bool paused, int64_t now);
+  // How many at once: near the limit of alignment no more than would reach it, by what the last
+  // ones were apart.
+  size_t RecordsToPoll() const;
+  void MeasurePace();
   // Decides when to step next by itself while nothing can be read.
   void SetDeadline(int64_t now);
 
@@ -82,6 +93,16 @@ class SourceInput final : public TaskInput, public SourceContext {
   // Records came since the last periodic emission.
   bool read_since_emission_ = false;
   bool idle_ = false;
+  // Alignment lets nothing be read.
+  bool held_back_ = false;
+  // The reader cannot hold back single splits.
+  bool pauses_whole_ = false;
+  // How far its splits may go on; and of the last batch: how many records it had, where its split
+  // was before, and how far apart they were, if that is known.
+  Ticks headroom_ = kMaxTicks;
+  size_t polled_records_ = 0;
+  Ticks before_batch_ = kMinTicks;
+  std::optional<double> ticks_per_record_;
   // The reader said kWait, until it wakes us or the wall clock reaches wake_at_.
   bool waiting_ = false;
   Ticks wake_at_ = kMaxTicks;

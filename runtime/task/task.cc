@@ -105,6 +105,41 @@ void Task::AbortCheckpoint(uint64_t id) {
   Wake();
 }
 
+void Task::InspectWatermarks(std::function<void(proto::TaskInspection)> done) {
+  {
+    MutexLock lock(mutex_);
+    inspections_.push_back(std::move(done));
+  }
+  inspection_requested_.store(true, std::memory_order_release);
+  Wake();
+}
+
+void Task::AnswerInspections() {
+  if (!inspection_requested_.load(std::memory_order_relaxed) ||
+      !inspection_requested_.exchange(false, std::memory_order_acquire)) {
+    return;
+  }
+  std::vector<std::function<void(proto::TaskInspection)>> asked;
+  {
+    MutexLock lock(mutex_);
+    asked.swap(inspections_);
+  }
+  for (const auto& done : asked) {
+    proto::TaskInspection inspection;
+    inspection.set_vertex(options_.vertex);
+    inspection.set_subtask(options_.subtask);
+    proto::TaskWatermarks& watermarks = *inspection.mutable_watermarks();
+    if (!IsTerminal(state_.load(std::memory_order_relaxed))) input_->FillWatermarks(watermarks);
+    for (const auto& node : chain_.nodes) {
+      proto::TaskWatermarks::Operator& op = *watermarks.add_operators();
+      op.set_node(node->index());
+      op.set_watermark(node->watermark);
+      op.set_assigns(node->timestamps != nullptr);
+    }
+    done(std::move(inspection));
+  }
+}
+
 void Task::CompleteCheckpoint(uint64_t id) {
   if (increments_ != nullptr) increments_->Complete(id);
   uint64_t known = complete_.load(std::memory_order_relaxed);
@@ -352,6 +387,7 @@ void Task::Run() {
              Schedule::kPosted);
   const int64_t start = clock_.MonotonicNanos();
   StepResult result = StepResult::kEnd;
+  AnswerInspections();
   if (!IsTerminal(state_.load(std::memory_order_relaxed))) {
     AccountWait(start);
     result = RunSteps(start);

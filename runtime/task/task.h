@@ -20,6 +20,7 @@
 namespace weir {
 
 namespace proto {
+class TaskInspection;
 class TaskReport;
 }  // namespace proto
 
@@ -61,6 +62,7 @@ class Task final : public TaskSignals {
 
   // Filled before Start.
   Chain& chain() { return chain_; }
+  uint32_t vertex() const { return options_.vertex; }
   TaskClock& clock() { return clock_; }
   void SetInput(std::unique_ptr<TaskInput> input) { input_ = std::move(input); }
 
@@ -80,6 +82,9 @@ class Task final : public TaskSignals {
   void CloseNow();
 
   void FillReport(proto::TaskReport& report) const;
+  // Has `done` called on the task's thread, between two steps, with how far event time is here;
+  // soon, unless a step takes long. `done` is dropped if the task is destroyed before. Any thread.
+  void InspectWatermarks(std::function<void(proto::TaskInspection)> done);
 
  private:
   // The mailbox: whether the task waits, waits for its executor, runs, or runs and has been woken
@@ -103,6 +108,8 @@ class Task final : public TaskSignals {
   StepResult HeldBack(int64_t now);
   absl::Status FlushAfter(StepResult result, int64_t now);
   absl::Status OpenAll();
+  // Answers who asked what the task holds.
+  void AnswerInspections();
   // What others asked for about checkpoints.
   void TakeRequests();
   // A barrier that is to be snapshotted now. One that drains comes when that is done.
@@ -153,6 +160,7 @@ class Task final : public TaskSignals {
   std::atomic<bool> cancel_requested_{false};
   std::atomic<bool> fail_requested_{false};
   std::atomic<bool> checkpoint_requested_{false};
+  std::atomic<bool> inspection_requested_{false};
   // The highest complete checkpoint that was told.
   std::atomic<uint64_t> complete_{0};
 
@@ -206,6 +214,7 @@ class Task final : public TaskSignals {
   std::deque<Barrier> triggers_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_trigger_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<uint64_t> aborts_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<void(proto::TaskInspection)>> inspections_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir

@@ -14,6 +14,10 @@
 
 namespace weir {
 
+namespace proto {
+class TaskWatermarks;
+}  // namespace proto
+
 // Why a step of a task ended.
 enum class StepResult : uint8_t {
   kMoreWork,  // only because others shall have their turn
@@ -81,6 +85,8 @@ class TaskInput {
     return absl::OkStatus();
   }
   virtual void Close() {}
+  // Channels or splits, and whether they are idle.
+  virtual void FillWatermarks(proto::TaskWatermarks& watermarks) const { (void)watermarks; }
 };
 
 }  // namespace weir

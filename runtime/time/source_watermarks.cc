@@ -134,6 +134,15 @@ void SourceWatermarks::EmitNow(TimeEvents& out) {
   downstream_.Emit(out);
 }
 
+std::vector<SourceWatermarks::SplitState> SourceWatermarks::Splits() const {
+  const CombinedWatermark& combined = downstream_.combined();
+  std::vector<SplitState> states;
+  for (const auto& [id, split] : splits_) {
+    states.push_back({id, combined.watermark_of(id), combined.idle_of(id), split.paused});
+  }
+  return states;
+}
+
 void SourceWatermarks::SetBackpressured(bool backpressured, Ticks now) {
   if (std::exchange(backpressured_, backpressured) == backpressured) return;
   for (auto& [id, split] : splits_) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "runtime/time/time_event.h"
 #include "runtime/time/watermark_combiner.h"
@@ -89,6 +90,10 @@ class IdlenessWatermarkGenerator {
 class SplitWatermarks {
  public:
   CombinedWatermark& combined() { return combined_; }
+  const CombinedWatermark& combined() const { return combined_; }
+  // The last watermark that was put out, and whether the last word was that all are idle.
+  Ticks emitted() const { return emitted_; }
+  bool idle() const { return emitted_idle_; }
   // Takes into account what was set in combined().
   void Emit(TimeEvents& out);
   void EmitIdle(TimeEvents& out);
@@ -136,6 +141,18 @@ class SourceWatermarks {
   // The source is held back, or no more: time does not count towards idleness meanwhile.
   // Idempotent.
   void SetBackpressured(bool backpressured, Ticks now);
+  // What it has said of all splits together, and what is known of each.
+  Ticks watermark() const { return downstream_.emitted(); }
+  bool idle() const { return downstream_.idle(); }
+  struct SplitState {
+    uint32_t split = 0;
+    Ticks watermark = kMinTicks;
+    bool idle = false;
+    bool paused = false;
+  };
+  std::vector<SplitState> Splits() const;
+  Ticks WatermarkOf(uint32_t split) const { return downstream_.combined().watermark_of(split); }
+
   // Likewise for one split that alignment holds back.
   void SetPaused(uint32_t split, bool paused, Ticks now);
 

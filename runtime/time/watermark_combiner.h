@@ -27,6 +27,15 @@ class CombinedWatermark {
   bool Update();
 
   Ticks watermark() const { return watermark_; }
+  // Of one part; kMinTicks if it is not there.
+  Ticks watermark_of(uint32_t key) const {
+    const auto found = parts_.find(key);
+    return found == parts_.end() ? kMinTicks : found->second.watermark;
+  }
+  bool idle_of(uint32_t key) const {
+    const auto found = parts_.find(key);
+    return found != parts_.end() && found->second.idle;
+  }
   // As of the last Update.
   bool idle() const { return idle_; }
 

@@ -14,6 +14,13 @@ WatermarkValve::WatermarkValve(size_t channels)
   for (size_t i = 0; i < channels; ++i) UpdateMinimum(i);
 }
 
+WatermarkValve::ChannelState WatermarkValve::channel(size_t index) const {
+  const Channel& channel = channels_[index];
+  const bool active = channel.state == State::kActive;
+  return {channel.watermark, channel.state == State::kIdle, channel.state == State::kFinished,
+          active && !channel.aligned};
+}
+
 void WatermarkValve::UpdateMinimum(size_t channel) {
   size_t node = leaves_ + channel;
   minima_[node] = channels_[channel].aligned ? channels_[channel].watermark : kMaxTicks;

@@ -22,6 +22,16 @@ class WatermarkValve {
   // The channel has ended. Idempotent; nothing that comes on it later counts.
   void OnFinished(size_t channel, TimeEvents& out);
 
+  struct ChannelState {
+    Ticks watermark = kMinTicks;
+    bool idle = false;
+    bool finished = false;
+    // Active, and behind what was passed on: it does not count until it has caught up.
+    bool catching_up = false;
+  };
+  ChannelState channel(size_t index) const;
+  // All that have not finished are idle.
+  bool idle() const { return idle_; }
   // The last one passed on.
   Ticks watermark() const { return watermark_; }
 

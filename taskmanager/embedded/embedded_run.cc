@@ -10,11 +10,13 @@
 #include "common/base/strings.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
+#include "runtime/time/source_alignment.h"
 
 namespace weir {
 namespace {
 
 constexpr absl::Duration kQuietTime = absl::Seconds(2);
+constexpr absl::Duration kAlignmentInterval = absl::Milliseconds(10);
 constexpr absl::Duration kProgressInterval = absl::Seconds(1);
 
 struct LoadedJob {
@@ -101,9 +103,11 @@ class RuntimeRun final : public EmbeddedRun {
     }
     job_ = *std::move(job);
     if (cancelled_) return End({EmbeddedEnd::Kind::kCanceled, "cancelled before it began"});
-    auto runtime = JobRuntime::Make(env_, control_, *job_->definition, job_->graph,
-                                    PlanForOneProcess(job_->graph), connectors_, nullptr,
-                                    spec_.runtime, lifetime_.GuardConst([this] { OnChange(); }));
+    RuntimeOptions options = spec_.runtime;
+    options.alignment = &alignment_;
+    auto runtime = JobRuntime::Make(
+        env_, control_, *job_->definition, job_->graph, PlanForOneProcess(job_->graph), connectors_,
+        nullptr, std::move(options), lifetime_.GuardConst([this] { OnChange(); }));
     if (!runtime.ok()) {
       return End({EmbeddedEnd::Kind::kFailed, std::string(runtime.status().message())});
     }
@@ -111,6 +115,15 @@ class RuntimeRun final : public EmbeddedRun {
     started_nanos_ = env_.clock().MonotonicNanos();
     runtime_->Start();
     if (on_progress_ != nullptr) ScheduleProgress(kQuietTime);
+    AlignSources();
+  }
+
+  // This process is all there is.
+  void AlignSources() {
+    const SourceAlignment::Progress progress = alignment_.Report();
+    if (ended_ || progress.empty()) return;
+    alignment_.Apply(progress);
+    control_.PostAfter(kAlignmentInterval, lifetime_.Guard([this] { AlignSources(); }));
   }
 
   void OnChange() {
@@ -200,6 +213,7 @@ class RuntimeRun final : public EmbeddedRun {
   const OnProgress on_progress_;
   const OnEnd on_end_;
   std::shared_ptr<LoadedJob> job_;
+  SourceAlignment alignment_;
   std::unique_ptr<JobRuntime> runtime_;
   int64_t started_nanos_ = 0;
   bool cancelled_ = false;

@@ -137,6 +137,11 @@ std::vector<proto::TaskReport> DeployedRegion::Report() const {
   return reports;
 }
 
+size_t DeployedRegion::InspectWatermarks(const std::vector<uint32_t>& vertices,
+                                         std::function<void(proto::TaskInspection)> done) {
+  return discarded() ? 0 : runtime_->InspectWatermarks(vertices, std::move(done));
+}
+
 void DeployedRegion::TriggerCheckpoint(const Barrier& barrier, const std::string& directory) {
   if (discarded() || !started_ || barrier.id <= last_checkpoint_id_) return;
   if (NamesFolder(barrier.kind)) reporter_->SetDirectory(barrier.id, directory);

@@ -16,6 +16,7 @@ namespace weir {
 namespace proto {
 class DeploymentPlan;
 class DeployRequest;
+class TaskInspection;
 class TaskReport;
 }  // namespace proto
 
@@ -66,6 +67,10 @@ class DeployedRegion {
   bool AllTerminal() const;
   // State, failure and metrics of every task, without what only the worker knows.
   std::vector<proto::TaskReport> Report() const;
+
+  // As JobRuntime::InspectWatermarks; nobody if it is discarded.
+  size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
+                           std::function<void(proto::TaskInspection)> done);
 
   void TriggerCheckpoint(const Barrier& barrier, const std::string& directory);
   // What has become of checkpoints; 0: nothing is told of any.

@@ -13,6 +13,7 @@
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"
 #include "proto/validate/pipelined_regions.h"
+#include "runtime/time/source_alignment.h"
 #include "taskmanager/checkpoint/local_copies.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 #include "taskmanager/worker/deployed_region.h"
@@ -24,6 +25,7 @@ namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(100);
 constexpr absl::Duration kLastRetry = absl::Seconds(1);
+constexpr absl::Duration kAlignmentInterval = absl::Milliseconds(100);
 
 bool MayBeRetried(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
@@ -142,6 +144,7 @@ class RuntimeWorker final : public Worker {
     runtime_options_ = RuntimeOptionsFromSettings(settings);
     runtime_options_.worker_index = spec_.key.index;
     runtime_options_.task_threads = spec_.slots;
+    runtime_options_.alignment = &alignment_;
     runtime_options_.log = [log = surroundings_.log](std::string_view uid, std::string_view level,
                                                      std::string_view text) {
       log(level, StrCat("operator=", uid, " ", text));
@@ -191,6 +194,11 @@ class RuntimeWorker final : public Worker {
         "/weir.Worker/BuildGraph", &control_,
         lifetime_.GuardConst(
             [this](auto request, auto respond) { respond(BuildGraph(request)); })));
+    methods.unary.push_back(TypedUnary<proto::InspectTasksRequest, proto::InspectTasksResponse>(
+        "/weir.Worker/InspectTasks", &control_,
+        lifetime_.GuardConst([this](const auto& request, auto respond) {
+          InspectTasks(request, std::move(respond));
+        })));
     WEIR_ASSIGN_OR_RETURN(
         listener_, env_.network().Listen(StrCat(spec_.listen_host, ":0"), std::move(methods)));
     return absl::OkStatus();
@@ -329,6 +337,40 @@ class RuntimeWorker final : public Worker {
           last_contact_nanos_ = env_.clock().MonotonicNanos();
           CompleteCheckpoint(response->completed_checkpoint());
           if (heartbeat_wanted_) SendHeartbeat();
+        }));
+  }
+
+  // One exchange is under way at most. Whatever comes of it, sources that are held back hear more
+  // of their group with the next.
+  void AlignSources() {
+    const SourceAlignment::Progress progress = alignment_.Report();
+    if (ended_ || progress.empty()) {
+      aligning_ = false;
+      return;
+    }
+    proto::AlignSourcesRequest request;
+    request.set_job_id(JobIdBytes(spec_.key.job));
+    request.set_attempt(spec_.key.attempt);
+    request.set_worker_index(spec_.key.index);
+    request.set_leader_epoch(leader_epoch_);
+    for (const auto& [name, least] : progress) {
+      proto::SourceGroup& group = *request.add_groups();
+      group.set_name(name);
+      group.set_least_watermark(least);
+    }
+    TypedCall<proto::AlignSourcesRequest, proto::AlignSourcesResponse>(
+        *job_manager_, "/weir.JobManager/AlignSources", request, heartbeat_call_timeout_, &control_,
+        lifetime_.GuardConst([this](const absl::StatusOr<proto::AlignSourcesResponse>& response) {
+          if (ended_) return;
+          // Heartbeats find out what an error means.
+          if (response.ok() && AcceptEpoch(response->leader_epoch()).ok()) {
+            SourceAlignment::Progress of_all;
+            for (const proto::SourceGroup& group : response->groups()) {
+              of_all[group.name()] = group.least_watermark();
+            }
+            alignment_.Apply(of_all);
+          }
+          control_.PostAfter(kAlignmentInterval, lifetime_.GuardConst([this] { AlignSources(); }));
         }));
   }
 
@@ -580,6 +622,7 @@ class RuntimeWorker final : public Worker {
 
   absl::StatusOr<proto::StartTasksResponse> StartTasks(const proto::StartTasksRequest& request) {
     WEIR_RETURN_IF_ERROR(CheckOrder(request));
+    if (!std::exchange(aligning_, true)) AlignSources();
     if (regions_.empty()) return absl::FailedPreconditionError("no tasks are deployed here");
     for (const uint32_t region : Ordered(request, RegionsHere())) {
       DeployedRegion& deployed = *regions_.at(region);
@@ -601,6 +644,41 @@ class RuntimeWorker final : public Worker {
     proto::BuildGraphResponse response;
     WEIR_ASSIGN_OR_RETURN(*response.mutable_graph(), BuildJobGraph(*job_->definition, graph));
     return response;
+  }
+
+  // Answers of tasks, gathered until all are there or nobody waits any more.
+  struct Inspection {
+    proto::InspectTasksResponse response;
+    size_t open = 0;
+    TypedResponder<proto::InspectTasksResponse> respond;
+
+    void Answer() {
+      if (respond) std::exchange(respond, nullptr)(std::move(response));
+    }
+  };
+  void InspectTasks(const proto::InspectTasksRequest& request,
+                    TypedResponder<proto::InspectTasksResponse> respond) {
+    absl::Status refused = CheckOrder(request);
+    if (refused.ok() && request.kind() != proto::INSPECT_WATERMARKS) {
+      refused = absl::UnimplementedError("this worker is of an older version");
+    }
+    if (!refused.ok()) return respond(refused);
+    auto inspection = std::make_shared<Inspection>();
+    inspection->respond = std::move(respond);
+    const std::vector<uint32_t> vertices(request.vertices().begin(), request.vertices().end());
+    auto take = lifetime_.GuardConst([inspection](proto::TaskInspection task) {
+      *inspection->response.add_tasks() = std::move(task);
+      if (--inspection->open == 0) inspection->Answer();
+    });
+    for (const auto& [region, deployed] : regions_) {
+      inspection->open += deployed->InspectWatermarks(
+          vertices, [&control = control_, take](proto::TaskInspection task) {
+            control.Post([take, task = std::move(task)] { take(task); });
+          });
+    }
+    if (inspection->open == 0) return inspection->Answer();
+    control_.PostAfter(absl::Milliseconds(std::clamp(request.patience_ms(), 1u, 60'000u)),
+                       lifetime_.GuardConst([inspection] { inspection->Answer(); }));
   }
 
   absl::StatusOr<proto::CancelTasksResponse> CancelTasks(const proto::CancelTasksRequest& request) {
@@ -659,6 +737,9 @@ class RuntimeWorker final : public Worker {
   uint64_t max_copied_bytes_ = 0;
   // Waiting for the answer to Deploy, by attempt.
   std::map<uint32_t, std::vector<TypedResponder<proto::DeployResponse>>> deploy_responders_;
+  // Of all regions; outlives them.
+  SourceAlignment alignment_;
+  bool aligning_ = false;
   // Those that have tasks here, the newest attempt of each.
   std::map<uint32_t, std::unique_ptr<DeployedRegion>> regions_;
   // Attempts that are not to be deployed here any more.
