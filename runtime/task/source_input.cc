@@ -39,7 +39,7 @@ SourceInput::SourceInput(ChainNode& node, std::unique_ptr<SourceReader> reader, 
       reader_(std::move(reader)),
       clock_(clock),
       options_{RecordsToRead(options.batch_records, *node.definition().outputs[0].type),
-               options.watermark_interval_nanos},
+               options.watermark_interval_nanos, std::move(options.alignment)},
       settings_(node.definition().watermarks),
       batch_(settings_, *node.definition().outputs[0].type),
       watermarks_(settings_) {}
