@@ -18,6 +18,7 @@
 #include "jobmanager/rest/checkpoints_json.h"
 #include "jobmanager/rest/cluster_metrics.h"
 #include "jobmanager/rest/flink_json.h"
+#include "jobmanager/rest/watermarks_json.h"
 
 namespace weir::jobmanager {
 namespace {
@@ -160,12 +161,17 @@ class HttpRestServer final : public RestServer {
         [](const ClusterSnapshot& cluster, const Ids& ids) {
           return CheckpointVertexAnswer(cluster, ids[0], ids[1], ids[2]);
         });
+    Get("/jobs/([^/]+)/vertices/([^/]+)/watermarks", kJson,
+        [](const ClusterSnapshot& cluster, const Ids& ids) {
+          return WatermarksAnswer(cluster, ids[0], ids[1]);
+        });
     server_.Get("/", [](const httplib::Request&, httplib::Response& response) {
       response.set_content(
           "A weir job manager.\n\n"
           "/overview        task managers, slots and jobs, as JSON\n"
           "/jobs/overview   every job with its state, as JSON\n"
           "/jobs/ID/checkpoints, /jobs/ID/checkpoints/details/N: statistics, as JSON\n"
+          "/jobs/ID/vertices/ID/watermarks: of each subtask, as JSON\n"
           "/metrics         for Prometheus\n\n"
           "`jobctl list` and `jobctl status` show more.\n",
           "text/plain; charset=utf-8");

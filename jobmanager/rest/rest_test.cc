@@ -211,6 +211,25 @@ TEST_F(RestServerTest, TellsOfCheckpointsByTheIdsInThePath) {
               ContainsRegex("flink_jobmanager_job_lastCompletedCheckpointId\\{[^}]*\\} 12\n"));
 }
 
+TEST_F(RestServerTest, TellsTheWatermarkOfEachSubtaskOfAVertex) {
+  Start([] {
+    auto cluster = Cluster();
+    auto job = std::make_shared<JobSnapshot>(*cluster->jobs[0]);
+    auto graph = std::make_shared<proto::JobGraph>(*job->graph);
+    graph->mutable_vertices(0)->add_nodes(1);
+    job->graph = graph;
+    job->tasks[1].mutable_operators(1)->set_watermark(-1);
+    cluster->jobs[0] = job;
+    return cluster;
+  });
+  const std::string vertices = "/v1/jobs/00000000000012340000000000005678/vertices/";
+  EXPECT_EQ(client_->Get(vertices + "abababababababababababababababab/watermarks")->body,
+            "[{\"id\":\"0.currentInputWatermark\",\"value\":\"2000\"},"
+            "{\"id\":\"1.currentInputWatermark\",\"value\":\"-1\"}]");
+  EXPECT_EQ(client_->Get(vertices + "00000000000000000000000000000000/watermarks")->status, 404);
+  EXPECT_EQ(client_->Get("/jobs/1/vertices/1/watermarks")->status, 404);
+}
+
 TEST_F(RestServerTest, SaysWhatItDoesNotHave) {
   Start(Cluster);
   auto result = client_->Get("/v2/overview");
