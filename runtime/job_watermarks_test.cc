@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "runtime/testing/sim_cluster_internal.h"
+#include "runtime/time/source_alignment.h"
 #include "weir/sdk.h"
 
 namespace weir {
@@ -43,13 +44,16 @@ struct Counts : KeyedProcess<int64_t, Reading, std::string> {
 
 class WatermarksTest : public ::testing::Test {
  protected:
-  void Run(const std::function<void(Job&)>& define) {
+  void Define(const std::function<void(Job&)>& define) {
     static const std::function<void(Job&)>* current = nullptr;
     current = &define;
     JobDefinition definition;
     DefineJob([](Job& job) { (*current)(job); }, {}, definition);
     ASSERT_TRUE(definition.errors.empty()) << definition.errors[0];
     cluster_.Deploy(definition);
+  }
+  void Run(const std::function<void(Job&)>& define) {
+    Define(define);
     cluster_.Start();
     ASSERT_TRUE(cluster_.RunToEnd()) << "it stands still";
   }
@@ -65,6 +69,7 @@ class WatermarksTest : public ::testing::Test {
             .generator = Punctuated{&Reading::marker}};
   }
 
+  SourceAlignment alignment_;
   SimCluster cluster_{1, 1};
 };
 
@@ -134,6 +139,102 @@ TEST_F(WatermarksTest, AWatermarkThatGoesThroughTwoAssignmentsIsThatOfTheLast) {
   });
   EXPECT_EQ(cluster_.Failures(), "");
   EXPECT_EQ(said, kByMarkers);
+}
+
+// Two splits of 50 readings, whose times are 10 and 1000 ticks apart; a reading a poll, of each in
+// turns.
+class TwoSplits {
+ public:
+  using Record = Reading;
+  // How far the second was ahead at most when it was read while the first was not at its end.
+  struct Seen {
+    int64_t greatest_lead = 0;
+    int pauses = 0;
+  };
+  TwoSplits(Seen& seen, bool can_pause) : seen_(&seen), can_pause_(can_pause) {}
+
+  SourceFactory MakeFactory() const {
+    return [seen = seen_, can_pause = can_pause_] {
+      return std::make_unique<Reader>(*seen, can_pause);
+    };
+  }
+
+ private:
+  class Reader final : public SourceReader {
+   public:
+    Reader(Seen& seen, bool can_pause) : seen_(seen), can_pause_(can_pause) {}
+    absl::Status Open(SourceContext&) override { return absl::OkStatus(); }
+    uint32_t splits() const override { return 2; }
+    bool SetPaused(uint32_t split, bool paused) override {
+      paused_[split] = can_pause_ && paused;
+      seen_.pauses += paused_[split] ? 1 : 0;
+      return can_pause_;
+    }
+    absl::StatusOr<PollResult> Poll(BatchBase& batch, size_t) override {
+      for (int tried = 0; tried < 2; ++tried) {
+        const uint32_t split = turn_++ % 2;
+        if (paused_[split] || next_[split] == 50) continue;
+        const int64_t time = next_[split]++ * (split == 0 ? 10 : 1000);
+        static_cast<Batch<Reading>&>(batch).records.emplace_back(Reading{time});
+        if (split == 1 && next_[0] < 50) {
+          seen_.greatest_lead = std::max(seen_.greatest_lead, time - (next_[0] - 1) * 10);
+        }
+        const bool end = next_[0] == 50 && next_[1] == 50;
+        return PollResult{end ? PollState::kEnd : PollState::kMore, split, next_[split] == 50};
+      }
+      return PollResult{PollState::kWait};
+    }
+    std::string SnapshotPosition() const override { return ""; }
+    absl::Status RestorePosition(std::string_view) override { return absl::OkStatus(); }
+
+   private:
+    Seen& seen_;
+    const bool can_pause_;
+    bool paused_[2] = {false, false};
+    int64_t next_[2] = {0, 0};
+    uint32_t turn_ = 0;
+  };
+  Seen* seen_;
+  bool can_pause_;
+};
+
+class AlignedSplitsTest : public WatermarksTest {
+ protected:
+  TwoSplits::Seen RunAligned(bool can_pause) {
+    TwoSplits::Seen seen;
+    std::vector<std::string> said;
+    cluster_.configure = [this](RuntimeOptions& options) { options.alignment = &alignment_; };
+    Define([&](Job& job) {
+      job.From<Reading>(
+             "in", TwoSplits(seen, can_pause),
+             {.timestamp = [](const Reading& r) { return EventTime::FromTicks(r.value); },
+              .align = {.group = "all", .max_drift = Duration(100)}})
+          .Parallelism(1)
+          .Process<WithWatermark>("look")
+          .To("out", Into(said));
+    });
+    cluster_.Start();
+    for (int i = 0; i < 1000 && !cluster_.AllTerminal(); ++i) {
+      alignment_.Apply(alignment_.Report());
+      cluster_.world().RunFor(absl::Milliseconds(10));
+    }
+    EXPECT_TRUE(cluster_.AllTerminal()) << "it stands still";
+    EXPECT_EQ(said.size(), 100u);
+    return seen;
+  }
+};
+
+TEST_F(AlignedSplitsTest, ASplitIsHeldBackByItselfWhereTheReaderCanDoThat) {  // Rule 29
+  const TwoSplits::Seen seen = RunAligned(true);
+  EXPECT_GT(seen.pauses, 1);
+  // A record more than allowed may be read before its split is held back.
+  EXPECT_LE(seen.greatest_lead, 100 + 1000);
+}
+
+TEST_F(AlignedSplitsTest, AReaderThatCannotHoldBackASplitCountsWithItsSlowestOne) {  // Rule 29
+  const TwoSplits::Seen seen = RunAligned(false);
+  EXPECT_EQ(seen.pauses, 0);
+  EXPECT_GT(seen.greatest_lead, 40'000);
 }
 
 struct Throws final : WatermarkGenerator<Reading> {

@@ -161,13 +161,17 @@ absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain) {
 }
 
 void SourceInput::Align(int64_t now) {
-  const Ticks limit = options_.alignment->limit();
+  Ticks limit = options_.alignment->limit();
   if (watermarks_.idle() || watermarks_.watermark() == kMinTicks) {
     options_.alignment->SetInactive();
   } else {
     options_.alignment->SetActive(watermarks_.watermark());
   }
   const std::vector<SourceWatermarks::SplitState> splits = watermarks_.Splits();
+  several_splits_ = several_splits_ || splits.size() > 1;
+  if (several_splits_ && !watermarks_.idle()) {
+    limit = options_.alignment->LimitOfSplit(watermarks_.watermark());
+  }
   bool all_ahead = watermarks_.watermark() > limit;
   headroom_ = kMaxTicks;
   for (const auto& split : splits) {
@@ -180,10 +184,10 @@ void SourceInput::Align(int64_t now) {
       headroom_ = std::min(headroom_, room);
     }
     all_ahead = all_ahead && (ahead || split.idle);
-    if (!pauses_whole_ && splits.size() > 1) Pause(split, ahead, now);
+    if (!pauses_whole_ && several_splits_) Pause(split, ahead, now);
   }
   // Where they cannot be held back one by one, only the least of the splits counts.
-  if (pauses_whole_ || splits.size() == 1) {
+  if (pauses_whole_ || !several_splits_) {
     for (const auto& split : splits) {
       watermarks_.SetPaused(split.split, all_ahead, now / kNanosPerTick);
     }
@@ -213,10 +217,15 @@ size_t SourceInput::RecordsToPoll() const {
 }
 
 void SourceInput::Pause(const SourceWatermarks::SplitState& split, bool paused, int64_t now) {
-  if (split.paused == paused) return;
+  if (paused_in_reader_.contains(split.split) == paused) return;
   if (!reader_->SetPaused(split.split, paused)) {
     pauses_whole_ = true;
     return;
+  }
+  if (paused) {
+    paused_in_reader_.insert(split.split);
+  } else {
+    paused_in_reader_.erase(split.split);
   }
   watermarks_.SetPaused(split.split, paused, now / kNanosPerTick);
   // The reader may have waited for other splits only.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "runtime/task/task_input.h"
@@ -97,6 +98,9 @@ class SourceInput final : public TaskInput, public SourceContext {
   bool held_back_ = false;
   // The reader cannot hold back single splits.
   bool pauses_whole_ = false;
+  // There have been several, though all but one may have ended; and those the reader holds back.
+  bool several_splits_ = false;
+  std::set<uint32_t> paused_in_reader_;
   // How far its splits may go on; and of the last batch: how many records it had, where its split
   // was before, and how far apart they were, if that is known.
   Ticks headroom_ = kMaxTicks;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -33,6 +34,13 @@ class SourceAlignment {
     // Splits with a greater watermark are not to be read. kMinTicks until something has been heard
     // of the group.
     Ticks limit() const { return limit_.load(std::memory_order_relaxed); }
+    // The same for one split of several, where the source itself is at `watermark`: the group is no
+    // further, whether that has been heard or not.
+    Ticks LimitOfSplit(Ticks watermark) const {
+      Ticks of_source = kMaxTicks;
+      if (__builtin_add_overflow(watermark, max_drift_, &of_source)) of_source = kMaxTicks;
+      return std::min(limit(), of_source);
+    }
 
    private:
     friend class SourceAlignment;
