@@ -216,5 +216,56 @@ TEST(BroadcastTest, RefusesDamagedItems) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("state 'rules', item 0"));
 }
 
+// Counts visits; a rule for a page sets the counts of all users, and one for "" clears those of 2.
+struct Recount : KeyedBroadcastProcess<std::string, Visit, Rule, std::string> {
+  ValueState<std::int64_t> visits{this, "visits"};
+  ProcessingTimer soon{this, "soon"};
+
+  void Process(const Visit&, Context&) override { ++visits.Mutable(); }
+  void ProcessBroadcast(const Rule& rule, BroadcastContext& context) override {
+    ForEachKey(context, visits, [&](const std::string& user) {
+      context.Emit(user + std::to_string(visits.Get()));
+      if (rule.page.empty() && visits.Get() == 2) return visits.Clear();
+      visits.Set(rule.limit);
+      soon.Set(EventTime::FromTicks(rule.limit));
+    });
+  }
+  void OnTimer(const ProcessingTimer&, Context& context) override {
+    context.Emit("soon " + context.key());
+  }
+};
+
+// Rule 35
+TEST(BroadcastTest, EveryKeyCanBeVisitedInEveryMode) {
+  JobDefinition job;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, job);
+  Job builder(graph);
+  const auto rules = builder.From<Rule>("rules", Files{.path = "y"});
+  builder.From<Visit>("visits", Files{.path = "x"})
+      .KeyBy(&Visit::user)
+      .WithBroadcast(rules)
+      .Process<Recount>("recount")
+      .To("out", Print{});
+  ASSERT_THAT(job.errors, IsEmpty());
+  for (const testing::HarnessMode& mode : testing::AllHarnessModes()) {
+    SCOPED_TRACE(mode.name);
+    testing::HarnessOptions options;
+    options.mode = mode;
+    OperatorHarness harness(Node(job, "recount").make_operator, options);
+    harness.AddOutput<std::string>();
+    ASSERT_TRUE(harness.Open().ok());
+    ASSERT_TRUE(harness.Process<Rule>({{{"p", 1}}}, 1).ok());
+    EXPECT_THAT(Texts(harness), IsEmpty());
+    ASSERT_TRUE(harness.Process<Visit>({{{"ann", ""}}, {{"bob", ""}}, {{"ann", ""}}}, 0).ok());
+    ASSERT_TRUE(harness.Process<Rule>({{{"", 5}}}, 1).ok());
+    EXPECT_THAT(Texts(harness), ::testing::UnorderedElementsAre("ann2", "bob1"));
+    ASSERT_TRUE(harness.SetProcessingTime(6).ok());
+    EXPECT_THAT(Texts(harness), ElementsAre("soon bob"));
+    ASSERT_TRUE(harness.Process<Rule>({{{"p", 7}}}, 1).ok());
+    EXPECT_THAT(Texts(harness), ElementsAre("bob5"));
+  }
+}
+
 }  // namespace
 }  // namespace weir

@@ -261,5 +261,112 @@ TEST(ProcessFunctionTest, ATimerThatIsMovedAllTheTimeFiresOnceAtTheEnd) {
   EXPECT_EQ(harness.Take<std::int64_t>().size(), 10U);
 }
 
+// A record sets timers for its times, and says which of them were set before.
+struct Alarm {
+  std::string key;
+  std::vector<Ticks> times;
+};
+struct Alarms : KeyedProcess<std::string, Alarm, std::string> {
+  EventTimers alarms{this, "alarms"};
+  ProcessingTimers clocks{this, "clocks"};
+  void Process(const Alarm& alarm, Context& ctx) override {
+    std::string text = ctx.key() + ":";
+    for (const Ticks ticks : alarm.times) {
+      const auto time = EventTime::FromTicks(ticks < 0 ? -ticks : ticks);
+      if (ticks == 0) {
+        alarms.Clear();
+      } else if (ticks < 0) {
+        text += alarms.Delete(time) ? " deleted" : " absent";
+      } else {
+        text += alarms.IsSet(time) ? " set" : " new";
+        alarms.Set(time);
+        clocks.Set(time);
+      }
+    }
+    ctx.Emit(text);
+  }
+  void OnTimer(const EventTimers& of, EventTime time, Context& ctx) override {
+    EXPECT_TRUE(of == alarms);
+    EXPECT_EQ(ctx.timestamp(), time);
+    ctx.Emit(ctx.key() + std::to_string(time.ticks()));
+  }
+  void OnTimer(const ProcessingTimers& of, EventTime time, Context& ctx) override {
+    EXPECT_TRUE(of == clocks);
+    EXPECT_FALSE(ctx.has_timestamp());
+    ctx.Emit("clock " + ctx.key() + std::to_string(time.ticks()));
+  }
+};
+OperatorHarness::Factory AlarmsOperator() {
+  JobDefinition definition;
+  const auto define = [](Job& job) {
+    job.From<Alarm>("in", Files{.path = "x"})
+        .KeyBy(&Alarm::key)
+        .Process<Alarms>("alarms")
+        .To("out", Print{});
+  };
+  DefineJob(define, {}, definition);
+  EXPECT_THAT(definition.errors, IsEmpty());
+  return definition.nodes[1].make_operator;
+}
+std::vector<std::string> TextsOf(OperatorHarness& harness) {
+  std::vector<std::string> texts;
+  for (const auto& out : harness.Take<std::string>()) texts.push_back(out.value);
+  return texts;
+}
+
+// Rules 18 and 19
+TEST(ManyTimersTest, AKeyHasOneForEachTimeInEveryMode) {
+  for (const testing::HarnessMode& mode : testing::AllHarnessModes()) {
+    SCOPED_TRACE(mode.name);
+    testing::HarnessOptions options;
+    options.mode = mode;
+    OperatorHarness harness(AlarmsOperator(), options);
+    harness.AddOutput<std::string>();
+    ASSERT_TRUE(harness.Open().ok());
+    ASSERT_TRUE(harness.Process<Alarm>({{{"b", {30, 10, 30}}, 1}, {{"a", {20, 10}}, 1}}).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("b: new new set", "a: new new"));
+    ASSERT_TRUE(harness.Process<Alarm>({{{"a", {-20, -20, 25}}, 2}}).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("a: deleted absent new"));
+    ASSERT_TRUE(harness.Watermark(20).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("a10", "b10"));
+    ASSERT_TRUE(harness.Process<Alarm>({{{"b", {0, 40}}, 3}}).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("b: new"));
+    ASSERT_TRUE(harness.Watermark(100).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("a25", "b40"));
+    ASSERT_TRUE(harness.SetProcessingTime(21).ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("clock a10", "clock b10", "clock a20"));
+    ASSERT_TRUE(harness.Finish().ok());
+    EXPECT_THAT(TextsOf(harness), ElementsAre("clock a25", "clock b30", "clock b40"));
+  }
+}
+
+// Rule 49
+TEST(ManyTimersTest, TheyMoveWithTheirKeys) {
+  OperatorHarness whole(AlarmsOperator());
+  whole.AddOutput<std::string>();
+  ASSERT_TRUE(whole.Open().ok());
+  std::vector<std::string> expected;
+  for (int i = 0; i < 20; ++i) {
+    const std::string key = "k" + std::to_string(i) + " ";
+    ASSERT_TRUE(whole.Process<Alarm>({{{key, {5, 7}}, 1}}).ok());
+    expected.insert(expected.end(), {key + "5", key + "7"});
+  }
+  const testing::HarnessSnapshot snapshot = whole.Snapshot();
+  std::vector<std::string> fired;
+  for (std::uint32_t subtask = 0; subtask < 2; ++subtask) {
+    testing::HarnessOptions options;
+    options.subtask = subtask;
+    options.parallelism = 2;
+    OperatorHarness half(AlarmsOperator(), options);
+    half.AddOutput<std::string>();
+    ASSERT_TRUE(half.Restore(testing::Rescaled({snapshot}, subtask, 2)).ok());
+    ASSERT_TRUE(half.Watermark(10).ok());
+    const std::vector<std::string> texts = TextsOf(half);
+    EXPECT_THAT(texts, ::testing::Not(IsEmpty()));
+    fired.insert(fired.end(), texts.begin(), texts.end());
+  }
+  EXPECT_THAT(fired, ::testing::UnorderedElementsAreArray(expected));
+}
+
 }  // namespace
 }  // namespace weir

@@ -195,6 +195,21 @@ class KeyedBroadcastProcess : public KeyedProcess<K, I, O> {
 
   virtual void ProcessBroadcast(const B& record, BroadcastContext& context) = 0;
 
+  // In ProcessBroadcast: calls f(key) for each key of the subtask that has a value in `state`, in
+  // no order. It is the current key meanwhile: its states may be read and written, its timers set.
+  // Reads all keys, also those on disk, and has a copy of them all until it returns.
+  template <class V, class F>
+  void ForEachKey(const internal::BroadcastWriter&, const ValueState<V>& state, F&& f) {
+    internal::CurrentKey<K>& current = this->current();
+    state.access().ForEachKey([&](const void* at) {
+      current.key = static_cast<const K*>(at);
+      current.hash = KeyHash(*current.key);
+      ++current.generation;
+      if (state.Exists()) f(*current.key);  // else it has expired, or f has cleared it
+    });
+    current.key = nullptr;
+  }
+
   // For the members that register themselves, and the operator that owns the function.
   void AddBroadcast(std::unique_ptr<internal::OperatorListMember> state) {
     broadcast_.push_back(std::move(state));

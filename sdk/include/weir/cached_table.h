@@ -235,6 +235,27 @@ class CachedTable {
     return std::make_unique<StoredSnapshot<K, V, Layout>>(name_, *std::move(view), layout_);
   }
 
+  // Of all that is stored.
+  std::vector<K> Keys() {
+    Flush();
+    absl::StatusOr<std::unique_ptr<StateView>> view = column_->View();
+    ThrowIfError(view.status(), name_);
+    std::string none;
+    AppendKeyGroup(0, none);
+    std::vector<K> keys;
+    bool damaged = false;
+    // No key group has such bytes.
+    ThrowIfError((*view)->Scan("", "\xff\xff",
+                               [&](std::string_view key, std::string_view) {
+                                 Decoder in(key.substr(std::min(none.size(), key.size())));
+                                 damaged = !DecodeValue(in, keys.emplace_back());
+                                 return !damaged;
+                               }),
+                 name_);
+    if (damaged) throw StateError("state '" + name_ + "': the store has a malformed key");
+    return keys;
+  }
+
   void DropKeyGroup(std::uint32_t key_group) {
     Flush();
     cells_.ForEachHashed([&](const K&, const Cell& cell, std::uint64_t hash) {

@@ -94,7 +94,8 @@ class ProcessFunction {
 };
 
 // A function over the records of one key at a time, with state and timers of that key as members
-// (ValueState, ListState, MapState, ReducingState, AggregatingState, EventTimer, ProcessingTimer).
+// (ValueState, ListState, MapState, ReducingState, AggregatingState, EventTimer, ProcessingTimer,
+// EventTimers, ProcessingTimers).
 // One object a subtask serves all keys of it; plain members are shared by them and not part of a
 // snapshot.
 template <class K, class I, class O>
@@ -125,6 +126,9 @@ class KeyedProcess {
   virtual void Process(const I& record, Context& context) = 0;
   virtual void OnTimer(const EventTimer&, Context&) {}
   virtual void OnTimer(const ProcessingTimer&, Context&) {}
+  // One of many is due, for which `time` it was set.
+  virtual void OnTimer(const EventTimers&, EventTime time, Context&) { (void)time; }
+  virtual void OnTimer(const ProcessingTimers&, EventTime time, Context&) { (void)time; }
   virtual void Close() {}
 
   // For the members that register themselves.
@@ -138,22 +142,35 @@ class KeyedProcess {
   template <bool kEventTime>
   internal::TimerAccess* AddTimer(const internal::NamedTimer<kEventTime>* handle,
                                   std::string name) {
-    auto& domain = timers<kEventTime>();
-    auto member = std::make_unique<internal::KeyedTimer<K>>(
-        current_, domain.heap, static_cast<std::uint32_t>(domain.members.size()), std::move(name),
-        &domain.closed, &domain.dropped);
-    internal::KeyedTimer<K>* added = member.get();
-    domain.members.push_back({added, handle});
-    members_.push_back(std::move(member));
+    auto* const added = MakeTimer<internal::KeyedTimer<K>, kEventTime>(std::move(name));
+    timers<kEventTime>().members.push_back({.timer = added, .handle = handle});
+    return added;
+  }
+  template <bool kEventTime>
+  internal::TimersAccess* AddTimers(const internal::ManyTimers<kEventTime>* handle,
+                                    std::string name) {
+    auto* const added = MakeTimer<internal::KeyedTimers<K>, kEventTime>(std::move(name));
+    timers<kEventTime>().members.push_back({.many = added, .many_handle = handle});
     return added;
   }
 
   // For the operator that owns the function.
   template <bool kEventTime>
   struct TimerDomain {
+    // One timer a key, or many.
     struct Member {
-      internal::KeyedTimer<K>* timer;
-      const internal::NamedTimer<kEventTime>* handle;
+      internal::KeyedTimer<K>* timer = nullptr;
+      const internal::NamedTimer<kEventTime>* handle = nullptr;
+      internal::KeyedTimers<K>* many = nullptr;
+      const internal::ManyTimers<kEventTime>* many_handle = nullptr;
+
+      bool Take(const typename internal::TimerHeap<K>::Entry& entry) {
+        return timer != nullptr ? timer->Take(entry) : many->Take(entry);
+      }
+      bool Stale(const typename internal::TimerHeap<K>::Entry& entry) {
+        return timer != nullptr ? timer->Stale(entry) : many->Stale(entry);
+      }
+      std::size_t size() const { return timer != nullptr ? timer->size() : many->size(); }
     };
     internal::TimerHeap<K> heap;
     std::vector<Member> members;
@@ -172,6 +189,17 @@ class KeyedProcess {
   const std::vector<std::unique_ptr<internal::StateMember>>& members() const { return members_; }
 
  private:
+  template <class Timer, bool kEventTime>
+  Timer* MakeTimer(std::string name) {
+    auto& domain = timers<kEventTime>();
+    auto member = std::make_unique<Timer>(current_, domain.heap,
+                                          static_cast<std::uint32_t>(domain.members.size()),
+                                          std::move(name), &domain.closed, &domain.dropped);
+    Timer* const added = member.get();
+    members_.push_back(std::move(member));
+    return added;
+  }
+
   internal::CurrentKey<K> current_;
   TimerDomain<true> event_timers_;
   TimerDomain<false> processing_timers_;
@@ -280,8 +308,8 @@ class KeyedProcessOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     operator_context_ = &context;
     results_.Open(context, ports_);
-    context_ = std::make_unique<typename F::Context>(context, results_, function_->current());
-    for (const auto& member : function_->members()) member->Open(context);
+    context_ = std::make_unique<typename F::Context>(context, results_, base().current());
+    for (const auto& member : base().members()) member->Open(context);
     FunctionContext function_context(context);
     function_->Open(function_context);
     opened_ = true;
@@ -290,7 +318,10 @@ class KeyedProcessOperator final : public Operator {
 
   absl::Status ProcessBatch([[maybe_unused]] std::size_t input, BatchBase& base) override {
     if constexpr (requires { typename F::Broadcast; }) {
-      if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
+      if (input == 1) {
+        WEIR_SDK_RETURN_IF_ERROR(ProcessBroadcastBatch(*function_, *context_, base, results_));
+        return EndCall();
+      }
     }
     if constexpr (requires { typename F::Second; }) {
       if (input == 1) {
@@ -305,7 +336,7 @@ class KeyedProcessOperator final : public Operator {
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
     context_->set_watermark(watermark);
-    function_->current().events.Advance(watermark);
+    base().current().events.Advance(watermark);
     const bool done = FireEvent(watermark);
     WEIR_SDK_RETURN_IF_ERROR(EndCall());
     return done;
@@ -347,7 +378,7 @@ class KeyedProcessOperator final : public Operator {
 
   std::vector<KeyedStateTable*> keyed_state() override {
     std::vector<KeyedStateTable*> tables;
-    for (const auto& member : function_->members()) tables.push_back(member->table());
+    for (const auto& member : base().members()) tables.push_back(member->table());
     return tables;
   }
   std::vector<OperatorListState*> list_state() override {
@@ -359,15 +390,18 @@ class KeyedProcessOperator final : public Operator {
   }
 
  private:
-  auto& event() { return function_->template timers<true>(); }
-  auto& processing() { return function_->template timers<false>(); }
+  // What the user's class inherits, though it may have members of the same names, or override one
+  // of several overloads and so hide the others.
+  typename F::KeyedBase& base() { return *function_; }
+  auto& event() { return base().template timers<true>(); }
+  auto& processing() { return base().template timers<false>(); }
 
   template <class T, class Key, class Call>
   absl::Status ProcessRecords(Batch<T>& batch, const Key& key_of, Call&& call) {
     const bool hashed = !batch.hashes.empty();
     if (operator_context_->state_store() != nullptr) LoadBatch(batch, key_of);
     const StateMember* const first =
-        function_->members().empty() ? nullptr : function_->members().front().get();
+        base().members().empty() ? nullptr : base().members().front().get();
     // An integer's hash costs less than a wait for memory.
     constexpr std::size_t kAhead = 8;
     const bool prefetches = first != nullptr && (hashed || std::is_integral_v<K>);
@@ -404,13 +438,13 @@ class KeyedProcessOperator final : public Operator {
       for (std::size_t i = 0; i < records; ++i) hashes_.push_back(KeyHash(*keys_.data()[i]));
       hashes = hashes_.data();
     }
-    for (const auto& member : function_->members()) {
+    for (const auto& member : base().members()) {
       member->LoadBatch(reinterpret_cast<const void* const*>(keys_.data()), hashes, records);
     }
   }
 
   void SetKey(const K& key, std::uint64_t hash) {
-    CurrentKey<K>& current = function_->current();
+    CurrentKey<K>& current = base().current();
     current.key = &key;
     current.hash = hash;
     ++current.generation;
@@ -418,13 +452,15 @@ class KeyedProcessOperator final : public Operator {
 
   template <bool kEventTime>
   void Fire(const typename TimerHeap<K>::Entry& entry, Ticks timestamp) {
-    auto& member = function_->template timers<kEventTime>().members[entry.member];
-    if (!member.timer->Take(entry)) return;
+    auto& member = base().template timers<kEventTime>().members[entry.member];
+    if (!member.Take(entry)) return;
     SetKey(entry.key, entry.hash);
     context_->set_timestamp(timestamp);
-    // Through the base: the user's class may override one of the two overloads and so hide the
-    // other.
-    static_cast<typename F::KeyedBase&>(*function_).OnTimer(*member.handle, *context_);
+    if (member.timer != nullptr) {
+      base().OnTimer(*member.handle, *context_);
+    } else {
+      base().OnTimer(*member.many_handle, EventTime::FromTicks(entry.time), *context_);
+    }
   }
 
   // Rule 19. Returns false if it stopped because an output is blocked.
@@ -453,10 +489,10 @@ class KeyedProcessOperator final : public Operator {
     constexpr std::size_t kSlackEntries = 1024;
     if (domain.heap.size() <= kSlackEntries) return;
     std::size_t live = 0;
-    for (const auto& member : domain.members) live += member.timer->size();
+    for (const auto& member : domain.members) live += member.size();
     if (domain.heap.size() <= 2 * live + kSlackEntries) return;
     domain.heap.Retain(
-        [&](const auto& entry) { return !domain.members[entry.member].timer->Stale(entry); });
+        [&](const auto& entry) { return !domain.members[entry.member].Stale(entry); });
   }
 
   absl::Status EndCall() {
@@ -464,7 +500,7 @@ class KeyedProcessOperator final : public Operator {
     Compact(processing());
     const auto* top = processing().heap.Top();
     operator_context_->WakeAt(top != nullptr ? top->time : kMaxTicks);
-    function_->current().key = nullptr;
+    base().current().key = nullptr;
     return results_.Flush();
   }
 

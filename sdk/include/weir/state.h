@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "weir/codec.h"
 #include "weir/graph.h"
 #include "weir/state_codec.h"
@@ -195,6 +197,8 @@ class ExpiringEntry {
     return entry_.FindOrInsert();
   }
   void Erase() { entry_.Erase(); }
+  // Some of their entries may have expired.
+  std::vector<K> Keys() { return entry_.table()->Keys(); }
 
  private:
   template <class Dead>
@@ -219,6 +223,8 @@ class ValueAccess : public StateMember {
   // The value, made as V{} if there is none, and whether it was made now.
   virtual std::pair<V*, bool> FindOrInsert() = 0;
   virtual void Erase() = 0;
+  // Calls f(key) with each key that has an entry now, a `const K*`, in no order.
+  virtual void ForEachKey(absl::FunctionRef<void(const void*)> f) = 0;
 };
 
 template <class K, class V>
@@ -244,6 +250,9 @@ class KeyedValue final : public ValueAccess<V> {
     return {&entry_.FindOrInsert(), true};
   }
   void Erase() override { entry_.Erase(); }
+  void ForEachKey(absl::FunctionRef<void(const void*)> f) override {
+    for (const K& key : entry_.table()->Keys()) f(&key);
+  }
 
  private:
   CurrentEntry<K, V> entry_;
@@ -323,6 +332,9 @@ class ExpiringValue final : public ValueAccess<V> {
     return {&found->value, fresh};
   }
   void Erase() override { entry_.Erase(); }
+  void ForEachKey(absl::FunctionRef<void(const void*)> f) override {
+    for (const K& key : entry_.Keys()) f(&key);
+  }
 
  private:
   auto Dead() const {
@@ -386,6 +398,9 @@ class ValueState {
   V& Mutable() { return *access_->FindOrInsert().first; }
   void Set(V value) { *access_->FindOrInsert().first = std::move(value); }
   void Clear() { access_->Erase(); }
+
+  // For the functions that have this.
+  internal::ValueAccess<V>& access() const { return *access_; }
 
  private:
   internal::ValueAccess<V>* access_;

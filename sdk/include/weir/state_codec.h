@@ -207,6 +207,15 @@ class NamedTable final : public KeyedStateTable {
     return table.memory_bytes() + (stored_ != nullptr ? stored_->memory_bytes() : 0);
   }
 
+  // Of all entries, in no order.
+  std::vector<K> Keys() {
+    if (stored_ != nullptr) return stored_->Keys();
+    std::vector<K> keys;
+    keys.reserve(table.size());
+    table.ForEach([&](const K& key, const V&) { keys.push_back(key); });
+    return keys;
+  }
+
   KeyedTable<K, V> table;
   // Null: the entries are in `table`.
   Stored* in_store() const { return stored_.get(); }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -195,11 +196,179 @@ class KeyedTimer final : public TimerAccess {
   std::unique_ptr<Table> table_;
 };
 
+// What a member of many timers does.
+class TimersAccess : public StateMember {
+ public:
+  virtual void Set(Ticks time) = 0;
+  virtual bool Delete(Ticks time) = 0;
+  virtual bool IsSet(Ticks time) = 0;
+  virtual void Clear() = 0;
+};
+
+struct TimersLayout {
+  static constexpr bool kWritesAll = true;
+  bool Writes(const std::set<Ticks>&) const { return true; }
+  void Encode(const std::set<Ticks>& due, std::string& out) const {
+    std::vector<EventTime> times;
+    times.reserve(due.size());
+    for (const Ticks time : due) times.push_back(EventTime::FromTicks(time));
+    EncodeValue(times, out);
+  }
+};
+
+// The timers of one member: those of each key by their time. An entry of the heap whose time is not
+// among them any more is dropped when it comes up.
+template <class K>
+class KeyedTimers final : public TimersAccess {
+ public:
+  KeyedTimers(const CurrentKey<K>& current, TimerHeap<K>& heap, std::uint32_t member,
+              std::string name, const bool* closed, std::uint64_t* dropped)
+      : current_(current),
+        heap_(heap),
+        member_(member),
+        name_(std::move(name)),
+        closed_(closed),
+        dropped_(dropped) {}
+
+  StateDefinition Describe() const override { return {name_, TypeText(), TypeText()}; }
+  void Open(OperatorContext& context) override {
+    table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+  }
+  KeyedStateTable* table() override { return table_.get(); }
+
+  void Set(Ticks time) override {
+    if (*closed_) {  // semantics rule 22
+      ++*dropped_;
+      return;
+    }
+    SetFor(*current_.key, current_.hash, time);
+  }
+  bool Delete(Ticks time) override { return Erase(*current_.key, current_.hash, time); }
+  bool IsSet(Ticks time) override {
+    const std::set<Ticks>* due = table_->cells.Find(*current_.key, current_.hash);
+    return due != nullptr && due->contains(time);
+  }
+  void Clear() override {
+    if (const std::set<Ticks>* due = table_->cells.Find(*current_.key, current_.hash))
+      table_->timers -= due->size();
+    table_->cells.Erase(*current_.key, current_.hash);
+  }
+
+  bool Take(const typename TimerHeap<K>::Entry& entry) {
+    return Erase(entry.key, entry.hash, entry.time);
+  }
+  bool Stale(const typename TimerHeap<K>::Entry& entry) {
+    const std::set<Ticks>* due = table_->cells.Find(entry.key, entry.hash);
+    return due == nullptr || !due->contains(entry.time);
+  }
+  std::size_t size() const { return table_->timers; }
+
+ private:
+  static std::string TypeText() {
+    return "map<" + TypeNotation<K>() + "," + TypeNotation<std::vector<EventTime>>() + ">";
+  }
+
+  class Table final : public KeyedStateTable {
+   public:
+    Table(KeyedTimers& of, KeyGroupRange range, std::uint32_t max_parallelism)
+        : cells(range, max_parallelism), of_(of), max_parallelism_(max_parallelism) {}
+    const std::string& name() const override { return of_.name_; }
+    const std::string& type() const override { return type_; }
+    std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
+      return std::make_unique<NamedSnapshot<K, std::set<Ticks>>>(cells.Freeze(use, TimersLayout()));
+    }
+    absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+      if (bytes.empty()) return absl::OkStatus();
+      Decoder in(bytes);
+      WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, std::vector<EventTime>>(
+          in, key_group, max_parallelism_, of_.name_,
+          [&](std::size_t entries) { cells.Reserve(key_group, entries); },
+          [&](const K& key, const std::vector<EventTime>& times, std::uint64_t hash) {
+            for (const EventTime time : times) of_.SetFor(key, hash, time.ticks());
+          })));
+      if (in.remaining() > 0)
+        return absl::DataLossError("timers '" + of_.name_ + "': bytes are left over");
+      return absl::OkStatus();
+    }
+    void DropKeyGroup(std::uint32_t key_group) override {
+      cells.DropKeyGroup(key_group);
+      timers = 0;
+      cells.ForEach([&](const K&, const std::set<Ticks>& due) { timers += due.size(); });
+    }
+    std::size_t entries() const override { return timers; }
+    std::size_t memory_bytes() const override { return cells.memory_bytes(); }
+
+    KeyedTable<K, std::set<Ticks>> cells;
+    // Of all keys.
+    std::size_t timers = 0;
+
+   private:
+    KeyedTimers& of_;
+    const std::uint32_t max_parallelism_;
+    const std::string type_ = TypeText();
+  };
+
+  void SetFor(const K& key, std::uint64_t hash, Ticks time) {
+    if (!table_->cells.FindOrInsert(key, hash).first->insert(time).second) return;
+    ++table_->timers;
+    heap_.Push(time, member_, hash, key);
+  }
+  // Whether it was set.
+  bool Erase(const K& key, std::uint64_t hash, Ticks time) {
+    std::set<Ticks>* due = table_->cells.Find(key, hash);
+    if (due == nullptr || due->erase(time) == 0) return false;
+    --table_->timers;
+    if (due->empty()) table_->cells.Erase(key, hash);
+    return true;
+  }
+
+  const CurrentKey<K>& current_;
+  TimerHeap<K>& heap_;
+  const std::uint32_t member_;
+  const std::string name_;
+  const bool* closed_;
+  std::uint64_t* dropped_;
+  std::unique_ptr<Table> table_;
+};
+
 }  // namespace weir::internal
 
 namespace weir {
 
 namespace internal {
+template <bool kEventTime>
+class ManyTimers {
+ public:
+  template <class Function>
+  ManyTimers(Function* function, std::string_view name) : access_(Add(*function, name)) {}
+  ManyTimers(const ManyTimers&) = delete;
+  ManyTimers& operator=(const ManyTimers&) = delete;
+
+  // Sets one of the current key for `time`; two for the same time are one.
+  void Set(EventTime time) { access_->Set(time.ticks()); }
+  // Whether there was one for `time`.
+  bool Delete(EventTime time) { return access_->Delete(time.ticks()); }
+  bool IsSet(EventTime time) const { return access_->IsSet(time.ticks()); }
+  // Deletes all of the current key.
+  void Clear() { access_->Clear(); }
+
+  friend bool operator==(const ManyTimers& a, const ManyTimers& b) { return &a == &b; }
+
+ private:
+  template <class Function>
+  internal::TimersAccess* Add(Function& function, std::string_view name) {
+    if constexpr (!KeyedFunction<Function>) {
+      static_assert(KeyedFunction<Function>,
+                    "timers belong in a weir::KeyedProcess; a weir::ProcessFunction has no key");
+      return nullptr;
+    } else {
+      return function.template AddTimers<kEventTime>(this, std::string(name));
+    }
+  }
+
+  internal::TimersAccess* access_;
+};
+
 template <bool kEventTime>
 class NamedTimer {
  public:
@@ -246,5 +415,11 @@ class NamedTimer {
 using EventTimer = internal::NamedTimer<true>;
 // The same on the wall clock: fires once the clock is past its time.
 using ProcessingTimer = internal::NamedTimer<false>;
+
+// Any number of timers of the current key in event time, each known by its time, a member of a
+// KeyedProcess. They cost memory each; where one is enough, an EventTimer that is moved costs less.
+using EventTimers = internal::ManyTimers<true>;
+// The same on the wall clock.
+using ProcessingTimers = internal::ManyTimers<false>;
 
 }  // namespace weir
