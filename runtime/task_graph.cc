@@ -244,7 +244,7 @@ class TaskGraphBuilder {
     for (const uint32_t index : vertex.nodes()) {
       const NodeDefinition& node = definition_.nodes[index];
       chain.nodes.push_back(std::make_unique<ChainNode>(
-          index, node, UidOf(index), info, *parts.task, parts.task->clock(), options_.log));
+          env_, index, node, UidOf(index), info, *parts.task, parts.task->clock(), options_.log));
       parts.nodes[index] = chain.nodes.back().get();
       if (node.kind != NodeKind::kSource)
         WEIR_RETURN_IF_ERROR(MakeOperator(node, parts.task->clock(), *chain.nodes.back()));

@@ -75,6 +75,7 @@ class TestOperatorContext final : public OperatorContext {
   Ticks ProcessingTime() const override { return 0; }
   void WakeAt(Ticks) override {}
   void WakeNow() override { ++wakes; }
+  std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
   MetricGroup& metrics() override { return metrics_; }
   Counter& late_records_dropped() override { return metrics_.counter("numLateRecordsDropped"); }
   void Log(std::string_view level, std::string_view text) override {

@@ -7,46 +7,22 @@
 #include "runtime/task/timestamp_operator.h"
 
 namespace weir {
-namespace {
-
-ElementKind ElementOf(TimeEventKind kind) {
-  switch (kind) {
-    case TimeEventKind::kWatermark:
-      return ElementKind::kWatermark;
-    case TimeEventKind::kIdle:
-      return ElementKind::kIdle;
-    case TimeEventKind::kActive:
-      return ElementKind::kActive;
-  }
-  return ElementKind::kNone;
-}
-
-}  // namespace
-
 void Chain::QueueTimeEvent(const TimeEvent& event) {
-  switch (event.kind) {
-    case TimeEventKind::kWatermark:
-      if (event.time <= watermark_) return;
-      watermark_ = event.time;
-      walks_.push_back({WalkKind::kWatermark, event.time, 0});
-      break;
-    case TimeEventKind::kIdle:
-      walks_.push_back({WalkKind::kIdle, 0, 0});
-      break;
-    case TimeEventKind::kActive:
-      walks_.push_back({WalkKind::kActive, 0, 0});
-      break;
+  if (event.kind == TimeEventKind::kWatermark) {
+    if (event.time <= watermark_) return;
+    watermark_ = event.time;
   }
+  walks_.push_back({WalkKind::kTimeEvent, event, 0});
 }
 
 void Chain::QueueDrain() {
   QueueTimeEvent({TimeEventKind::kWatermark, kMaxTicks});
-  walks_.push_back({WalkKind::kFinish, 0, 0});
+  walks_.push_back({WalkKind::kFinish, {}, 0});
 }
 
 void Chain::QueueEnd() {
   QueueDrain();
-  walks_.push_back({WalkKind::kEnd, 0, 0});
+  walks_.push_back({WalkKind::kEnd, {}, 0});
 }
 
 void Chain::QueueWakeups() {
@@ -56,11 +32,11 @@ void Chain::QueueWakeups() {
     if (node.op == nullptr) continue;
     if (node.wake_now.load(std::memory_order_relaxed) &&
         node.wake_now.exchange(false, std::memory_order_acquire)) {
-      walks_.push_back({WalkKind::kWake, 0, i});
+      walks_.push_back({WalkKind::kWake, {}, i});
     }
     if (node.wake_at != kMaxTicks && clock->Now() > node.wake_at) {
       node.wake_at = kMaxTicks;
-      walks_.push_back({WalkKind::kProcessingTime, clock->Now(), i});
+      walks_.push_back({WalkKind::kProcessingTime, {TimeEventKind::kWatermark, clock->Now()}, i});
     }
   }
 }
@@ -84,11 +60,8 @@ absl::StatusOr<bool> Chain::AdvanceTimestamps(ChainNode& node) {
   }
   const TimeEvent event = node.timestamps->TakeEvent();
   const size_t at = node.index_in_chain;
-  const WalkKind kind = event.kind == TimeEventKind::kWatermark ? WalkKind::kWatermark
-                        : event.kind == TimeEventKind::kIdle    ? WalkKind::kIdle
-                                                                : WalkKind::kActive;
   // Before what waits, and before the rest of what is under way.
-  walks_.push_front({kind, event.time, at, at});
+  walks_.push_front({WalkKind::kTimeEvent, event, at, at});
   return true;
 }
 
@@ -114,70 +87,56 @@ absl::StatusOr<bool> Chain::Advance() {
 
 absl::StatusOr<bool> Chain::Visit(const Walk& walk) {
   ChainNode& node = *nodes[walk.node];
-  const bool of_time = walk.kind == WalkKind::kWatermark || walk.kind == WalkKind::kIdle ||
-                       walk.kind == WalkKind::kActive;
+  const bool of_time = walk.kind == WalkKind::kTimeEvent;
   const bool begins_here = walk.node == walk.from;
   if (of_time && !begins_here && node.time_from != walk.from) return true;
   // After a restore the nodes may differ.
-  if (walk.kind == WalkKind::kWatermark && walk.time <= node.watermark) return true;
+  if (walk.IsWatermark() && walk.event.time <= node.watermark) return true;
   if (of_time && !begins_here && node.timestamps != nullptr) {
-    if (walk.kind != WalkKind::kWatermark || walk.time != kMaxTicks) return true;
-    return node.timestamps->OnWatermark(walk.time);
+    if (!walk.IsWatermark() || walk.event.time != kMaxTicks) return true;
+    return node.timestamps->OnWatermark(walk.event.time);
   }
+  absl::StatusOr<bool> done = true;
+  const bool held = of_time && node.definition().answers_later;
   if (node.op != nullptr && !begins_here) {
     clock->BeginCall();
     const CrashContext former = node.Enter();
-    absl::StatusOr<bool> done = CallOperator(walk, node);
-    ThisThreadCrashContext() = former;
-    if (!done.ok() && failed_in == nullptr) failed_in = &node;
-    if (!done.ok() || !*done) return done;
-  }
-  const auto send = [&](ElementKind kind, Ticks time) {
-    for (PartitionedOutput* output : node.channel_outputs) {
-      WEIR_RETURN_IF_ERROR(output->SendEvent({kind, time}));
+    if (held) {
+      node.Hold(walk.event);
+    } else {
+      done = CallOperator(walk, node);
     }
-    return absl::OkStatus();
-  };
-  absl::Status status;
-  switch (walk.kind) {
-    case WalkKind::kWatermark:
-      node.watermark = walk.time;
-      node.node_metrics.watermark.Set(walk.time);
-      status = send(ElementKind::kWatermark, walk.time);
-      break;
-    case WalkKind::kIdle:
-      status = send(ElementOf(TimeEventKind::kIdle), 0);
-      break;
-    case WalkKind::kActive:
-      status = send(ElementOf(TimeEventKind::kActive), 0);
-      break;
-    case WalkKind::kEnd:
-      status = send(ElementKind::kEndOfInput, 0);
-      break;
-    case WalkKind::kProcessingTime:
-    case WalkKind::kWake:
-    case WalkKind::kFinish:
-      break;
+    ThisThreadCrashContext() = former;
   }
+  absl::Status status = done.status();
+  if (status.ok() && node.definition().answers_later) status = node.SendPassed();
+  if (status.ok() && *done && !held) status = SendOn(walk, node);
   if (!status.ok()) {
     if (failed_in == nullptr) failed_in = &node;
     return status;
   }
-  return true;
+  return *done;
+}
+
+absl::Status Chain::SendOn(const Walk& walk, ChainNode& node) {
+  if (walk.kind == WalkKind::kTimeEvent) return node.SendTimeEvent(walk.event);
+  if (walk.kind != WalkKind::kEnd) return absl::OkStatus();
+  for (PartitionedOutput* output : node.channel_outputs)
+    WEIR_RETURN_IF_ERROR(output->SendEvent({ElementKind::kEndOfInput, 0}));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> Chain::CallOperator(const Walk& walk, ChainNode& node) {
   switch (walk.kind) {
-    case WalkKind::kWatermark:
-      return node.op->OnWatermark(walk.time);
+    case WalkKind::kTimeEvent:
+      if (walk.IsWatermark()) return node.op->OnWatermark(walk.event.time);
+      return true;
     case WalkKind::kProcessingTime:
-      return node.op->OnProcessingTime(walk.time);
+      return node.op->OnProcessingTime(walk.event.time);
     case WalkKind::kWake:
       return node.op->OnWake();
     case WalkKind::kFinish:
       return node.op->Finish();
-    case WalkKind::kIdle:
-    case WalkKind::kActive:
     case WalkKind::kEnd:
       return true;
   }
@@ -201,7 +160,8 @@ bool Chain::Blocked() const {
   for (const SinkOperator* sink : sinks_) {
     if (sink->Blocked()) return true;
   }
-  return false;
+  return std::any_of(answering_later_.begin(), answering_later_.end(),
+                     [](const ChainNode* node) { return node->op->Full(); });
 }
 
 absl::Status Chain::Flush() {
@@ -253,6 +213,7 @@ absl::Status Chain::Open(const TaskState* restore) {
   for (const auto& node : nodes) {
     if (node->definition().kind == NodeKind::kSink)
       sinks_.push_back(&static_cast<SinkOperator&>(*node->op));
+    if (node->definition().answers_later) answering_later_.push_back(node.get());
   }
   // From the tail, so that an operator may put out records when it is opened.
   for (size_t i = nodes.size(); i-- > 0;) {
@@ -302,6 +263,7 @@ void Chain::SetMayExceed(bool may) {
 void Chain::Close() {
   sinks_.clear();
   committing_.clear();
+  answering_later_.clear();
   for (const auto& node : nodes) {
     if (node->op == nullptr) continue;
     const std::unique_ptr<OperatorStore> store = std::move(node->store);
@@ -315,6 +277,15 @@ void Chain::Close() {
 Ticks Chain::wake_at() const {
   Ticks earliest = kMaxTicks;
   for (const auto& node : nodes) earliest = std::min(earliest, node->wake_at);
+  return earliest;
+}
+
+Ticks Chain::answers_wake_at() const {
+  Ticks earliest = kMaxTicks;
+  for (const ChainNode* node : answering_later_) {
+    const bool awaited = walks_.empty() || nodes[walks_.front().node].get() == node;
+    if (awaited) earliest = std::min(earliest, node->wake_at);
+  }
   return earliest;
 }
 

@@ -92,6 +92,8 @@ class Chain {
 
   // The earliest time that a node asked to be woken at; kMaxTicks if none.
   Ticks wake_at() const;
+  // The same of nodes that answer later and for which the chain waits: also while it is blocked.
+  Ticks answers_wake_at() const;
   // The first wrong use of metrics by a node.
   absl::Status MetricsError(const ChainNode*& node) const;
 
@@ -116,22 +118,19 @@ class Chain {
   const ChainNode* failed_in = nullptr;
 
  private:
-  enum class WalkKind : uint8_t {
-    kWatermark,
-    kIdle,
-    kActive,
-    kProcessingTime,
-    kWake,
-    kFinish,
-    kEnd
-  };
+  enum class WalkKind : uint8_t { kTimeEvent, kProcessingTime, kWake, kFinish, kEnd };
   struct Walk {
     WalkKind kind;
-    Ticks time;
+    // kTimeEvent; its time is that of kProcessingTime too.
+    TimeEvent event;
     // Where it is; only this node for kProcessingTime and kWake.
     size_t node;
-    // Of kWatermark, kIdle and kActive: whose they are (ChainNode::time_from). They begin there.
+    // Of kTimeEvent: whose it is (ChainNode::time_from). It begins there.
     size_t from = ChainNode::kHeadTime;
+
+    bool IsWatermark() const {
+      return kind == WalkKind::kTimeEvent && event.kind == TimeEventKind::kWatermark;
+    }
   };
   // The last operator that assigns timestamps and has something to put out; null if none has.
   ChainNode* TimestampsAtWork() const;
@@ -145,6 +144,8 @@ class Chain {
   // Does the walk's part at its node; false: stopped.
   absl::StatusOr<bool> Visit(const Walk& walk);
   absl::StatusOr<bool> CallOperator(const Walk& walk, ChainNode& node);
+  // To the channels that begin at the node, once its operator has done its part.
+  static absl::Status SendOn(const Walk& walk, ChainNode& node);
 
   std::deque<Walk> walks_;
   // By index into chained_edges.
@@ -154,6 +155,7 @@ class Chain {
   std::vector<ChainNode*> committing_;
   // Those that assign timestamps, as indices of `nodes`.
   std::vector<size_t> timestamps_;
+  std::vector<ChainNode*> answering_later_;
   // The greatest watermark queued.
   Ticks watermark_ = kMinTicks;
 };

@@ -8,9 +8,36 @@
 
 namespace weir {
 
-ChainNode::ChainNode(uint32_t index, const NodeDefinition& definition, std::string uid,
+namespace {
+
+class ExecutorThread final : public OperatorThread {
+ public:
+  explicit ExecutorThread(std::unique_ptr<Executor> executor) : executor_(std::move(executor)) {}
+  ~ExecutorThread() override { executor_->Shutdown(); }
+  void Post(std::function<void()> call) override { executor_->Post(std::move(call)); }
+
+ private:
+  const std::unique_ptr<Executor> executor_;
+};
+
+ElementKind ElementOf(TimeEventKind kind) {
+  switch (kind) {
+    case TimeEventKind::kWatermark:
+      return ElementKind::kWatermark;
+    case TimeEventKind::kIdle:
+      return ElementKind::kIdle;
+    case TimeEventKind::kActive:
+      return ElementKind::kActive;
+  }
+  return ElementKind::kNone;
+}
+
+}  // namespace
+
+ChainNode::ChainNode(Env& env, uint32_t index, const NodeDefinition& definition, std::string uid,
                      SubtaskInfo info, TaskSignals& task, TaskClock& clock, const LogFunction& log)
-    : index_(index),
+    : env_(env),
+      index_(index),
       definition_(definition),
       uid_(std::move(uid)),
       info_(info),
@@ -29,6 +56,35 @@ Output& ChainNode::output(size_t port) {
 
 void ChainNode::Log(std::string_view level, std::string_view text) {
   if (log_) log_(uid_, level, text);
+}
+
+std::unique_ptr<OperatorThread> ChainNode::NewThread() {
+  return std::make_unique<ExecutorThread>(env_.NewExecutor("operator"));
+}
+
+void ChainNode::Hold(const TimeEvent& event) {
+  held.push_back(event);
+  op->OnMark();
+}
+
+absl::Status ChainNode::SendPassed() {
+  for (size_t passed = op->TakePassed(); passed > 0; --passed) {
+    WEIR_CHECK(!held.empty());
+    const TimeEvent event = held.front();
+    held.pop_front();
+    WEIR_RETURN_IF_ERROR(SendTimeEvent(event));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChainNode::SendTimeEvent(const TimeEvent& event) {
+  if (event.kind == TimeEventKind::kWatermark) {
+    watermark = event.time;
+    node_metrics.watermark.Set(event.time);
+  }
+  for (PartitionedOutput* output : channel_outputs)
+    WEIR_RETURN_IF_ERROR(output->SendEvent({ElementOf(event.kind), event.time}));
+  return absl::OkStatus();
 }
 
 absl::Status ChainedOutput::Push(BatchBase& batch) {
@@ -53,6 +109,7 @@ absl::Status ChainedOutput::Lend(BatchBase& batch) {
 bool ChainedOutput::Blocked() const {
   if (to_.definition().kind == NodeKind::kSink)
     return static_cast<SinkOperator&>(*to_.op).Blocked();
+  if (to_.definition().answers_later) return to_.op->Full();
   for (const auto& port : to_.ports) {
     if (port->Blocked()) return true;
   }

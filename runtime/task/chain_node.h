@@ -2,17 +2,20 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/base/crash_context.h"
+#include "common/env/env.h"
 #include "runtime/exchange/channel.h"
 #include "runtime/exchange/partitioned_output.h"
 #include "runtime/task/operator_metrics.h"
 #include "runtime/task/sink_operator.h"
 #include "runtime/task/task_clock.h"
+#include "runtime/time/time_event.h"
 #include "state/backend/state_backend.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
@@ -39,8 +42,8 @@ using LogFunction =
 class ChainNode final : public OperatorContext {
  public:
   // `uid` is the resolved one: that of a definition may be empty.
-  ChainNode(uint32_t index, const NodeDefinition& definition, std::string uid, SubtaskInfo info,
-            TaskSignals& task, TaskClock& clock, const LogFunction& log);
+  ChainNode(Env& env, uint32_t index, const NodeDefinition& definition, std::string uid,
+            SubtaskInfo info, TaskSignals& task, TaskClock& clock, const LogFunction& log);
 
   const std::string& uid() const override { return uid_; }
   uint32_t subtask() const override { return info_.subtask; }
@@ -56,6 +59,7 @@ class ChainNode final : public OperatorContext {
     wake_now.store(true, std::memory_order_release);
     task_.Wake();
   }
+  std::unique_ptr<OperatorThread> NewThread() override;
   MetricGroup& metrics() override { return node_metrics.user; }
   Counter& late_records_dropped() override { return node_metrics.late_records_dropped; }
   void Log(std::string_view level, std::string_view text) override;
@@ -71,6 +75,13 @@ class ChainNode final : public OperatorContext {
     current = {uid_.c_str(), info_.subtask};
     return former;
   }
+
+  // Has what it was told wait in the operator, which answers later.
+  void Hold(const TimeEvent& event);
+  // Sends what may go on.
+  absl::Status SendPassed();
+  // A watermark or the idleness of the input, to the channels that begin here.
+  absl::Status SendTimeEvent(const TimeEvent& event);
 
   // Null: keyed state is in memory. The operator's; outlives it.
   std::unique_ptr<OperatorStore> store;
@@ -97,8 +108,11 @@ class ChainNode final : public OperatorContext {
   Ticks wake_at = kMaxTicks;
   std::atomic<bool> wake_now{false};
   bool opened = false;
+  // Of an operator that answers later: what waits in it, the oldest first.
+  std::deque<TimeEvent> held;
 
  private:
+  Env& env_;
   const uint32_t index_;
   const NodeDefinition& definition_;
   const std::string uid_;

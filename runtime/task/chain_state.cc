@@ -99,7 +99,9 @@ absl::StatusOr<TaskState> Chain::Snapshot(SnapshotUse use, bool as_files,
   for (const auto& node : nodes) {
     OperatorState& of_node = state.emplace_back();
     of_node.node = node->index();
-    of_node.watermark = OfHeadsTime(*node) ? watermark_ : node->watermark;
+    // What waits in an operator comes again, behind what it is to answer.
+    const bool told = OfHeadsTime(*node) && node->held.empty();
+    of_node.watermark = told ? watermark_ : node->watermark;
     if (node->op == nullptr) continue;
     const CrashContext former = node->Enter();
     for (KeyedStateTable* table : node->op->keyed_state()) {
@@ -210,7 +212,7 @@ void Chain::QueueRestoredWatermark() {
   const bool behind = std::any_of(nodes.begin(), nodes.end(), [this](const auto& node) {
     return OfHeadsTime(*node) && node->watermark < watermark_;
   });
-  if (behind) walks_.push_back({WalkKind::kWatermark, watermark_, 0});
+  if (behind) walks_.push_back({WalkKind::kTimeEvent, {TimeEventKind::kWatermark, watermark_}, 0});
 }
 
 }  // namespace weir

@@ -622,6 +622,14 @@ void Task::ArmTimer(int64_t now) {
       deadline = std::min(deadline, now + ticks * 1000);
     }
   }
+  // Whoever waits for answers is told when they are overdue, though it takes no records.
+  if (const Ticks wake_at = chain_.answers_wake_at();
+      waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoCredit &&
+      wake_at != kMaxTicks && !held_.has_value() && stopped_by_ == 0) {
+    clock_.BeginCall();
+    const Ticks ticks = std::clamp<Ticks>(wake_at - clock_.Now(), 0, kMaxWaitNanos / 1000) + 1;
+    deadline = std::min(deadline, now + ticks * 1000);
+  }
   if (const Ticks at = OvertakingAt(); at != kMaxTicks) {
     clock_.BeginCall();
     const Ticks ticks = std::clamp<Ticks>(at - clock_.Now(), 0, kMaxWaitNanos / 1000);

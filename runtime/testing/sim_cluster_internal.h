@@ -167,9 +167,21 @@ struct RandomJob {
       Stage stage{0, 1 + static_cast<uint32_t>(random.Below(4)), {}};
       bool copied_to = false;
       const auto inputs = static_cast<uint32_t>(1 + random.Below(2));
-      stage.node = job.Apply(
-          "stage-" + std::to_string(i), stage.parallelism,
-          [check_late] { return Checked<CheckedOperator>(check_late); }, inputs);
+      const std::string uid = "stage-" + std::to_string(i);
+      AsyncOptions later;
+      later.capacity = 1 + random.Below(100);
+      later.order = random.Chance(0.5) ? AsyncOrder::kOrdered : AsyncOrder::kUnordered;
+      later.attempts = 100;
+      later.backoff = Duration(500);
+      later.timeout = std::chrono::hours(1);
+      const uint64_t seed = 1 + random.Below(1'000'000);
+      if (inputs == 1 && random.Chance(0.4)) {
+        stage.node = job.Later(uid, stage.parallelism, env, seed, later);
+      } else {
+        stage.node = job.Apply(
+            uid, stage.parallelism,
+            [check_late] { return Checked<CheckedOperator>(check_late); }, inputs);
+      }
       const uint64_t edges = inputs + random.Below(2);
       for (uint64_t k = 0; k < edges; ++k) {
         const Stage from = stages[random.Below(stages.size())];

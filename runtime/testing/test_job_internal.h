@@ -11,11 +11,13 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/env/env.h"
+#include "common/env/sim/sim_random.h"
 #include "gtest/gtest.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
 #include "runtime/job_runtime.h"
 #include "sdk/host/plugin_host.h"
+#include "weir/async.h"
 #include "weir/binary_codec.h"
 #include "weir/codec.h"
 #include "weir/graph.h"
@@ -394,6 +396,24 @@ class KeepOperator final : public CheckedOperator, private OperatorListState {
   const std::string type_ = "event";
 };
 
+// Answers with the event itself after a while, and now and then not at first.
+class EchoLater final : public AsyncFunction<Event, Event> {
+ public:
+  EchoLater(Env& env, uint64_t seed) : executor_(env.NewExecutor("answers")), random_(seed) {}
+  void Ask(const Event& event, AsyncReply<Event> reply) override {
+    if (random_.Chance(0.2)) return reply.Complete(event);
+    const absl::Duration delay = absl::Microseconds(static_cast<int64_t>(random_.Below(2'000)));
+    executor_->PostAfter(delay, [reply, event, fails = random_.Chance(0.05)]() mutable {
+      fails ? reply.Fail("not now") : reply.Complete(std::move(event));
+    });
+  }
+  void Close() override { executor_->Shutdown(); }
+
+ private:
+  const std::unique_ptr<Executor> executor_;
+  SimRandom random_;
+};
+
 // The definition of a job, built node by node.
 class TestJob {
  public:
@@ -416,6 +436,17 @@ class TestJob {
     node.inputs = inputs;
     node.make_operator = std::move(make);
     return Add(std::move(node));
+  }
+  // Passes events on, but later.
+  uint32_t Later(const std::string& uid, uint32_t parallelism, Env& env, uint64_t seed,
+                 AsyncOptions options) {
+    const uint32_t node = Apply(uid, parallelism, [&env, seed, options] {
+      return std::make_unique<internal::AsyncOperator<EchoLater>>(
+          std::make_unique<EchoLater>(env, seed), options,
+          std::make_shared<const internal::SidePorts>());
+    });
+    definition.nodes[node].answers_later = true;
+    return node;
   }
   // `env` not null: blocked for `busy` after each batch.
   uint32_t Sink(const std::string& uid, uint32_t parallelism, Results& results, Env* env = nullptr,

@@ -410,6 +410,7 @@ class JobGraphBuilder {
       out.set_to_input(edge.to_input);
       out.set_partitioning(ToProto(partitioning));
       out.set_chained(inputs_of_[edge.to_node].size() == 1 &&
+                      !definition_.nodes[edge.from_node].answers_later &&
                       (alone || partitioning == Partitioning::kForward));
     }
   }

@@ -26,6 +26,12 @@ class HarnessMetrics final : public MetricGroup {
   std::map<std::string, Gauge> gauges;
 };
 
+// Makes each call at once.
+class CallingThread final : public OperatorThread {
+ public:
+  void Post(std::function<void()> call) override { call(); }
+};
+
 }  // namespace
 
 class OperatorHarness::Context final : public OperatorContext {
@@ -50,6 +56,7 @@ class OperatorHarness::Context final : public OperatorContext {
   Ticks ProcessingTime() const override { return now; }
   void WakeAt(Ticks at) override { wake_at = at; }
   void WakeNow() override { wake_now.store(true); }
+  std::unique_ptr<OperatorThread> NewThread() override { return std::make_unique<CallingThread>(); }
   MetricGroup& metrics() override { return metrics_; }
   Counter& late_records_dropped() override { return late; }
   void Log(std::string_view level, std::string_view text) override {
@@ -178,10 +185,26 @@ absl::Status OperatorHarness::Watermark(Ticks watermark) {
   absl::Status status = RestoreIfAsked();
   if (!status.ok() || watermark <= watermark_) return status;
   watermark_ = watermark;
-  status = RunToEnd("OnWatermark", [this, watermark] { return operator_->OnWatermark(watermark); });
+  status = TellWatermark(watermark);
   if (!status.ok()) return status;
   return FireDue();
 }
+
+absl::Status OperatorHarness::TellWatermark(Ticks watermark) {
+  if (!options_.answers_later) {
+    absl::Status status =
+        RunToEnd("OnWatermark", [this, watermark] { return operator_->OnWatermark(watermark); });
+    if (status.ok()) passed_ = watermark;
+    return status;
+  }
+  held_.push_back(watermark);
+  return Guard("OnMark", [this] {
+    operator_->OnMark();
+    return absl::OkStatus();
+  });
+}
+
+absl::Status OperatorHarness::Wake() { return FireDue(); }
 
 absl::Status OperatorHarness::SetProcessingTime(Ticks now) {
   absl::Status status = RestoreIfAsked();
@@ -200,7 +223,7 @@ absl::Status OperatorHarness::Finish() {
 
 HarnessSnapshot OperatorHarness::Snapshot() const {
   HarnessSnapshot snapshot;
-  snapshot.watermark = watermark_;
+  snapshot.watermark = passed_;
   const KeyGroupRange range = context_->key_groups();
   for (KeyedStateTable* table : operator_->keyed_state()) {
     const auto taken = table->TakeSnapshot(SnapshotUse::kFinal);
@@ -232,7 +255,8 @@ absl::Status OperatorHarness::Restore(const HarnessSnapshot& snapshot) {
   opened_ = true;
   // The watermark first: the state read after it may hold timers for times before it, which wait
   // for the next one (rule 19).
-  watermark_ = snapshot.watermark;
+  watermark_ = passed_ = snapshot.watermark;
+  held_.clear();
   absl::Status status = OpenNew(snapshot.watermark);
   if (!status.ok()) return status;
   status = RestoreTables(snapshot);
@@ -309,7 +333,13 @@ absl::Status OperatorHarness::RestoreLists(const HarnessSnapshot& snapshot) {
   return absl::OkStatus();
 }
 
-absl::Status OperatorHarness::SnapshotAndRestore() { return Restore(Snapshot()); }
+absl::Status OperatorHarness::SnapshotAndRestore() {
+  const Ticks told = watermark_;
+  absl::Status status = Restore(Snapshot());
+  if (!status.ok() || told == watermark_) return status;
+  watermark_ = told;
+  return TellWatermark(told);
+}
 
 absl::Status OperatorHarness::RestoreIfAsked() {
   if (operator_ == nullptr) return absl::FailedPreconditionError("Open was not called, or failed");
@@ -342,7 +372,17 @@ absl::Status OperatorHarness::RunToEnd(std::string_view name,
       if (result.ok()) done = *result;
       return std::move(result).status();
     });
-    if (!status.ok() || done) return status;
+    if (!status.ok()) return status;
+    for (std::size_t passed = operator_->TakePassed(); passed > 0; --passed) {
+      if (held_.empty()) return absl::InternalError("more marks have passed than there were");
+      passed_ = held_.front();
+      held_.pop_front();
+    }
+    if (done) return status;
+    if (options_.answers_later && !options_.mode.refuse_outputs) {
+      if (context_->wake_now.exchange(false)) continue;
+      return absl::UnavailableError(std::string(name) + " waits for answers");
+    }
     if (!options_.mode.refuse_outputs) {
       return absl::InternalError(std::string(name) + " stopped although no output was blocked");
     }

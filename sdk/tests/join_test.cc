@@ -229,5 +229,44 @@ TEST(ConnectedStreamsTest, ShareTheStateOfAKey) {
   }
 }
 
+// The same without keys: a plain member is shared by both sides.
+struct Balance : TwoInputProcess<JoinLeft, JoinRight, std::string> {
+  OperatorList<std::int64_t> sums{this, "sums"};
+  void Add(std::int64_t value) {
+    if (sums->empty()) sums->push_back(0);
+    sums->front() += value;
+  }
+  void Process(const JoinLeft& left, Context&) override { Add(left.value); }
+  void ProcessSecond(const JoinRight& right, Context& context) override {
+    Add(-right.value);
+    context.Emit(std::to_string(sums->front()));
+  }
+};
+
+TEST(ConnectedStreamsTest, WithoutKeysShareTheStateOfASubtask) {
+  JobDefinition job;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, job);
+  const auto left = Job(graph).From<JoinLeft>("left", Files{.path = "l"});
+  const auto right = Job(graph).From<JoinRight>("right", Files{.path = "r"});
+  left.Connect(right).Process<Balance>("balance").To("out", Print{});
+  ASSERT_THAT(job.errors, IsEmpty());
+  EXPECT_EQ(job.nodes[2].inputs, 2u);
+  for (const HarnessMode& mode : testing::AllHarnessModes()) {
+    SCOPED_TRACE(mode.name);
+    HarnessOptions options;
+    options.mode = mode;
+    OperatorHarness harness(job.nodes[2].make_operator, options);
+    harness.AddOutput<std::string>();
+    ASSERT_TRUE(harness.Open().ok());
+    ASSERT_TRUE(harness.Process<JoinLeft>({{{"a", 5, {}}, 1}, {{"b", 7, {}}, 2}}, 0).ok());
+    ASSERT_TRUE(harness.Process<JoinRight>({{{"c", 2, {}, ""}, 3}}, 1).ok());
+    const auto got = harness.Take<std::string>();
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].value, "10");
+    EXPECT_EQ(got[0].timestamp, 3);
+  }
+}
+
 }  // namespace
 }  // namespace weir

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -203,6 +204,170 @@ TEST(WindowStreamTest, MistakesAreRefusedWithTheOperator) {
             return keyed.Window(Session{Duration(5)}).template Process<SumsOfWindow>("w");
           }),
           "cannot have a state of their own");
+}
+
+// One operator, step by step, in one mode.
+class SteppedTest : public ::testing::Test {
+ protected:
+  template <class F>
+  void Start(F&& windows) {
+    const JobDefinition job = Define(std::forward<F>(windows));
+    ASSERT_THAT(job.errors, IsEmpty());
+    harness_ = std::make_unique<OperatorHarness>(job.nodes[1].make_operator);
+    harness_->AddOutput<std::string>();
+    ASSERT_TRUE(harness_->Open().ok());
+  }
+  std::vector<std::string> Give(std::int64_t value, Ticks time) {
+    EXPECT_TRUE(harness_->Process<Reading>({{{"k", value}, time}}).ok());
+    return Results();
+  }
+  std::vector<std::string> Watermark(Ticks time) {
+    EXPECT_TRUE(harness_->Watermark(time).ok());
+    return Results();
+  }
+  std::vector<std::string> Clock(Ticks time) {
+    EXPECT_TRUE(harness_->SetProcessingTime(time).ok());
+    return Results();
+  }
+  std::vector<std::string> Results() {
+    std::vector<std::string> results;
+    for (const auto& out : harness_->Take<std::string>()) results.push_back(out.value);
+    return results;
+  }
+  std::unique_ptr<OperatorHarness> harness_;
+};
+
+constexpr auto kTens = [](auto keyed) {
+  return keyed.Window(Tumbling{Duration(10)}).AllowLateness(Duration(20));
+};
+
+TEST_F(SteppedTest, EarlyFiringsComeOnTheClockAndLateOnesWithEachRecord) {
+  Start([](auto keyed) {
+    return kTens(keyed)
+        .Trigger(AfterWatermark{.early = Every{Duration(100)}, .late = EachRecord})
+        .template Process<Sums>("w");
+  });
+  EXPECT_THAT(Clock(50), IsEmpty());
+  EXPECT_THAT(Give(1, 1), IsEmpty());
+  EXPECT_THAT(Give(2, 2), IsEmpty());
+  EXPECT_THAT(Clock(150), IsEmpty());
+  EXPECT_THAT(Clock(151), ElementsAre("k 3")) << "100 after the first record";
+  EXPECT_THAT(Clock(400), IsEmpty()) << "nothing is new";
+  EXPECT_THAT(Give(4, 3), IsEmpty());
+  EXPECT_THAT(Watermark(9), ElementsAre("k 7"));
+  EXPECT_THAT(Clock(600), IsEmpty()) << "the result at the end had it";
+  EXPECT_THAT(Give(8, 4), ElementsAre("k 15"));
+  EXPECT_THAT(Watermark(29), IsEmpty());
+  EXPECT_EQ(harness_->op().keyed_state()[0]->entries(), 0u) << "nothing stays";
+}
+
+TEST_F(SteppedTest, WhatIsLateAndInNoResultIsPutOutBeforeTheWindowGoes) {
+  Start([](auto keyed) {
+    return kTens(keyed)
+        .Trigger(Purging{AfterWatermark{.early = EveryRecords{2}, .late = EveryRecords{3}}})
+        .template Process<Sums>("w");
+  });
+  EXPECT_THAT(Give(1, 1), IsEmpty());
+  EXPECT_THAT(Give(2, 1), ElementsAre("k 3"));
+  EXPECT_THAT(Give(4, 1), IsEmpty());
+  EXPECT_THAT(Watermark(9), ElementsAre("k 4")) << "what came since";
+  for (const std::int64_t value : {8, 16}) EXPECT_THAT(Give(value, 2), IsEmpty());
+  EXPECT_THAT(Give(32, 2), ElementsAre("k 56"));
+  EXPECT_THAT(Give(64, 2), IsEmpty());
+  EXPECT_THAT(Watermark(28), IsEmpty());
+  EXPECT_THAT(Watermark(29), ElementsAre("k 64"));
+  EXPECT_THAT(Give(1, 2), IsEmpty()) << "too late";
+  EXPECT_EQ(harness_->late_records_dropped(), 1u);
+}
+
+TEST_F(SteppedTest, EarlyFiringsOfSessionsLiveThroughTheirMerging) {
+  Start([](auto keyed) {
+    return keyed.Window(Session{Duration(10)})
+        .Trigger(AfterWatermark{.early = Every{Duration(100)}})
+        .template Process<Sums>("w");
+  });
+  EXPECT_THAT(Give(1, 1), IsEmpty());
+  EXPECT_THAT(Clock(60), IsEmpty());
+  EXPECT_THAT(Give(2, 18), IsEmpty());
+  EXPECT_THAT(Give(4, 10), IsEmpty()) << "one session of three";
+  EXPECT_THAT(Clock(101), ElementsAre("k 7")) << "at the earlier of the two times";
+  EXPECT_THAT(Clock(300), IsEmpty());
+  EXPECT_THAT(Watermark(27), ElementsAre("k 7"));
+}
+
+TEST(WindowStreamTest, FiringsThatCannotBeAreRefused) {
+  const auto error = [](const AfterWatermark& trigger) {
+    const JobDefinition job = Define([&](auto keyed) {
+      return keyed.Window(Tumbling{Duration(5)}).Trigger(trigger).template Process<Sums>("w");
+    });
+    return job.errors.size() == 1 ? job.errors[0] : "";
+  };
+  EXPECT_THAT(error({.early = EveryRecords{0}}),
+              HasSubstr("the trigger has early firings with a count of less than 1"));
+  EXPECT_THAT(error({.late = Every{}}),
+              HasSubstr("the trigger has late firings with an interval that is not positive"));
+}
+
+template <class F>
+JobDefinition DefineAll(F&& windows) {
+  JobDefinition job;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, job);
+  windows(Job(graph).From<Reading>("in", Files{.path = "x"})).To("out", Print{});
+  EXPECT_TRUE(job.nodes[1].single);
+  return job;
+}
+struct SumsOfAll : WindowProcess<AllRecords, Reading, std::string> {
+  void OnWindow(const WindowElements<Reading>& elements, Context& context) override {
+    std::string keys;
+    for (const Reading& reading : elements) keys += reading.key;
+    context.Emit(keys);
+  }
+};
+
+TEST(WindowAllTest, TakesTheRecordsOfAllKeysInOneSubtask) {
+  const JobDefinition job = DefineAll([](const auto& stream) {
+    return stream.WindowAll(Tumbling{Duration(10)}).Aggregate("w", Sum{&Reading::value});
+  });
+  OperatorHarness harness(job.nodes[1].make_operator);
+  using Result = WindowResult<AllRecords, std::int64_t>;
+  harness.AddOutput<Result>();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_TRUE(harness.Process<Reading>({{{"a", 1}, 1}, {{"b", 2}, 2}, {{"a", 4}, 13}}).ok());
+  ASSERT_TRUE(harness.Finish().ok());
+  const auto results = harness.Take<Result>();
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[0].value.value, 3);
+  EXPECT_EQ(results[0].value.start.ticks(), 0);
+  EXPECT_EQ(results[1].value.value, 4);
+  EXPECT_EQ(results[1].value.end.ticks(), 20);
+}
+
+TEST(WindowAllTest, HasEveryKindOfWindowAndFinishesWithoutAKey) {
+  const std::vector<std::pair<std::int64_t, Ticks>> inputs = {{1, 1}, {2, 5}, {4, 30}};
+  EXPECT_THAT(ResultsOf(DefineAll([](const auto& stream) {
+                          return stream.WindowAll(Session{Duration(10)})
+                              .template Process<SumsOfAll>("w");
+                        }),
+                        inputs),
+              ElementsAre("kk", "k"));
+  EXPECT_THAT(ResultsOf(DefineAll([](const auto& stream) {
+                          return stream.CountWindowAll(2).Aggregate(
+                              "w", Count(), [](const TimeWindow&, std::int64_t count) {
+                                return std::to_string(count);
+                              });
+                        }),
+                        inputs),
+              ElementsAre("2"));
+  EXPECT_THAT(ResultsOf(DefineAll([](const auto& stream) {
+                          return stream.WindowAll(Sliding{Duration(10), Duration(5)})
+                              .Aggregate("w", Count(), [](const TimeWindow& window, auto count) {
+                                return std::to_string(window.start.ticks()) + ":" +
+                                       std::to_string(count);
+                              });
+                        }),
+                        inputs),
+              ElementsAre("-5:1", "0:2", "5:1", "25:1", "30:1"));
 }
 
 // Rule 10.

@@ -221,6 +221,39 @@ struct WindowResult {
   V value;
 };
 
+// In the place of a key where there is none: all records of a stream.
+struct AllRecords {
+  friend bool operator==(const AllRecords&, const AllRecords&) = default;
+};
+template <class V>
+struct WindowResult<AllRecords, V> {
+  EventTime start;
+  // Exclusive.
+  EventTime end;
+  V value;
+};
+
+namespace internal {
+
+struct ToAllRecords {
+  template <class T>
+  AllRecords operator()(const T&) const {
+    return {};
+  }
+};
+
+// A WindowResult of the key or, for all records, without one.
+template <class Out, class K, class Window, class V>
+Out MakeWindowResult(const K& key, const Window& window, V&& value) {
+  if constexpr (std::is_same_v<K, AllRecords>) {
+    return Out{window.start, window.end, std::forward<V>(value)};
+  } else {
+    return Out{key, window.start, window.end, std::forward<V>(value)};
+  }
+}
+
+}  // namespace internal
+
 // Of a running aggregation, one for each record.
 template <class K, class V>
 struct KeyedResult {

@@ -26,8 +26,21 @@ class KeyedTwoInputProcess : public KeyedProcess<K, A, O> {
   virtual void ProcessSecond(const B& record, Context& context) = 0;
 };
 
+// The same for two streams without keys. Its state are members: those of a ProcessFunction.
+template <class A, class B, class O>
+class TwoInputProcess : public ProcessFunction<A, O> {
+ public:
+  using Second = B;
+  using typename ProcessFunction<A, O>::Context;
+
+  virtual void ProcessSecond(const B& record, Context& context) = 0;
+};
+
 namespace internal {
 
+template <class P, class A, class B>
+concept PlainTwoInputProcessOf =
+    requires { requires std::derived_from<P, TwoInputProcess<A, B, typename P::Out>>; };
 template <class P, class K, class A, class B>
 concept TwoInputProcessOf =
     requires { requires std::derived_from<P, KeyedTwoInputProcess<K, A, B, typename P::Out>>; };
@@ -96,6 +109,57 @@ class ConnectedStreams {
  private:
   internal::KeyedUpstreams<A, FA, B, FB> upstreams_;
 };
+
+// Two streams without keys, each spread over the subtasks as it comes.
+template <class A, class B>
+class StreamPair {
+ public:
+  StreamPair(Stream<A> first, internal::GraphBuilder* graph, internal::Upstream second)
+      : first_(std::move(first)), graph_(graph), second_(std::move(second)) {}
+
+  // P derives from weir::TwoInputProcess<A, B, Out>; `args` go to its constructor, once for each
+  // subtask.
+  template <internal::PlainTwoInputProcessOf<A, B> P, class... Args>
+    requires internal::MadeFrom<P, Args...>
+  auto Process(internal::PlacedUid uid, Args... args) const {
+    if constexpr (CheckRecord<typename P::Out>()) {
+      NodeDefinition node;
+      node.uid = std::move(uid.text);
+      node.description = "Process";
+      node.inputs = 2;
+      const P prototype(args...);
+      internal::DescribeMembers(prototype.list_members(), uid.where, *graph_, node);
+      auto out = first_.template AddOperator<typename P::Out>(
+          std::move(node), uid.where, [=](std::shared_ptr<const internal::SidePorts> sides) {
+            return std::make_unique<internal::ProcessOperator<P>>(std::make_unique<P>(args...),
+                                                                  std::move(sides));
+          });
+      graph_->Connect(second_, out.Close().ports.front().node, 1, &RecordTypeOf<B>());
+      return out;
+    } else {
+      return internal::AfterMistake();
+    }
+  }
+  template <class P, class... A_>
+    requires(!internal::PlainTwoInputProcessOf<P, A, B>)
+  WEIR_USAGE_ERROR(
+      "Process<P>(uid, args...): after Connect of streams without keys, P must derive from "
+      "weir::TwoInputProcess<A, B, Out>, where A and B are the record types of the two streams")
+  internal::AfterMistake Process(A_&&...) const {
+    return {};
+  }
+
+ private:
+  Stream<A> first_;
+  internal::GraphBuilder* graph_;
+  internal::Upstream second_;
+};
+
+template <class T, class Stage>
+template <class B, class OtherStage>
+auto Stream<T, Stage>::Connect(const Stream<B, OtherStage>& other) const {
+  return StreamPair<T, B>(Closed(), graph_, other.Close());
+}
 
 template <class T, class F>
 template <class B, class FB>

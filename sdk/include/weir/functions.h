@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -20,6 +21,10 @@ class FunctionContext {
   std::uint32_t parallelism() const { return context_.parallelism(); }
   Counter& counter(std::string_view name) { return context_.metrics().counter(name); }
   Gauge& gauge(std::string_view name) { return context_.metrics().gauge(name); }
+  // The wall clock.
+  EventTime now() const { return EventTime::FromTicks(context_.ProcessingTime()); }
+  // A thread for calls that block; gone before the function is closed.
+  std::unique_ptr<OperatorThread> NewThread() { return context_.NewThread(); }
   void Log(std::string_view level, std::string_view text) { context_.Log(level, text); }
 
  private:

@@ -64,6 +64,9 @@ struct NodeDefinition {
   std::uint32_t parallelism = 0;
   // Cannot run with more than one subtask (a non-splittable source).
   bool single = false;
+  // kOperator: results come after ProcessBatch has returned, and what says how far time is waits for
+  // them (Operator::OnMark). Nothing behind it is in its chain.
+  bool answers_later = false;
   std::uint32_t inputs = 1;
   std::vector<OutputDefinition> outputs;
   std::vector<StateDefinition> states;

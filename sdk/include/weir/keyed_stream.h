@@ -79,6 +79,7 @@ struct KeyedUpstream {
   // `make(sides)` makes the operator of one subtask.
   template <class Out, class Make>
   Stream<Out> Add(NodeDefinition node, const std::source_location& where, Make make) const {
+    node.single = std::is_same_v<KeyOf<F, T>, AllRecords>;
     const std::uint32_t id = graph->AddNode(std::move(node), &RecordTypeOf<Out>(), where);
     graph->job().nodes[id].make_operator =
         [make, sides = graph->sides(id)]() -> std::unique_ptr<Operator> { return make(sides); };
@@ -129,7 +130,7 @@ class WindowedStream {
     return Add<Out, true>(
         std::move(uid), std::move(aggregator),
         [](const Key& key, const TimeWindow& window, AggregateResult<A>&& value) {
-          return Out{key, window.start, window.end, std::move(value)};
+          return internal::MakeWindowResult<Out>(key, window, std::move(value));
         },
         where);
   }
@@ -141,6 +142,16 @@ class WindowedStream {
         std::invoke_result_t<const Finish&, const Key&, const TimeWindow&, AggregateResult<A>&&>>;
     return Add<Out, true>(std::move(uid), std::move(aggregator), std::move(finish), where);
   }
+  // As above for windows of all records, without the key: `finish(window, value)`.
+  template <Aggregator<T> A, internal::WindowAllFinish<Key, A> Finish>
+  auto Aggregate(std::string uid, A aggregator, Finish finish,
+                 std::source_location where = std::source_location::current()) const {
+    const auto with_key = [finish = std::move(finish)](const AllRecords&, const TimeWindow& window,
+                                                       AggregateResult<A>&& value) {
+      return finish(window, std::move(value));
+    };
+    return Aggregate(std::move(uid), std::move(aggregator), with_key, where);
+  }
   template <class A, class... More>
     requires(!Aggregator<A, T>)
   WEIR_USAGE_ERROR(WEIR_NO_AGGREGATOR)
@@ -148,7 +159,7 @@ class WindowedStream {
     return {};
   }
   template <Aggregator<T> A, class Finish>
-    requires(!internal::WindowFinish<Finish, Key, A>)
+    requires(!internal::WindowFinish<Finish, Key, A> && !internal::WindowAllFinish<Finish, Key, A>)
   WEIR_USAGE_ERROR(
       "Aggregate(uid, a, finish): finish must take (const Key& key, const weir::TimeWindow& "
       "window, "

@@ -93,6 +93,14 @@ class AfterMistake {
   AfterMistake Rebalance() const { return {}; }
   AfterMistake Broadcast() const { return {}; }
   AfterMistake Parallelism(unsigned) const { return {}; }
+  template <class... A>
+  AfterMistake WindowAll(A&&...) const {
+    return {};
+  }
+  template <class S>
+  AfterMistake Connect(const S&) const {
+    return {};
+  }
   template <class T, class Stage>
   operator Stream<T, Stage>() const {  // NOLINT: meant to convert
     __builtin_trap();
@@ -116,6 +124,15 @@ struct FunctionOfStep<Uid, F> {
 template <class... A>
 using StepFunction = typename FunctionOfStep<A...>::type;
 
+template <class F>
+WEIR_USAGE_ERROR(
+    "Async<F>(uid, options, args...), Lookup<F>(uid, key, combine, options, args...): F must "
+    "derive from weir::AsyncFunction<T, Out> or weir::BlockingFunction<T, Out>, where T is the "
+    "stream's record type, or of a lookup its key")
+AfterMistake NoAsyncFunction() {
+  return {};
+}
+
 template <class F, class T>
 concept MapFunction = UnaryFunction<F, T> && !std::is_void_v<UnaryResult<F, T>>;
 
@@ -137,6 +154,13 @@ concept WindowFinish =
     std::invocable<const F&, const Key&, const TimeWindow&, AggregateResult<A>&&> &&
     !std::is_void_v<
         std::invoke_result_t<const F&, const Key&, const TimeWindow&, AggregateResult<A>&&>>;
+
+// The same without the key, where there is none.
+template <class F, class Key, class A>
+concept WindowAllFinish =
+    std::is_same_v<Key, AllRecords> &&
+    std::invocable<const F&, const TimeWindow&, AggregateResult<A>&&> &&
+    !std::is_void_v<std::invoke_result_t<const F&, const TimeWindow&, AggregateResult<A>&&>>;
 
 template <class S, class T>
 inline constexpr bool kIsStreamOf = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,6 +63,15 @@ struct RunInfo {
   bool takes_snapshots = false;
 };
 
+// A thread for calls that block. Ends with the object: what has begun is waited for, what has not
+// is dropped.
+class OperatorThread {
+ public:
+  virtual ~OperatorThread() = default;
+  // Runs `call`, which does not throw, after those that were given before. Any thread.
+  virtual void Post(std::function<void()> call) = 0;
+};
+
 // What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the
 // task's thread.
 class OperatorContext {
@@ -88,6 +98,8 @@ class OperatorContext {
   virtual void WakeAt(Ticks at) = 0;
   // Has OnWake called soon. The only call here that any thread may make.
   virtual void WakeNow() = 0;
+  // The context outlives it.
+  virtual std::unique_ptr<OperatorThread> NewThread() = 0;
 
   virtual MetricGroup& metrics() = 0;
   // numLateRecordsDropped of this operator.
@@ -219,6 +231,19 @@ class Operator {
   virtual absl::StatusOr<bool> Finish() { return true; }
   // Last call, also after a failure or a cancel; releases what Open took.
   virtual void Close() {}
+
+  // ---- Of an operator with NodeDefinition::answers_later alone (semantics rule 51): watermarks
+  // and idleness wait in it for the results of the records before them.
+
+  // Such an event has come after the records so far. In the place of OnWatermark, which is called
+  // before the state is restored alone.
+  virtual void OnMark() {}
+  // How many marks may go on now, the oldest first; each is told once. Asked after OnWake,
+  // OnProcessingTime and Finish, none of which puts out what came after a mark in the call in which
+  // the mark is told.
+  virtual std::size_t TakePassed() { return 0; }
+  // Whether it wants no more records for now. What a batch brings it takes all the same.
+  virtual bool Full() const { return false; }
 
   // The keyed state, after Open; for snapshots and restore.
   virtual std::vector<KeyedStateTable*> keyed_state() { return {}; }

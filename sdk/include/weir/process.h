@@ -258,12 +258,15 @@ class ProcessOperator final : public Operator {
     if constexpr (requires { typename F::Broadcast; }) {
       if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
     }
-    auto& batch = static_cast<Batch<typename F::In>&>(base);
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      context_->set_timestamp(batch.TimestampAt(i));
-      function_->Process(std::as_const(batch.records[i]), *context_);
+    if constexpr (requires { typename F::Second; }) {
+      if (input == 1) {
+        return ProcessRecords(
+            static_cast<Batch<typename F::Second>&>(base),
+            [&](const auto& record) { function_->ProcessSecond(record, *context_); });
+      }
     }
-    return results_.Flush();
+    return ProcessRecords(static_cast<Batch<typename F::In>&>(base),
+                          [&](const auto& record) { function_->Process(record, *context_); });
   }
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
     context_->set_watermark(watermark);
@@ -281,6 +284,15 @@ class ProcessOperator final : public Operator {
   }
 
  private:
+  template <class T, class Call>
+  absl::Status ProcessRecords(const Batch<T>& batch, Call&& call) {
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      context_->set_timestamp(batch.TimestampAt(i));
+      call(batch.records[i]);
+    }
+    return results_.Flush();
+  }
+
   std::unique_ptr<F> function_;
   std::shared_ptr<const SidePorts> ports_;
   Results<typename F::Out> results_;

@@ -3,6 +3,7 @@
 // Everything a job needs: #include <weir/sdk.h>.
 
 #include "weir/aggregates.h"
+#include "weir/async.h"
 #include "weir/broadcast.h"
 #include "weir/connected.h"
 #include "weir/connectors.h"
@@ -11,6 +12,7 @@
 #include "weir/job.h"
 #include "weir/keyed_stream.h"
 #include "weir/list_state.h"
+#include "weir/lookup.h"
 #include "weir/map_state.h"
 #include "weir/operator_list.h"
 #include "weir/pattern_stream.h"

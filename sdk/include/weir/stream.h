@@ -26,6 +26,8 @@ template <class T, class F>
 class KeyedStream;
 template <class T, class B>
 class StreamWithBroadcast;
+struct AsyncOptions;
+struct LookupOptions;
 
 namespace internal {
 
@@ -347,6 +349,42 @@ class Stream {
     return {};
   }
 
+  // This stream and another one, for a weir::TwoInputProcess (weir/connected.h).
+  template <class B, class OtherStage>
+  auto Connect(const Stream<B, OtherStage>& other) const;
+  template <class Other>
+  WEIR_USAGE_ERROR(
+      "Connect(stream): both streams must have keys (KeyBy before Connect), or neither")
+  internal::AfterMistake Connect(const Other&) const {
+    return {};
+  }
+
+  // Asks something outside of the job for each record: F derives from weir::AsyncFunction<T, Out>
+  // or weir::BlockingFunction<T, Out>; `args` go to its constructor (weir/async.h).
+  template <class F, class... Args>
+  auto Async(internal::PlacedUid uid, AsyncOptions options, Args... args) const;
+  // Each record with the value of its key in a table outside of the job: combine(record, value)
+  // makes what is put out, an Out or a std::optional<Out>; the value is a std::optional<V>. L
+  // derives from weir::AsyncFunction<K, V> or weir::BlockingFunction<K, V>, where K is what `key`
+  // gives of a record; `args` go to its constructor. Values are kept for a while, and one that is
+  // on its way is not asked for again. `combine` may be called from any thread (weir/lookup.h).
+  template <class L, class Key, class Combine, class... Args>
+  auto Lookup(internal::PlacedUid uid, Key key, Combine combine, LookupOptions options,
+              Args... args) const;
+
+  // Windows of all records of the stream, in one subtask, with the results' key left out: a
+  // WindowResult<AllRecords, V> is {start, end, value}. What follows is as after KeyBy and Window.
+  template <class W>
+  auto WindowAll(const W& window) const {
+    return KeyBy(internal::ToAllRecords()).Window(window);
+  }
+  auto CountWindowAll(std::int64_t size) const {
+    return KeyBy(internal::ToAllRecords()).CountWindow(size);
+  }
+  auto CountWindowAll(std::int64_t size, std::int64_t slide) const {
+    return KeyBy(internal::ToAllRecords()).CountWindow(size, slide);
+  }
+
   // The side output `tag` of the operator that this stream comes from.
   template <class U>
   Stream<U> Side(const SideOutput<U>& tag,
@@ -435,7 +473,9 @@ class Stream {
 
   // ---- What a keyed stream has, and this has not.
   template <class... A>
-  WEIR_USAGE_ERROR("Window(w) is a step of a keyed stream: write KeyBy(key) before it")
+  WEIR_USAGE_ERROR(
+      "Window(w) is a step of a keyed stream: write KeyBy(key) before it, or WindowAll(w) for "
+      "windows of all records in one subtask")
   internal::AfterMistake Window(A&&...) const {
     return {};
   }

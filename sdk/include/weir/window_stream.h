@@ -96,7 +96,7 @@ class AnyWindowedStream {
     using Out = WindowResult<Key, AggregateResult<A>>;
     return Aggregate(std::move(uid), std::move(aggregator),
                      [](const Key& key, const TimeWindow& window, AggregateResult<A>&& value) {
-                       return Out{key, window.start, window.end, std::move(value)};
+                       return internal::MakeWindowResult<Out>(key, window, std::move(value));
                      });
   }
   // As above; `finish(key, window, value)` makes the record that is put out.
@@ -106,6 +106,15 @@ class AnyWindowedStream {
         std::invoke_result_t<const Finish&, const Key&, const TimeWindow&, AggregateResult<A>&&>>;
     using P = internal::FinishWindow<Key, AggregateResult<A>, Out, Finish>;
     return AddAggregate<P>(std::move(uid), std::move(aggregator), std::move(finish));
+  }
+  // As above for windows of all records, without the key: `finish(window, value)`.
+  template <Aggregator<T> A, internal::WindowAllFinish<Key, A> Finish>
+  auto Aggregate(internal::PlacedUid uid, A aggregator, Finish finish) const {
+    const auto with_key = [finish = std::move(finish)](const AllRecords&, const TimeWindow& window,
+                                                       AggregateResult<A>&& value) {
+      return finish(window, std::move(value));
+    };
+    return Aggregate(std::move(uid), std::move(aggregator), with_key);
   }
   // As above; P derives from weir::WindowResultProcess<Key, R, Out>, where R is the aggregator's
   // result; `args` go to its constructor, once for each subtask.

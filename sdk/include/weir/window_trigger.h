@@ -192,88 +192,179 @@ struct NextFiring {
 };
 }  // namespace internal
 
-// Fires every `interval` of event time, and at the end of the window (semantics rule 15).
-struct ContinuousEventTimeTrigger {
+// Fires every `interval` of event time, and at the end of the window; or on the clock, and not at
+// the end (semantics rule 15).
+template <bool kEventTime>
+struct ContinuousTrigger {
   Duration interval{};
 
   using State = internal::NextFiring;
   using Context = TriggerContext<State>;
   template <class T>
   TriggerResult OnRecord(const T&, EventTime time, Context& context) const {
-    if (context.max_timestamp() <= context.watermark()) return TriggerResult::kFire;
-    context.SetEventTimer(context.max_timestamp());
-    if (!context.state().set) Next(time.ticks() - time.ticks() % interval.count(), context);
+    if (kEventTime) {
+      if (context.max_timestamp() <= context.watermark()) return TriggerResult::kFire;
+      context.SetEventTimer(context.max_timestamp());
+    }
+    const Ticks at = (kEventTime ? time : context.now()).ticks();
+    if (!context.state().set) Next(at - at % interval.count(), context);
     return TriggerResult::kContinue;
   }
   TriggerResult OnEventTime(EventTime time, Context& context) const {
-    if (time == context.max_timestamp()) return TriggerResult::kFire;
-    if (!context.state().set || context.state().time != time.ticks())
-      return TriggerResult::kContinue;
-    context.state() = State();
-    Next(time.ticks(), context);
-    return TriggerResult::kFire;
+    if (!kEventTime) return TriggerResult::kContinue;
+    return time == context.max_timestamp() ? TriggerResult::kFire : OnInterval(time, context);
+  }
+  TriggerResult OnProcessingTime(EventTime time, Context& context) const {
+    return kEventTime ? TriggerResult::kContinue : OnInterval(time, context);
   }
   void Clear(Context& context) const {
-    if (context.state().set) context.DeleteEventTimer(EventTime::FromTicks(context.state().time));
+    if (!context.state().set) return;
+    const EventTime due = EventTime::FromTicks(context.state().time);
+    kEventTime ? context.DeleteEventTimer(due) : context.DeleteProcessingTimer(due);
   }
   static void Merge(State& into, const State& from) {
     if (from.set) into.Lower(from.time);
   }
   void OnMerge(Context& context) const {
-    if (context.state().set) context.SetEventTimer(EventTime::FromTicks(context.state().time));
+    if (context.state().set) SetTimer(context);
   }
   std::string Problem() const {
     return interval > Duration::zero() ? "" : "an interval that is not positive";
   }
 
  private:
+  TriggerResult OnInterval(EventTime time, Context& context) const {
+    if (!context.state().set || context.state().time != time.ticks())
+      return TriggerResult::kContinue;
+    context.state() = State();
+    Next(time.ticks(), context);
+    return TriggerResult::kFire;
+  }
   void Next(Ticks from, Context& context) const {
-    const Ticks next =
-        std::min(internal::SaturatingAdd(from, interval.count()), context.max_timestamp().ticks());
-    context.state().Lower(next);
-    context.SetEventTimer(EventTime::FromTicks(next));
+    context.state().Lower(
+        std::min(internal::SaturatingAdd(from, interval.count()), context.max_timestamp().ticks()));
+    SetTimer(context);
+  }
+  void SetTimer(Context& context) const {
+    const EventTime due = EventTime::FromTicks(context.state().time);
+    kEventTime ? context.SetEventTimer(due) : context.SetProcessingTimer(due);
   }
 };
+using ContinuousEventTimeTrigger = ContinuousTrigger<true>;
+using ContinuousProcessingTimeTrigger = ContinuousTrigger<false>;
 
-// The same on the clock, without the end of the window.
-struct ContinuousProcessingTimeTrigger {
+// Firings on the clock: so long after the first record that no result has.
+struct Every {
   Duration interval{};
+};
+// Firings with each so many records.
+struct EveryRecords {
+  std::int64_t count = 1;
+};
+inline constexpr EveryRecords EachRecord{1};
 
-  using State = internal::NextFiring;
+// When AfterWatermark fires besides the end of the window: Every{5s}, EveryRecords{100},
+// EachRecord, or never: {}.
+class Firings {
+ public:
+  constexpr Firings() = default;
+  constexpr Firings(Every every)  // NOLINT: meant to convert
+      : kind_(Kind::kInterval), interval_(every.interval) {}
+  constexpr Firings(EveryRecords every)  // NOLINT: meant to convert
+      : kind_(Kind::kRecords), count_(every.count) {}
+
+  bool never() const { return kind_ == Kind::kNever; }
+  bool on_clock() const { return kind_ == Kind::kInterval; }
+  Duration interval() const { return interval_; }
+  std::int64_t count() const { return count_; }
+  // Empty, or what is wrong with it.
+  std::string Problem() const {
+    if (kind_ == Kind::kRecords && count_ <= 0) return "firings with a count of less than 1";
+    if (kind_ == Kind::kInterval && interval_ <= Duration::zero())
+      return "firings with an interval that is not positive";
+    return "";
+  }
+
+ private:
+  enum class Kind : std::uint8_t { kNever, kRecords, kInterval };
+  Kind kind_ = Kind::kNever;
+  std::int64_t count_ = 0;
+  Duration interval_{};
+};
+
+// Fires at the end of the window, before it as `early` says, and for records within the allowed
+// lateness as `late` says; what is late and has not been in a result then is put out before the
+// window is given up. Each result holds all of the window so far; with Purging{AfterWatermark{...}}
+// what has come since the one before.
+struct AfterWatermark {
+  Firings early{};
+  Firings late = EachRecord;
+
+  struct State {
+    // Since the last firing.
+    std::int64_t records = 0;
+    bool timed = false;
+    Ticks due = 0;
+  };
   using Context = TriggerContext<State>;
   template <class T>
   TriggerResult OnRecord(const T&, EventTime, Context& context) const {
-    const Ticks now = context.now().ticks();
-    if (!context.state().set) Next(now - now % interval.count(), context);
+    State& state = context.state();
+    ++state.records;
+    const bool past = context.max_timestamp() <= context.watermark();
+    if (!past) context.SetEventTimer(context.max_timestamp());
+    const Firings& firings = past ? late : early;
+    if (firings.never()) return TriggerResult::kContinue;
+    if (!firings.on_clock())
+      return state.records >= firings.count() ? Fire(context) : TriggerResult::kContinue;
+    if (!state.timed) {
+      state.timed = true;
+      state.due = internal::SaturatingAdd(context.now().ticks(), firings.interval().count());
+      context.SetProcessingTimer(EventTime::FromTicks(state.due));
+    }
     return TriggerResult::kContinue;
   }
+  TriggerResult OnEventTime(EventTime time, Context& context) const {
+    if (time == context.max_timestamp()) return Fire(context);
+    // The window is given up.
+    const bool left = time > context.max_timestamp() && context.state().records > 0;
+    return left && !late.never() ? Fire(context) : TriggerResult::kContinue;
+  }
   TriggerResult OnProcessingTime(EventTime time, Context& context) const {
-    if (!context.state().set || context.state().time != time.ticks())
-      return TriggerResult::kContinue;
-    context.state() = State();
-    Next(time.ticks(), context);
-    return TriggerResult::kFire;
+    const State& state = context.state();
+    return state.timed && state.due == time.ticks() ? Fire(context) : TriggerResult::kContinue;
   }
   void Clear(Context& context) const {
-    if (context.state().set)
-      context.DeleteProcessingTimer(EventTime::FromTicks(context.state().time));
+    context.DeleteEventTimer(context.max_timestamp());
+    DeleteTimer(context);
   }
   static void Merge(State& into, const State& from) {
-    if (from.set) into.Lower(from.time);
+    into.records += from.records;
+    if (!from.timed) return;
+    into.due = into.timed ? std::min(into.due, from.due) : from.due;
+    into.timed = true;
   }
   void OnMerge(Context& context) const {
-    if (context.state().set) context.SetProcessingTimer(EventTime::FromTicks(context.state().time));
+    if (context.max_timestamp() > context.watermark())
+      context.SetEventTimer(context.max_timestamp());
+    if (context.state().timed)
+      context.SetProcessingTimer(EventTime::FromTicks(context.state().due));
   }
   std::string Problem() const {
-    return interval > Duration::zero() ? "" : "an interval that is not positive";
+    if (std::string problem = early.Problem(); !problem.empty()) return "early " + problem;
+    if (std::string problem = late.Problem(); !problem.empty()) return "late " + problem;
+    return "";
   }
 
  private:
-  void Next(Ticks from, Context& context) const {
-    const Ticks next =
-        std::min(internal::SaturatingAdd(from, interval.count()), context.max_timestamp().ticks());
-    context.state().Lower(next);
-    context.SetProcessingTimer(EventTime::FromTicks(next));
+  static TriggerResult Fire(Context& context) {
+    DeleteTimer(context);
+    context.state() = State();
+    return TriggerResult::kFire;
+  }
+  static void DeleteTimer(Context& context) {
+    if (context.state().timed)
+      context.DeleteProcessingTimer(EventTime::FromTicks(context.state().due));
   }
 };
 

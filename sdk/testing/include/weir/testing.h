@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -83,6 +84,9 @@ struct HarnessOptions {
   // Makes the store of each instance of the operator, with nothing in it. Null: a MapStateStore in
   // modes with `in_store`, else none.
   std::function<std::unique_ptr<StateStore>()> make_store;
+  // As in the operator's NodeDefinition: watermarks wait in it for results. Passed() says how far
+  // they have come.
+  bool answers_later = false;
   // By input: fills the hashes of its batches; null or absent for an input that is not keyed.
   std::vector<std::shared_ptr<const KeyHasher>> hashers;
 };
@@ -185,6 +189,10 @@ class OperatorHarness {
   absl::Status SetProcessingTime(Ticks now);
   // End of all inputs: watermark MAX, then Finish (semantics rule 22).
   absl::Status Finish();
+  // Of an operator that answers later: has OnWake called if the operator asked for it meanwhile.
+  absl::Status Wake();
+  // The greatest watermark that has left the operator.
+  Ticks passed() const { return passed_; }
 
   // What port `port` has put out since the last Take, in order.
   template <class T>
@@ -227,6 +235,7 @@ class OperatorHarness {
   absl::Status RestoreIfAsked();
   absl::Status FireDue();
   absl::Status OpenNew(Ticks watermark);
+  absl::Status TellWatermark(Ticks watermark);
 
   const Factory make_;
   const HarnessOptions options_;
@@ -236,6 +245,9 @@ class OperatorHarness {
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<Operator> operator_;
   Ticks watermark_ = kMinTicks;
+  Ticks passed_ = kMinTicks;
+  // Wait in an operator that answers later.
+  std::deque<Ticks> held_;
   std::uint64_t random_state_ = 0;
   bool opened_ = false;
 };
