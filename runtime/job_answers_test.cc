@@ -67,7 +67,8 @@ class AnswersTest : public ::testing::Test {
           std::make_shared<const internal::SidePorts>());
     });
     job.definition.nodes[ask].answers_later = true;
-    const uint32_t check = job.Apply("check", 1, [] { return std::make_unique<CheckedOperator>(); });
+    const uint32_t check =
+        job.Apply("check", 1, [] { return std::make_unique<CheckedOperator>(); });
     job.Connect(source, ask, Partitioning::kForward);
     job.Connect(ask, check, Partitioning::kForward);
     job.Connect(check, job.Sink("out", 1, results_), Partitioning::kForward);

@@ -467,6 +467,8 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
       WEIR_RETURN_IF_ERROR(chain_.ProcessRestored());
       return StepResult::kMoreWork;
     }
+    // An operator may be full until it has put out its answers.
+    if (QueueWakeups()) return StepResult::kMoreWork;
     return HeldBack(now);
   }
   if (input_ended_) return StepAtEnd();
@@ -479,7 +481,10 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
       held_->dropped = true;
       WEIR_RETURN_IF_ERROR(TellWhenPrepared());
     }
-    if (held_.has_value()) return HeldBack(now);
+    if (held_.has_value()) {
+      if (QueueWakeups()) return StepResult::kMoreWork;
+      return HeldBack(now);
+    }
     const Barrier barrier = *reached_;
     const bool overtakes = overtakes_;
     DropReached();
@@ -489,16 +494,18 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
     return StepResult::kMoreWork;
   }
   if (draining_.has_value()) return StepResult::kMoreWork;
-  if (std::exchange(woken_, false) || chain_.wake_at() != kMaxTicks) {
-    chain_.QueueWakeups();
-    if (chain_.has_queued()) return StepResult::kMoreWork;
-  }
+  if (QueueWakeups()) return StepResult::kMoreWork;
   if (chain_.Blocked()) return HeldBack(now);
   WEIR_ASSIGN_OR_RETURN(const StepResult result, input_->Step(chain_, now));
   if (result != StepResult::kEnd) return result;
   input_ended_ = true;
   chain_.QueueEnd();
   return StepResult::kMoreWork;
+}
+
+bool Task::QueueWakeups() {
+  if (std::exchange(woken_, false) || chain_.wake_at() != kMaxTicks) chain_.QueueWakeups();
+  return chain_.has_queued();
 }
 
 StepResult Task::HeldBack(int64_t now) {
@@ -625,7 +632,7 @@ void Task::ArmTimer(int64_t now) {
   // Whoever waits for answers is told when they are overdue, though it takes no records.
   if (const Ticks wake_at = chain_.answers_wake_at();
       waiting_for_.load(std::memory_order_relaxed) == StepResult::kNoCredit &&
-      wake_at != kMaxTicks && !held_.has_value() && stopped_by_ == 0) {
+      wake_at != kMaxTicks && stopped_by_ == 0) {
     clock_.BeginCall();
     const Ticks ticks = std::clamp<Ticks>(wake_at - clock_.Now(), 0, kMaxWaitNanos / 1000) + 1;
     deadline = std::min(deadline, now + ticks * 1000);

@@ -106,6 +106,8 @@ class Task final : public TaskSignals {
   StepResult RunSteps(int64_t start);
   absl::StatusOr<StepResult> Step(int64_t now);
   StepResult HeldBack(int64_t now);
+  // Queues wakeups that are due; whether there are any.
+  bool QueueWakeups();
   absl::Status FlushAfter(StepResult result, int64_t now);
   absl::Status OpenAll();
   // Answers who asked what the task holds.

@@ -64,6 +64,7 @@ class Downstream final : public OperatorContext, public Output {
   Ticks ProcessingTime() const override { return clock_.ticks; }
   void WakeAt(Ticks at) override { wake_at = at; }
   void WakeNow() override {}
+  std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
   MetricGroup& metrics() override { std::abort(); }
   Counter& late_records_dropped() override { std::abort(); }
   void Log(std::string_view, std::string_view) override {}

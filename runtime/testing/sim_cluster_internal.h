@@ -179,8 +179,8 @@ struct RandomJob {
         stage.node = job.Later(uid, stage.parallelism, env, seed, later);
       } else {
         stage.node = job.Apply(
-            uid, stage.parallelism,
-            [check_late] { return Checked<CheckedOperator>(check_late); }, inputs);
+            uid, stage.parallelism, [check_late] { return Checked<CheckedOperator>(check_late); },
+            inputs);
       }
       const uint64_t edges = inputs + random.Below(2);
       for (uint64_t k = 0; k < edges; ++k) {

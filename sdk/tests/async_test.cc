@@ -31,8 +31,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using testing::OperatorHarness;
+using ::testing::SizeIs;
 using testing::Timed;
 
 // Where questions wait for the test's answers.
@@ -160,8 +160,7 @@ TEST_F(AsyncTest, ResultsBehindAMarkComeAfterIt) {
 
 TEST_F(AsyncTest, NoMoreThanTheCapacityAreAskedAndTheRestWaits) {
   Start({.capacity = 2});
-  ASSERT_TRUE(
-      harness_->Process<Question>({{{"a"}, 1}, {{"b"}, 2}, {{"c"}, 3}, {{"d"}, 4}}).ok());
+  ASSERT_TRUE(harness_->Process<Question>({{{"a"}, 1}, {{"b"}, 2}, {{"c"}, 3}, {{"d"}, 4}}).ok());
   EXPECT_THAT(oracle_->order, ElementsAre("a", "b"));
   EXPECT_TRUE(harness_->op().Full());
   EXPECT_EQ(harness_->gauge("asyncInFlight"), 2);
@@ -225,6 +224,7 @@ TEST_F(AsyncTest, ATimeoutCountsAllAttemptsAndComesWithoutAnotherRecord) {
   Ask("a", 1, 1);
   Ask("b", 2, 1);
   oracle_->Fail("a", "busy");
+  EXPECT_THAT(Results(), IsEmpty());
   ASSERT_TRUE(harness_->SetProcessingTime(301).ok());
   const auto late = oracle_->asked.extract("b");
   ASSERT_TRUE(harness_->SetProcessingTime(500).ok());
@@ -344,9 +344,8 @@ struct Double : BlockingFunction<Question, std::int64_t> {
 };
 
 TEST(BlockingFunctionTest, GivesTheResultsOfItsCalls) {
-  const JobDefinition job = Define([](const auto& stream) {
-    return stream.template Async<Double>("double", {.capacity = 2});
-  });
+  const JobDefinition job = Define(
+      [](const auto& stream) { return stream.template Async<Double>("double", {.capacity = 2}); });
   testing::HarnessOptions options;
   options.uid = "double";
   options.answers_later = true;
@@ -355,10 +354,10 @@ TEST(BlockingFunctionTest, GivesTheResultsOfItsCalls) {
   ASSERT_TRUE(harness.Open().ok());
   for (std::int64_t i = 1; i <= 3; ++i)
     ASSERT_TRUE(harness.Process<Question>({{{"k", i}, i}}).ok());
-  EXPECT_THAT(harness.Take<std::int64_t>(),
-              ElementsAre(Timed<std::int64_t>{1, 1}, Timed<std::int64_t>{2, 1},
-                          Timed<std::int64_t>{2, 2}, Timed<std::int64_t>{4, 2},
-                          Timed<std::int64_t>{3, 3}, Timed<std::int64_t>{6, 3}));
+  EXPECT_THAT(
+      harness.Take<std::int64_t>(),
+      ElementsAre(Timed<std::int64_t>{1, 1}, Timed<std::int64_t>{2, 1}, Timed<std::int64_t>{2, 2},
+                  Timed<std::int64_t>{4, 2}, Timed<std::int64_t>{3, 3}, Timed<std::int64_t>{6, 3}));
   const absl::Status status = harness.Process<Question>({{{"k", -1}, 4}});
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("asking failed (1 attempt): negative"), HasSubstr("-1")));
@@ -389,8 +388,8 @@ class LookupTest : public ::testing::Test {
     const JobDefinition job = Define([&](const auto& stream) {
       return stream.template Lookup<Table>(
           "enrich", &Question::key,
-          [](const Question& question, const std::optional<std::int64_t>& value)
-              -> std::optional<std::string> {
+          [](const Question& question,
+             const std::optional<std::int64_t>& value) -> std::optional<std::string> {
             if (question.value == 0) return std::nullopt;
             return question.key + "=" + (value ? std::to_string(*value) : "?");
           },
@@ -417,7 +416,8 @@ class LookupTest : public ::testing::Test {
 
 TEST_F(LookupTest, AsksOnceForWhatItKeeps) {
   Start({.cache_entries = 2, .cache_time = Duration(100)});
-  EXPECT_THAT(Give({"a", "b", "a", "none", "a"}), ElementsAre("a=1", "b=2", "a=1", "none=?", "a=1"));
+  EXPECT_THAT(Give({"a", "b", "a", "none", "a"}),
+              ElementsAre("a=1", "b=2", "a=1", "none=?", "a=1"));
   EXPECT_THAT(*asked_, ElementsAre("a", "b", "none"));
   EXPECT_THAT(Give({"none", "b"}), ElementsAre("none=?", "b=4")) << "b was used least recently";
   EXPECT_EQ(harness_->counter("lookupCacheHits"), 3u);

@@ -345,12 +345,12 @@ TEST(WindowAllTest, TakesTheRecordsOfAllKeysInOneSubtask) {
 
 TEST(WindowAllTest, HasEveryKindOfWindowAndFinishesWithoutAKey) {
   const std::vector<std::pair<std::int64_t, Ticks>> inputs = {{1, 1}, {2, 5}, {4, 30}};
-  EXPECT_THAT(ResultsOf(DefineAll([](const auto& stream) {
-                          return stream.WindowAll(Session{Duration(10)})
-                              .template Process<SumsOfAll>("w");
-                        }),
-                        inputs),
-              ElementsAre("kk", "k"));
+  EXPECT_THAT(
+      ResultsOf(DefineAll([](const auto& stream) {
+                  return stream.WindowAll(Session{Duration(10)}).template Process<SumsOfAll>("w");
+                }),
+                inputs),
+      ElementsAre("kk", "k"));
   EXPECT_THAT(ResultsOf(DefineAll([](const auto& stream) {
                           return stream.CountWindowAll(2).Aggregate(
                               "w", Count(), [](const TimeWindow&, std::int64_t count) {
