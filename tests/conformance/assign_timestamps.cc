@@ -52,7 +52,8 @@ class Downstream final : public OperatorContext, public Output {
   Ticks ProcessingTime() const override { return clock_.ticks; }
   void WakeAt(Ticks) override {}
   void WakeNow() override {}
-  // The operator has neither.
+  std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
+  // The operator asks for none of these.
   MetricGroup& metrics() override { std::abort(); }
   Counter& late_records_dropped() override { std::abort(); }
   void Log(std::string_view, std::string_view) override {}
