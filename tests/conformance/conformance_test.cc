@@ -38,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Families, ConformanceTest,
                          ::testing::Values(Family{"assigners", 273}, Family{"count_windows", 94},
                                            Family{"event_windows", 671}, Family{"joins", 415},
                                            Family{"keys", 41}, Family{"patterns", 328},
-                                           Family{"processing_windows", 300, 89},
+                                           Family{"processing_windows", 300},
                                            Family{"state_ttl", 117}, Family{"timers", 183},
                                            Family{"watermarks", 603}),
                          [](const auto& param) { return param.param.name; });

@@ -7,6 +7,7 @@ namespace weir::conformance {
 MakeSubject MakerOf(std::string_view kind) {
   static const std::map<std::string_view, MakeSubject> makers = {
       {"window", MakeWindow},
+      {"window_all", MakeWindowOfAll},
       {"count_window", MakeCountWindow},
       {"window_join", MakeWindowJoin},
       {"co_group", MakeWindowJoin},

@@ -15,6 +15,7 @@ MakeSubject MakerOf(std::string_view kind);
   absl::StatusOr<std::unique_ptr<Subject>> Name(const Case& test, \
                                                 const testing::HarnessOptions& options)
 WEIR_CONFORMANCE_MAKER(MakeWindow);
+WEIR_CONFORMANCE_MAKER(MakeWindowOfAll);
 WEIR_CONFORMANCE_MAKER(MakeCountWindow);
 WEIR_CONFORMANCE_MAKER(MakeWindowJoin);
 WEIR_CONFORMANCE_MAKER(MakeIntervalJoin);
