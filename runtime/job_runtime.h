@@ -57,6 +57,9 @@ struct RuntimeOptions {
   BarrierOptions barriers;
   // Checkpoints have of keyed state in memory what has changed since others that are complete.
   bool incremental = false;
+  // What a task reads at a time of restored state that no record has needed yet; 0: nothing, until
+  // a checkpoint needs it.
+  size_t restore_chunk_bytes = 256 << 10;
   // Called on a task's thread with what that has at each barrier, and once more when it has
   // finished; must not block. Null: no checkpoints.
   std::function<void(TaskCheckpoint)> on_checkpoint;

@@ -229,6 +229,7 @@ class TaskGraphBuilder {
     task_options.commits_with_checkpoints = options_.run.commits_with_checkpoints;
     task_options.commit_only = options_.commit_only;
     task_options.barriers = options_.barriers;
+    task_options.restore_chunk_bytes = options_.restore_chunk_bytes;
     task_options.incremental = options_.incremental && options_.on_checkpoint != nullptr;
     if (const auto restore = options_.restore.find({vertex.id(), subtask});
         restore != options_.restore.end()) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "state/backend/state_backend.h"
 #include "weir/operator.h"
 #include "weir/time.h"
@@ -36,10 +38,12 @@ inline bool NamesFolder(BarrierKind kind) { return kind != BarrierKind::kCheckpo
 inline bool StopsTask(BarrierKind kind) {
   return kind == BarrierKind::kStop || kind == BarrierKind::kDrain || kind == BarrierKind::kRescale;
 }
-// Not a savepoint's, which holds nothing in flight.
-inline bool MayOvertake(BarrierKind kind) {
-  return kind == BarrierKind::kCheckpoint || kind == BarrierKind::kRescale;
+// Not a checkpoint of the job's own.
+inline bool IsSavepoint(BarrierKind kind) {
+  return kind != BarrierKind::kCheckpoint && kind != BarrierKind::kRescale;
 }
+// A savepoint holds nothing in flight.
+inline bool MayOvertake(BarrierKind kind) { return !IsSavepoint(kind); }
 
 // Divides what belongs to a checkpoint from what comes after it.
 struct Barrier {
@@ -88,6 +92,19 @@ class StoredKeyGroups {
   // and which.
   virtual absl::Status ForEach(
       absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) = 0;
+  // Those that can be read in parts later; ForEach leaves them out then. Null: there are none.
+  virtual absl::StatusOr<std::shared_ptr<KeyedStateParts>> TakeParts() { return nullptr; }
+};
+
+// Thrown where a part of a state is needed that cannot be read or is damaged.
+class LateRestoreError : public std::runtime_error {
+ public:
+  explicit LateRestoreError(absl::Status status)
+      : std::runtime_error(std::string(status.message())), status_(std::move(status)) {}
+  const absl::Status& status() const { return status_; }
+
+ private:
+  const absl::Status status_;
 };
 
 // The state of one operator of one subtask, as bytes or as what writes them.

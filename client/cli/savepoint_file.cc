@@ -52,6 +52,7 @@ std::string_view KindText(StateKind kind) {
   switch (kind) {
     case StateKind::kKeyed:
     case StateKind::kKeyedChanges:
+    case StateKind::kKeyedParts:
       return "keyed";
     case StateKind::kSplitList:
       return "list";

@@ -55,6 +55,7 @@ const std::vector<AnyOption>& KnownOptions() {
       &options::kLocalRecovery,
       &options::kLocalRecoveryDirectory,
       &options::kLocalRecoverySize,
+      &options::kRestoreChunkSize,
       &options::kTaskManagerBindHost,
       &options::kTaskManagerHost,
       &options::kWorkerMemory,

@@ -262,6 +262,12 @@ inline constexpr StringOption kLocalRecoveryDirectory{
 inline constexpr MemoryOption kLocalRecoverySize{
     "state.local-recovery.max-size", int64_t{16} << 30, 1 << 20, int64_t{1} << 50,
     "How large the copies of one job on one task manager may be; what goes beyond is not copied."};
+inline constexpr MemoryOption kRestoreChunkSize{
+    "state.restore.chunk-size", 256 << 10, 0, int64_t{1} << 40,
+    "A restored job runs before it has read all its state in memory: how much of it a task reads "
+    "at "
+    "a time, besides what records need. More is sooner done, less lets records wait less; 0: what "
+    "they do not need is read for the next checkpoint."};
 inline constexpr DurationOption kDefineTimeout{
     "client.define-timeout", absl::Seconds(30), absl::Milliseconds(100), absl::Hours(1),
     "How long a job's definition may run when its graph is made."};

@@ -11,6 +11,9 @@ namespace weir::jobmanager {
 namespace {
 
 constexpr size_t kTriggerIdBytes = 16;
+// Checkpoints before the one at which the tasks stop, and what of them is short.
+constexpr int kMostPreparations = 5;
+constexpr int64_t kShortMicros = 200'000;
 
 }  // namespace
 
@@ -71,10 +74,30 @@ void JobRescale::OnGraph(const std::string& trigger_id, absl::StatusOr<proto::Jo
   if (absl::Status usable = Check(*graph); !usable.ok()) return OnFailed(usable);
   target_.set_graph_hash(GraphHash(*graph));
   *target_.mutable_graph() = *std::move(graph);
+  prepared_ = 0;
+  Prepare();
+}
+
+void JobRescale::Prepare() {
+  const int64_t begun = owner_.now_unix_micros();
+  owner_.coordinator.TriggerCheckpoint(lifetime_.Guard(
+      [this, trigger_id = trigger_id_, begun](const absl::StatusOr<SavepointResult>& result) {
+        if (trigger_id != trigger_id_ || state_ != State::kPreparing) return;
+        if (!result.ok()) return OnFailed(result.status());
+        // As long as the next one will be shorter, and that is worth it.
+        const int64_t took = owner_.now_unix_micros() - begun;
+        const bool shrinks = prepared_ == 0 || took < last_preparation_micros_ / 4 * 3;
+        last_preparation_micros_ = took;
+        if (++prepared_ < kMostPreparations && took > kShortMicros && shrinks) return Prepare();
+        Stop();
+      }));
+}
+
+void JobRescale::Stop() {
   state_ = State::kStopping;
   stopped_unix_micros_ = owner_.now_unix_micros();
   owner_.coordinator.TriggerRescale(
-      lifetime_.Guard([this, trigger_id](absl::StatusOr<SavepointResult> result) {
+      lifetime_.Guard([this, trigger_id = trigger_id_](absl::StatusOr<SavepointResult> result) {
         OnCheckpoint(trigger_id, std::move(result));
       }));
 }

@@ -20,11 +20,12 @@ class RescaleProgress;
 
 namespace weir::jobmanager {
 
-// A running job is given another parallelism. A worker says which graph that makes; the tasks stop
-// at a checkpoint, and the next attempt starts from it with the new graph. What that graph is
-// becomes part of the job's record with the checkpoint, in one write: before it the job goes on as
-// it was, whatever fails, and after it the next attempt has the new parallelism, whoever leads. If
-// that attempt does not come to run, the job goes back to the former parallelism.
+// A running job is given another parallelism. A worker says which graph that makes; after a
+// checkpoint or some, the tasks stop at one more, which has what changed since, and the next
+// attempt starts from it with the new graph. What that graph is becomes part of the job's record
+// with the checkpoint, in one write: before it the job goes on as it was, whatever fails, and after
+// it the next attempt has the new parallelism, whoever leads. If that attempt does not come to run,
+// the job goes back to the former parallelism.
 //
 // Keeps the last one, for whoever asked. Owned by the job, on whose executor all calls come.
 class JobRescale {
@@ -67,6 +68,10 @@ class JobRescale {
 
   void OnGraph(const std::string& trigger_id, absl::StatusOr<proto::JobGraph> graph);
   absl::Status Check(const proto::JobGraph& graph) const;
+  // Takes checkpoints while the job runs, so that the one at which the tasks stop has little left
+  // to write: each has what changed in the time of the one before.
+  void Prepare();
+  void Stop();
   void OnCheckpoint(const std::string& trigger_id, absl::StatusOr<SavepointResult> result);
 
   const Owner owner_;
@@ -75,6 +80,8 @@ class JobRescale {
   uint32_t from_ = 0;
   proto::JobRecord::Scale target_;
   uint64_t checkpoint_ = 0;
+  int prepared_ = 0;
+  int64_t last_preparation_micros_ = 0;
   absl::Status failure_;
   int64_t begun_unix_micros_ = 0;
   int64_t stopped_unix_micros_ = 0;

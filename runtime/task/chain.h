@@ -58,6 +58,11 @@ class Chain {
   // After Open and before anything else: every node gets the watermark that it had been told and
   // its state. kFailedPrecondition for state that a node does not have, or has with another type.
   absl::Status Restore(const TaskState& state);
+  // Whether tables have all their entries; others read them when they are needed, which throws
+  // LateRestoreError if that fails.
+  bool loaded() const { return loading_.empty(); }
+  // Reads about so many bytes of what is missing.
+  void LoadSome(size_t bytes);
   // Whether something is to be processed that was in flight on an exchange which has become a call:
   // before anything else, and before a barrier, since it is in no snapshot.
   bool restoring() const { return !restored_.empty(); }
@@ -148,6 +153,11 @@ class Chain {
   static absl::Status SendOn(const Walk& walk, ChainNode& node);
 
   std::deque<Walk> walks_;
+  struct LoadingTable {
+    ChainNode* node;
+    KeyedStateTable* table;
+  };
+  std::vector<LoadingTable> loading_;
   // By index into chained_edges.
   RestoredInput restored_;
   std::vector<const SinkOperator*> sinks_;

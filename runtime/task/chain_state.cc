@@ -38,7 +38,9 @@ absl::Status Unfit(const absl::Status& status, const std::string& state, const s
                                             "': ", ToStd(status.message())));
 }
 
-absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
+// `later` gets the tables whose entries are taken up when they are needed.
+absl::Status RestoreOperator(const OperatorState& state, ChainNode& node,
+                             std::vector<KeyedStateTable*>& later) {
   if (state.watermark != kMinTicks) {
     WEIR_ASSIGN_OR_RETURN(const bool done, node.op->OnWatermark(state.watermark));
     if (!done) {
@@ -50,6 +52,16 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node) {
   for (const OperatorState::Keyed& keyed : state.keyed) {
     WEIR_ASSIGN_OR_RETURN(const FoundState<KeyedStateTable> found,
                           FindState(tables, keyed.name, keyed.type, node.uid()));
+    if (keyed.stored != nullptr && found.converter.same() && !found.state->stored()) {
+      WEIR_ASSIGN_OR_RETURN(auto parts, keyed.stored->TakeParts());
+      if (parts != nullptr) {
+        if (!found.state->LoadLater(std::move(parts))) {
+          return absl::InternalError(StrCat("state '", keyed.name, "' of operator '", node.uid(),
+                                            "' takes nothing up in parts"));
+        }
+        later.push_back(found.state);
+      }
+    }
     WEIR_RETURN_IF_ERROR(keyed.ForEachKeyGroup(
         [&](uint32_t group, std::string_view bytes, bool changes) -> absl::Status {
           if (!node.key_groups().Contains(group)) {
@@ -160,7 +172,9 @@ absl::Status Chain::Restore(const TaskState& state) {
     if (node.op == nullptr) continue;
     clock->BeginCall();
     const CrashContext former = node.Enter();
-    absl::Status status = RestoreOperator(of_node, node);
+    std::vector<KeyedStateTable*> later;
+    absl::Status status = RestoreOperator(of_node, node, later);
+    for (KeyedStateTable* table : later) loading_.push_back({&node, table});
     ThisThreadCrashContext() = former;
     if (!status.ok()) {
       if (failed_in == nullptr) failed_in = &node;
@@ -170,6 +184,13 @@ absl::Status Chain::Restore(const TaskState& state) {
   WEIR_RETURN_IF_ERROR(RestoreRewired(state));
   if (!restoring()) QueueRestoredWatermark();
   return absl::OkStatus();
+}
+
+void Chain::LoadSome(size_t bytes) {
+  if (loading_.empty()) return;
+  const CrashContext former = loading_.front().node->Enter();
+  if (loading_.front().table->LoadSome(bytes)) loading_.erase(loading_.begin());
+  ThisThreadCrashContext() = former;
 }
 
 absl::Status Chain::RestoreRewired(const TaskState& state) {

@@ -23,6 +23,8 @@ constexpr int64_t kNanosPerRun = 1'000'000;
 // The wall clock may be set: it is looked at again at least this often while a wakeup is waited
 // for.
 constexpr int64_t kMaxWaitNanos = 10'000'000'000;
+// What is read at a time of restored state that a snapshot waits for.
+constexpr size_t kLeastLoadedBytes = 256 << 10;
 
 proto::TaskState ToProto(Task::State state) {
   switch (state) {
@@ -222,7 +224,7 @@ absl::Status Task::TakeSnapshot(const Barrier& barrier, bool overtakes) {
   // Sinks hand over what they hold; all that is before the barrier leaves before it.
   WEIR_RETURN_IF_ERROR(chain_.Flush());
   // Savepoints have the one form that every backend reads.
-  if (barrier.kind == BarrierKind::kCheckpoint) checkpoint.increment = BeginIncrement(barrier.id);
+  if (!IsSavepoint(barrier.kind)) checkpoint.increment = BeginIncrement(barrier.id);
   WEIR_ASSIGN_OR_RETURN(
       checkpoint.state,
       chain_.Snapshot(SnapshotUse::kLive, !NamesFolder(barrier.kind),
@@ -423,6 +425,10 @@ StepResult Task::RunSteps(int64_t start) {
       now = clock_.MonotonicNanos();
     }
     if (result != StepResult::kEnd) WEIR_RETURN_IF_ERROR(FlushAfter(result, now));
+    if (result != StepResult::kEnd && !chain_.loaded() && options_.restore_chunk_bytes > 0) {
+      chain_.LoadSome(options_.restore_chunk_bytes);
+      result = StepResult::kMoreWork;
+    }
     const ChainNode* misused = nullptr;
     absl::Status metrics = chain_.MetricsError(misused);
     if (!metrics.ok()) chain_.failed_in = misused;
@@ -475,6 +481,11 @@ absl::StatusOr<StepResult> Task::Step(int64_t now) {
   if (stopped_by_ != 0) return StepStopped();
   TakeRequests();
   if (!reached_.has_value()) reached_ = NextBarrier();
+  if (reached_.has_value() && !chain_.loaded()) {
+    // A snapshot has all, and its checkpoint takes the place of the files that are still read.
+    chain_.LoadSome(std::max(options_.restore_chunk_bytes, kLeastLoadedBytes));
+    return StepResult::kMoreWork;
+  }
   if (reached_.has_value()) {
     if (held_.has_value() && held_->unsettled()) {
       // Nobody waits for the one before it any more.
@@ -550,6 +561,11 @@ absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
     if (!status.ok() && chain_.failed_in != nullptr) failed_uid_ = chain_.failed_in->uid();
   } catch (const abi::__forced_unwind&) {
     throw;  // The thread is being ended by the system: that must not be swallowed.
+  } catch (const LateRestoreError& error) {
+    const char* uid = ThisThreadCrashContext().operator_uid;
+    failed_uid_ = uid != nullptr ? uid : "";
+    failed_restoring_ = true;
+    status = error.status();
   } catch (...) {
     // Who ran last has not been undone on the way here.
     const char* uid = ThisThreadCrashContext().operator_uid;
@@ -570,8 +586,9 @@ void Task::End(State state, absl::Status status) {
   if (!status.ok()) {
     clock_.BeginCall();
     MutexLock lock(mutex_);
-    failure_ = {std::move(status), failed_uid_, clock_.Now(), std::move(thrown_stack_),
-                state_.load(std::memory_order_relaxed) == State::kInitializing};
+    failure_ = {
+        std::move(status), failed_uid_, clock_.Now(), std::move(thrown_stack_),
+        failed_restoring_ || state_.load(std::memory_order_relaxed) == State::kInitializing};
   }
   CloseAll();
   if (timer_.has_value()) executor_.Cancel(*timer_);

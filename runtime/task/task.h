@@ -48,6 +48,8 @@ class Task final : public TaskSignals {
     uint64_t restored_checkpoint = 0;
     // Otherwise sinks commit at the end of the input.
     bool commits_with_checkpoints = false;
+    // See RuntimeOptions.
+    size_t restore_chunk_bytes = 256 << 10;
     // Reads nothing: FINISHED when its sinks have committed what is restored.
     bool commit_only = false;
     BarrierOptions barriers;
@@ -196,6 +198,8 @@ class Task final : public TaskSignals {
   };
   std::optional<HeldSnapshot> held_;
   std::string failed_uid_;
+  // A part of the state that the task began with could not be read.
+  bool failed_restoring_ = false;
   std::vector<std::string> thrown_stack_;
   int64_t last_flush_ = 0;
   std::optional<Executor::TimerId> timer_;

@@ -12,7 +12,7 @@ namespace weir {
 
 // The newest version that is read. A file is written as the oldest that has all its kinds of
 // sections (StateFileVersionOf).
-inline constexpr uint32_t kStateFileVersion = 4;
+inline constexpr uint32_t kStateFileVersion = 5;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -34,15 +34,19 @@ enum class StateKind : uint8_t {
   kStore = 6,
   // Like kKeyed, but what has changed since another state file.
   kKeyedChanges = 7,
+  // Like kKeyed, but the key groups are in parts that can be read by themselves.
+  kKeyedParts = 8,
 };
 
 // Entries are key groups.
 constexpr bool IsKeyed(StateKind kind) {
-  return kind == StateKind::kKeyed || kind == StateKind::kKeyedChanges;
+  return kind == StateKind::kKeyed || kind == StateKind::kKeyedChanges ||
+         kind == StateKind::kKeyedParts;
 }
 
 // The first version of state files that may have such sections.
 constexpr uint32_t StateFileVersionOf(StateKind kind) {
+  if (kind == StateKind::kKeyedParts) return 5;
   if (kind == StateKind::kKeyedChanges) return 4;
   if (kind == StateKind::kStore) return 3;
   return kind == StateKind::kInFlight ? 2 : 1;
@@ -53,6 +57,7 @@ constexpr int NameSpaceOf(StateKind kind) {
   switch (kind) {
     case StateKind::kKeyed:
     case StateKind::kKeyedChanges:
+    case StateKind::kKeyedParts:
       return 0;
     case StateKind::kInFlight:
       return 2;

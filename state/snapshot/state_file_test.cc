@@ -232,12 +232,33 @@ TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
 TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   WriteExample();
   std::string content = Content();
-  content[8] = 5;
+  content[8] = 6;
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 5"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 6"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
+}
+
+TEST_P(StateFileTest, AFileWithKeyGroupsInPartsIsOfVersion5) {
+  auto writer =
+      StateFileWriter::Create(files_, dir_, "h", StateFileVersionOf(StateKind::kKeyedParts));
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", StateKind::kKeyedParts}).ok());
+  ASSERT_TRUE((*writer)->BeginKeyGroup(3).ok());
+  ASSERT_TRUE((*writer)->Append("parts").ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  const auto reader = StateFileReader::Open(files_, dir_ + "/h");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_EQ((*reader)->sections().size(), 1u);
+  EXPECT_EQ((*reader)->sections()[0].info.kind, StateKind::kKeyedParts);
+  EXPECT_EQ((*reader)->Find("a", "s", true), &(*reader)->sections()[0]);
+  std::string content = *ReadFile(files_, dir_ + "/h", 1 << 20);
+  ASSERT_EQ(content[8], 5);
+  content[8] = 4;
+  Overwrite("h", content);
+  EXPECT_EQ(StateFileReader::Open(files_, dir_ + "/h").status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST_P(StateFileTest, AFileWithChangesOfKeyedStateIsOfVersion4) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/base/crash_context.h"
 #include "common/base/status_macros.h"
@@ -13,11 +14,26 @@
 #include "sdk/host/user_exception.h"
 #include "state/snapshot/state_file_writer.h"
 #include "state/store/checkpoint_folder.h"
+#include "taskmanager/checkpoint/parts_in_files.h"
 
 namespace weir {
 namespace {
 
 constexpr std::string_view kShared = "shared/";
+
+// Calls what runs code of the job, whose exceptions become a status.
+absl::Status Encode(const std::string& uid, uint32_t subtask, const std::string& state,
+                    absl::FunctionRef<absl::Status()> call) {
+  const ScopedCrashContext context(uid.c_str(), subtask);
+  try {
+    return call();
+  } catch (const abi::__forced_unwind&) {
+    throw;  // The thread is being ended by the system.
+  } catch (...) {
+    return absl::InternalError(StrCat("state '", state, "' of operator '", uid,
+                                      "': encoding it threw ", DescribeCurrentException()));
+  }
+}
 
 // The file of one increment, made when there is something for it.
 class IncrementWriter {
@@ -28,7 +44,7 @@ class IncrementWriter {
         graph_(graph),
         subtask_(checkpoint.subtask),
         kind_(checkpoint.increment->since.has_value() ? StateKind::kKeyedChanges
-                                                      : StateKind::kKeyed),
+                                                      : StateKind::kKeyedParts),
         folder_(StrCat(place.directory, "/shared")),
         name_(StrCat(place.attempt, "-", checkpoint.vertex, "-", checkpoint.subtask, "-",
                      checkpoint.barrier.id, ".state")) {}
@@ -37,15 +53,22 @@ class IncrementWriter {
     const std::string& uid = graph_.nodes(static_cast<int>(node)).uid();
     const uint64_t before = writer_ != nullptr ? writer_->payload_bytes() : 0;
     bool begun = false;
-    const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
+    const auto begin = [&](uint32_t group) -> absl::Status {
       if (writer_ == nullptr) WEIR_RETURN_IF_ERROR(Create());
       if (!std::exchange(begun, true)) {
         WEIR_RETURN_IF_ERROR(writer_->BeginSection({uid, keyed.name, keyed.type, kind_}));
       }
-      WEIR_RETURN_IF_ERROR(writer_->BeginKeyGroup(group));
-      return writer_->Append(bytes);
+      return writer_->BeginKeyGroup(group);
     };
-    WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask_, keyed, write));
+    if (kind_ == StateKind::kKeyedParts) {
+      WEIR_RETURN_IF_ERROR(WriteParts(uid, keyed, begin));
+    } else {
+      const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
+        WEIR_RETURN_IF_ERROR(begin(group));
+        return writer_->Append(bytes);
+      };
+      WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask_, keyed, write));
+    }
     if (begun) file_.payload_bytes[node] += writer_->payload_bytes() - before;
     return absl::OkStatus();
   }
@@ -63,9 +86,31 @@ class IncrementWriter {
   }
 
  private:
+  absl::Status WriteParts(const std::string& uid, const OperatorState::Keyed& keyed,
+                          absl::FunctionRef<absl::Status(uint32_t)> begin) {
+    std::string parts;
+    std::vector<size_t> ends;
+    std::string index;
+    for (uint32_t group = keyed.range.first; group <= keyed.range.last; ++group) {
+      parts.clear();
+      ends.clear();
+      index.clear();
+      uint64_t entries = 0;
+      WEIR_RETURN_IF_ERROR(Encode(uid, subtask_, keyed.name, [&]() -> absl::Status {
+        entries = keyed.snapshot->WriteParts(group, parts, ends);
+        return absl::OkStatus();
+      }));
+      if (ends.empty()) continue;
+      PartIndex::Write(entries, parts, ends, index);
+      WEIR_RETURN_IF_ERROR(begin(group));
+      WEIR_RETURN_IF_ERROR(writer_->Append(index));
+      WEIR_RETURN_IF_ERROR(writer_->Append(parts));
+    }
+    return absl::OkStatus();
+  }
   absl::Status Create() {
     // What changes build on is there, and so is the folder.
-    if (kind_ == StateKind::kKeyed)
+    if (kind_ == StateKind::kKeyedParts)
       WEIR_RETURN_IF_ERROR(CheckpointFolder(files_, folder_).Prepare());
     WEIR_ASSIGN_OR_RETURN(
         writer_, StateFileWriter::Create(files_, folder_, name_, StateFileVersionOf(kind_)));
@@ -87,15 +132,7 @@ class IncrementWriter {
 absl::Status WriteKeyGroups(const std::string& uid, uint32_t subtask,
                             const OperatorState::Keyed& keyed,
                             absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) {
-  const ScopedCrashContext context(uid.c_str(), subtask);
-  try {
-    return keyed.ForEachKeyGroup(use);
-  } catch (const abi::__forced_unwind&) {
-    throw;  // The thread is being ended by the system.
-  } catch (...) {
-    return absl::InternalError(StrCat("state '", keyed.name, "' of operator '", uid,
-                                      "': encoding it threw ", DescribeCurrentException()));
-  }
+  return Encode(uid, subtask, keyed.name, [&] { return keyed.ForEachKeyGroup(use); });
 }
 
 absl::Status WriteIncrement(FileSystem& files, const SnapshotPlace& place,

@@ -21,6 +21,7 @@
 #include "proto/checkpoint.pb.h"
 #include "proto/job_graph.pb.h"
 #include "runtime/task/checkpoint_chain.h"
+#include "state/snapshot/state_file_reader.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 #include "weir/state_codec.h"
 
@@ -94,7 +95,8 @@ class IncrementFileTest : public ::testing::Test {
   }
   void Change(int times) {
     for (int i = 0; i < times; ++i) {
-      const std::string key = StrCat("k", random_() % 2000);
+      // So long that a key group has several parts.
+      const std::string key = StrCat("k", random_() % 2000, std::string(100, '.'));
       if (random_() % 4 == 0) {
         Erase(key);
       } else {
@@ -152,6 +154,61 @@ class IncrementFileTest : public ::testing::Test {
     for (const Subtask& subtask : subtasks_) subtask.chain->Complete(id);
   }
 
+  // Likewise, but the tables go on at once, and read the entries when they are needed or there is
+  // time.
+  absl::Status TakeUpLater(const Kept& kept) {
+    const auto tasks = ReadTaskStates(files(), kept.restore, GraphOf(parallelism()),
+                                      {{0, std::vector<uint32_t>(parallelism(), 0)}}, 0);
+    if (!tasks.ok()) return tasks.status();
+    for (const auto& [task, state] : *tasks) {
+      for (const OperatorState::Keyed& keyed : state->at(0).keyed) {
+        Table& table = *subtasks_[task.second].table;
+        auto parts = keyed.stored->TakeParts();
+        if (!parts.ok()) return parts.status();
+        if (*parts != nullptr) {
+          EXPECT_TRUE(table.LoadLater(*std::move(parts)));
+        }
+        const absl::Status read =
+            keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes, bool changes) {
+              EXPECT_TRUE(changes);
+              return table.ReadChanges(group, bytes);
+            });
+        if (!read.ok()) return read;
+      }
+    }
+    content_ = kept.expected;
+    return absl::OkStatus();
+  }
+  // Until all is there, or `rounds` are over.
+  void GoOnWhileLoading(int rounds) {
+    bool loaded = false;
+    for (int i = 0; i < rounds && !loaded; ++i) {
+      Change(static_cast<int>(random_() % 20));
+      for (int look = 0; look < 20; ++look) {
+        const std::string key = StrCat("k", random_() % 2000, std::string(100, '.'));
+        const int64_t* const value = TableOf(KeyHash(key)).table.Find(key, KeyHash(key));
+        const auto expected = content_.find(key);
+        ASSERT_EQ(value != nullptr, expected != content_.end()) << key;
+        if (value != nullptr) {
+          ASSERT_EQ(*value, expected->second) << key;
+        }
+      }
+      loaded = true;
+      for (const Subtask& subtask : subtasks_)
+        loaded &= subtask.table->LoadSome(random_() % 3 == 0 ? 20'000 : 1);
+    }
+    loaded_late_ += loaded ? 1 : 0;
+  }
+  Content InTables() {
+    Content found;
+    for (const Subtask& subtask : subtasks_) {
+      subtask.table->table.ForEach([&](const std::string& key, int64_t value) {
+        EXPECT_TRUE(found.emplace(key, value).second) << key;
+      });
+    }
+    return found;
+  }
+
   absl::Status TakeUp(const Kept& kept) {
     const auto tasks = ReadTaskStates(files(), kept.restore, GraphOf(parallelism()),
                                       {{0, std::vector<uint32_t>(parallelism(), 0)}}, 0);
@@ -198,6 +255,7 @@ class IncrementFileTest : public ::testing::Test {
   Content content_;
   uint64_t new_bytes_ = 0;
   uint64_t full_bytes_ = 0;
+  int loaded_late_ = 0;
 };
 
 TEST_F(IncrementFileTest, WhatIsRestoredIsWhatTheTablesHeldWhateverBecameOfTheOthers) {
@@ -225,15 +283,78 @@ TEST_F(IncrementFileTest, WhatIsRestoredIsWhatTheTablesHeldWhateverBecameOfTheOt
     ASSERT_FALSE(retained.empty());
     const Kept& from = retained[random_() % retained.size()];
     Begin(1 + static_cast<uint32_t>(random_() % 5), static_cast<uint32_t>(attempt + 1));
-    const absl::Status taken = TakeUp(from);
+    if (random_() % 3 == 0) {
+      const absl::Status taken = TakeUp(from);
+      ASSERT_TRUE(taken.ok()) << taken;
+      ASSERT_EQ(content_, from.expected) << "attempt " << attempt;
+      continue;
+    }
+    const absl::Status taken = TakeUpLater(from);
     ASSERT_TRUE(taken.ok()) << taken;
-    ASSERT_EQ(content_, from.expected) << "attempt " << attempt;
+    GoOnWhileLoading(static_cast<int>(random_() % 400));
+    if (HasFatalFailure()) return;
+    // The next snapshot, or what looks at all entries, reads what is left.
+    if (random_() % 2 == 0) {
+      ASSERT_EQ(InTables(), content_) << "attempt " << attempt;
+    }
   }
   EXPECT_GE(longest, 5u);
+  EXPECT_GE(loaded_late_, 5);
+}
+
+// The file may be deleted as soon as it is open.
+TEST_F(IncrementFileTest, WhatIsReadLaterIsReadFromFilesThatWereDeletedMeanwhile) {
+  Change(5000);
+  const Kept kept = Take(1);
+  Begin(3, 2);
+  ASSERT_TRUE(TakeUpLater(kept).ok());
+  DeleteUnused({});
+  GoOnWhileLoading(1000);
+  EXPECT_EQ(InTables(), content_);
+}
+
+TEST_F(IncrementFileTest, APartThatIsDamagedIsMetByWhoNeedsItFirstAndByEveryoneAfter) {
+  Change(5000);
+  const Kept kept = Take(1);
+  const std::string path = StrCat(kJob, "/shared/1-0-0-1.state");
+  std::string content = *ReadFile(files(), path, 10 << 20);
+  // In the last part of a key group of subtask 0.
+  const auto reader = StateFileReader::Open(files(), path);
+  ASSERT_TRUE(reader.ok());
+  const StateFileReader::Entry entry = (*reader)->sections().at(0).entries.at(2);
+  content[entry.offset + entry.bytes - 1] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(files(), path, content).ok());
+  Begin(2, 2);
+  ASSERT_TRUE(TakeUpLater(kept).ok()) << "it was not needed";
+  Table& table = *subtasks_[0].table;
+  std::string needed;
+  for (const auto& [key, value] : kept.expected) {
+    const uint64_t hash = KeyHash(key);
+    if (KeyGroupOf(hash, kMaxParallelism) == entry.key_group) {
+      if (needed.empty() || static_cast<uint32_t>(hash) > static_cast<uint32_t>(KeyHash(needed)))
+        needed = key;
+      continue;
+    }
+    if (!table.table.Owns(hash)) continue;
+    const int64_t* const found = table.table.Find(key, hash);
+    ASSERT_NE(found, nullptr);
+    EXPECT_EQ(*found, value);
+  }
+  for (int i = 0; i < 2; ++i) {
+    try {
+      table.table.Find(needed, KeyHash(needed));
+      FAIL() << "a damaged part was taken";
+    } catch (const LateRestoreError& error) {
+      EXPECT_EQ(error.status().code(), absl::StatusCode::kDataLoss);
+      EXPECT_THAT(error.what(), HasSubstr(path));
+      EXPECT_THAT(error.what(), HasSubstr("wrong digest"));
+    }
+  }
+  EXPECT_THROW(table.LoadSome(1), LateRestoreError);
 }
 
 TEST_F(IncrementFileTest, WritesWhatHasChangedAndTellsBothSizes) {
-  for (int i = 0; i < 2000; ++i) Set(StrCat("k", i), i);
+  for (int i = 0; i < 2000; ++i) Set(StrCat("k", i, std::string(100, '.')), i);
   Take(1);
   EXPECT_EQ(new_bytes_, full_bytes_);
   const uint64_t whole = full_bytes_;

@@ -19,25 +19,25 @@ class KeyGroupsInFiles final : public StoredKeyGroups {
   // `files` outlives it.
   explicit KeyGroupsInFiles(FileSystem& files) : files_(files) {}
 
-  // `entries` are of a section of `file`. `changes`: they say what has changed since those that
-  // were added before.
+  // `entries` are of a section of `file` of that kind; changes follow what they build on.
   void Add(std::shared_ptr<const StateFileReader> file,
-           std::span<const StateFileReader::Entry> entries, bool changes);
+           std::span<const StateFileReader::Entry> entries, StateKind kind);
 
   absl::Status ForEach(
       absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) override;
+  absl::StatusOr<std::shared_ptr<KeyedStateParts>> TakeParts() override;
 
  private:
-  struct Part {
+  struct Section {
     std::shared_ptr<const StateFileReader> file;
     std::span<const StateFileReader::Entry> entries;
-    bool changes = false;
+    StateKind kind = StateKind::kKeyed;
   };
-  absl::Status ReadPart(const Part& part, std::string& bytes,
-                        absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use);
+  absl::Status ReadSection(const Section& section, std::string& bytes,
+                           absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use);
 
   FileSystem& files_;
-  std::vector<Part> parts_;
+  std::vector<Section> sections_;
 };
 
 }  // namespace weir

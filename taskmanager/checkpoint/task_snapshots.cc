@@ -330,7 +330,7 @@ class OperatorReader {
       keyed.stored = stored;
     }
     stored->Add(reader, StateFileReader::KeyGroups(section, range_.first, range_.last),
-                section.info.kind == StateKind::kKeyedChanges);
+                section.info.kind);
   }
 
   absl::Status ReadList(StateFileReader& reader, const StateFileReader::Section& section,

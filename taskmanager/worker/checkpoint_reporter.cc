@@ -89,7 +89,8 @@ void CheckpointReporter::Write(std::shared_ptr<TaskCheckpoint> checkpoint) {
       savepoint.waiting.push_back(std::move(checkpoint));
       return;
     }
-    to.savepoint = savepoint.directory;
+    // What is no savepoint has its place among the job's checkpoints.
+    if (IsSavepoint(checkpoint->barrier.kind)) to.savepoint = savepoint.directory;
   }
   env_.RunBlocking([&env = env_, &control = control_, place = std::move(to), graph = graph_,
                     checkpoint = std::move(checkpoint), copies = copies_,

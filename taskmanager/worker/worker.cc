@@ -150,6 +150,8 @@ class RuntimeWorker final : public Worker {
       log(level, StrCat("operator=", uid, " ", text));
     };
     runtime_options_.incremental = settings.Get(options::kIncrementalCheckpoints);
+    runtime_options_.restore_chunk_bytes =
+        static_cast<size_t>(settings.Get(options::kRestoreChunkSize));
     // A job whose state is in memory may start from a checkpoint with files of stores.
     if (surroundings_.make_state_backend != nullptr)
       state_backend_ = surroundings_.make_state_backend(settings, LocalStateFolder(spec_));

@@ -1,6 +1,7 @@
 // Checkpoints of running jobs that earlier versions wrote are read for ever: checkpoint_v2 has
-// records in flight, checkpoint_v3 has state in files of RocksDB. Both were made after
-// docs/FORMATS.md, the latter around files of RocksDB 7.8, and are never made again.
+// records in flight, checkpoint_v3 has state in files of RocksDB, checkpoint_v5 has keyed state in
+// parts (version 5) and what has changed of it (version 4). The first two were made after
+// docs/FORMATS.md, the second around files of RocksDB 7.8; none is ever made again.
 #include <unistd.h>
 
 #include <cstdint>
@@ -225,6 +226,57 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
   }
   EXPECT_EQ(totals, ExpectedTotals());
   std::filesystem::remove_all(local);
+}
+
+// What checkpoint_v5 holds: many keys of one key group, and one each of others.
+using Notes = std::map<std::int64_t, std::string>;
+constexpr uint32_t kFullGroup = 5;
+Notes ExpectedNotes() {
+  Notes notes;
+  for (std::int64_t key = 0; key < 10'000; ++key) {
+    if (key >= 20 && KeyGroupOf(KeyHash(key), kMaxParallelism) != kFullGroup) continue;
+    notes[key] = StrCat("note ", key, " ", std::string(200, static_cast<char>('a' + key % 26)));
+  }
+  notes.erase(7);
+  notes[8] = "changed";
+  notes[-1] = "new";
+  return notes;
+}
+
+TEST_F(RunningCheckpointFormatTest, KeyedStateInPartsOfVersion5AndChangesOfVersion4AreRead) {
+  const std::string folder = WEIR_FORMATS "/checkpoint_v5/chk-2";
+  const proto::CheckpointMetadata metadata = ReadMetadata(folder, "checkpoint_v5.textproto");
+  using Table = internal::NamedTable<std::int64_t, std::string>;
+  for (const bool later : {false, true}) {
+    for (const uint32_t parallelism : {2u, 3u}) {
+      proto::JobGraph graph;
+      AddNode(graph, metadata.operators(0), proto::OPERATOR, parallelism);
+      const auto restored = ReadTaskStates(files_, RestoreOf(metadata, folder), graph,
+                                           {{0, std::vector<uint32_t>(parallelism, 0)}}, 0);
+      ASSERT_TRUE(restored.ok()) << restored.status();
+      Notes found;
+      for (const auto& [task, state] : *restored) {
+        const OperatorState::Keyed& keyed = state->front().keyed.at(0);
+        Table table("notes", KeyGroupRangeOf(task.second, kMaxParallelism, parallelism),
+                    kMaxParallelism);
+        if (later) {
+          auto parts = keyed.stored->TakeParts();
+          ASSERT_TRUE(parts.ok()) << parts.status();
+          ASSERT_NE(*parts, nullptr);
+          ASSERT_TRUE(table.LoadLater(*std::move(parts)));
+        }
+        const absl::Status read =
+            keyed.ForEachKeyGroup([&](uint32_t group, std::string_view bytes, bool changes) {
+              return changes ? table.ReadChanges(group, bytes) : table.ReadKeyGroup(group, bytes);
+            });
+        ASSERT_TRUE(read.ok()) << read;
+        table.table.ForEach([&](std::int64_t key, const std::string& note) {
+          EXPECT_TRUE(found.emplace(key, note).second);
+        });
+      }
+      EXPECT_EQ(found, ExpectedNotes());
+    }
+  }
 }
 
 }  // namespace

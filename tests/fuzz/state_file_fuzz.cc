@@ -10,6 +10,7 @@
 #include "common/env/sim/sim_env.h"
 #include "common/env/sim/sim_world.h"
 #include "proto/checkpoint.pb.h"
+#include "state/snapshot/part_index.h"
 #include "state/snapshot/state_file_reader.h"
 #include "state/snapshot/state_file_writer.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -49,7 +50,7 @@ std::string WithDigests(std::string file) {
   while (at + 4 <= end) {
     for (int text = 0; text < 3 && at + 4 <= end; ++text) at += 4 + size_t{small(at)};
     if (at + 5 > end) break;
-    const size_t group_bytes = file[at] == 1 ? 4 : 0;
+    const size_t group_bytes = IsKeyed(static_cast<StateKind>(file[at])) ? 4 : 0;
     uint32_t entries = small(at + 1);
     at += 5;
     for (; entries > 0 && at + group_bytes + 24 <= end; --entries) {
@@ -71,6 +72,21 @@ void CheckError(const absl::Status& status) {
   WEIR_CHECK(status.message().find("'/in'") != std::string::npos);
 }
 
+// An index of parts is refused, or says where they are.
+void ReadParts(std::string bytes) {
+  const auto size = PartIndex::SizeOf(bytes);
+  if (!size.ok() || *size > bytes.size()) return;
+  PutDigest(bytes, *size - 8, std::string_view(bytes).substr(0, *size - 8));
+  const auto index = PartIndex::Parse(std::string_view(bytes).substr(0, *size), bytes.size());
+  if (!index.ok()) return;
+  uint64_t next = *size;
+  for (const PartIndex::Part& part : index->parts) {
+    WEIR_CHECK_EQ(part.offset, next);
+    next += part.bytes;
+  }
+  WEIR_CHECK_EQ(next, bytes.size());
+}
+
 // Writes what `reader` has to "/out"; false if an entry is refused.
 bool Copy(StateFileReader& reader, StateFileWriter& writer) {
   std::string bytes;
@@ -87,6 +103,7 @@ bool Copy(StateFileReader& reader, StateFileWriter& writer) {
         return false;
       }
       WEIR_CHECK_EQ(bytes.size(), entry.bytes);
+      if (section.info.kind == StateKind::kKeyedParts) ReadParts(bytes);
       WEIR_CHECK((IsKeyed(section.info.kind) ? writer.BeginKeyGroup(entry.key_group)
                                                          : writer.BeginItem())
                      .ok());

@@ -289,6 +289,11 @@ class SeedRun {
                                         random.Chance(0.5) ? 0 : random.Below(50), " ms"));
     }
     if (random.Chance(0.4)) options.settings.push_back("state.backend=rocksdb");
+    // 0: most of what is restored is still to be read when the next fault comes.
+    if (random.Chance(0.6)) {
+      options.settings.push_back(
+          StrCat("state.restore.chunk-size=", random.Chance(0.7) ? 0 : 1 + random.Below(100)));
+    }
     return options;
   }
   static std::string Name(std::uint64_t i) { return StrCat("tm-", i); }

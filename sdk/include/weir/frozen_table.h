@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "weir/binary_codec.h"
+#include "weir/entry_parts.h"
 #include "weir/frozen_blocks.h"
 #include "weir/keyed_slot.h"
 #include "weir/operator.h"
@@ -38,6 +39,8 @@ struct EncodedEntries {
   explicit EncodedEntries(std::string& to) : entries(to) {}
   std::string& entries;
   std::uint64_t count = 0;
+  // Of each entry, if not null.
+  std::vector<EntryTag>* tags = nullptr;
   std::string erased;
   std::uint64_t erased_count = 0;
 };
@@ -109,6 +112,8 @@ class FrozenTable {
       } else {
         out.entries += preserved->encoded.entries;
         out.count += preserved->encoded.count;
+        if (out.tags != nullptr)
+          out.tags->insert(out.tags->end(), preserved->tags.begin(), preserved->tags.end());
         out.erased += preserved->encoded.erased;
         out.erased_count += preserved->encoded.erased_count;
       }
@@ -140,6 +145,7 @@ class FrozenTable {
   // out.
   FrozenTable(std::vector<FrozenGroup<Slot>> groups, SnapshotUse use, bool changes, bool writes_all)
       : final_(use == SnapshotUse::kFinal),
+        in_parts_(use == SnapshotUse::kBase),
         changes_(changes),
         writes_all_(writes_all),
         groups_(groups.size()),
@@ -178,6 +184,7 @@ class FrozenTable {
   struct EncodedBlock {
     EncodedBlock* next = nullptr;
     std::string bytes;
+    std::vector<EntryTag> tags;
     EncodedEntries encoded{bytes};
   };
   using Preserved = std::conditional_t<kCopies, CopiedBlock, EncodedBlock>;
@@ -275,6 +282,7 @@ class FrozenTable {
       }
     } else {
       auto encoded = std::make_unique<Preserved>();
+      if (in_parts_) encoded->encoded.tags = &encoded->tags;
       EncodeSlots(slots, encoded->encoded);
       if (encoded->encoded.count + encoded->encoded.erased_count > 0) added = encoded.release();
     }
@@ -290,6 +298,8 @@ class FrozenTable {
   }
 
   const bool final_;
+  // It may be written in parts.
+  const bool in_parts_;
   const bool changes_;
   const bool writes_all_;
   std::vector<Group> groups_;
@@ -331,14 +341,24 @@ class FrozenTableOf final : public FrozenTable<K, V> {
       const auto size = static_cast<std::size_t>(to - bytes);
       out.entries.append(bytes, size);
       out.count += size / kEntryBytes;
+      if (out.tags == nullptr) return;
+      for (std::uint32_t i = 0; i < from.count; ++i) {
+        if (!from.slots[i].Empty())
+          out.tags->push_back({from.slots[i].Tag(), static_cast<std::uint32_t>(kEntryBytes)});
+      }
     } else {
       for (std::uint32_t i = 0; i < from.count; ++i) {
         if (from.slots[i].Empty()) continue;
         if (from.marks != nullptr && from.marks[i] <= from.since) continue;
         if (layout_.Writes(from.slots[i].value)) {
+          const std::size_t before = out.entries.size();
           EncodeValue(from.slots[i].key, out.entries);
           layout_.Encode(from.slots[i].value, out.entries);
           ++out.count;
+          if (out.tags != nullptr) {
+            out.tags->push_back(
+                {from.slots[i].Tag(), static_cast<std::uint32_t>(out.entries.size() - before)});
+          }
         } else {
           // An older snapshot may have it.
           EncodeValue(from.slots[i].key, out.erased);
@@ -392,6 +412,25 @@ struct TableSnapshot {
   }
   void WriteKeyGroup(std::uint32_t key_group, std::string& out) const {
     WriteKeyGroup(key_group, out, [] {});
+  }
+  // See KeyedStateSnapshot::WriteParts.
+  std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
+                           std::vector<std::size_t>& ends) const {
+    const std::uint32_t group = key_group - first_group;
+    std::string entries;
+    std::vector<EntryTag> tags;
+    EncodedEntries encoded(entries);
+    encoded.tags = &tags;
+    frozen->Write(group, encoded);
+    if constexpr (KeyedSlot<K, V>::kHasReservedKey) {
+      if (group == reserved_group && !reserved.empty()) {
+        entries += reserved;
+        tags.push_back({static_cast<std::uint32_t>(KeyHash(KeyedSlot<K, V>::kReservedKey)),
+                        static_cast<std::uint32_t>(reserved.size())});
+      }
+    }
+    WriteEntryParts(entries, tags, out, ends);
+    return tags.size();
   }
 
  private:

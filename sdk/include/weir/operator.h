@@ -128,6 +128,45 @@ class KeyedStateSnapshot {
   // may call what encodes the job's record types, whose exceptions pass through. Does not outlive
   // the plugin, but the table.
   virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) = 0;
+  // Likewise in parts that can be taken up by themselves: a power of two many, each as
+  // WriteKeyGroup writes the entries of keys whose hashes, in their lower halves, begin with the
+  // same bits, in ascending order. `ends` gets where each ends in `out`, and the result is how many
+  // entries there are, 0 if that is not known. Only of snapshots for SnapshotUse::kBase.
+  virtual std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
+                                   std::vector<std::size_t>& ends) {
+    const std::size_t before = out.size();
+    WriteKeyGroup(key_group, out);
+    if (out.size() != before) ends.push_back(out.size());
+    return 0;
+  }
+};
+
+// Entries of a keyed state that are in files and are read when they are needed, part by part as
+// KeyedStateSnapshot::WriteParts wrote them. What is wrong with a file is thrown, by every later
+// call too, and fails the task. Owned by the task's thread, which it blocks.
+class KeyedStateParts {
+ public:
+  struct Part {
+    std::uint32_t key_group = 0;
+    // The lower halves of the hashes of its keys are from `first` to `last`.
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    // What was written; empty: nothing, or it was taken before. Valid until the next call.
+    std::string_view bytes;
+    // Of the key group.
+    std::uint64_t entries = 0;
+  };
+
+  virtual ~KeyedStateParts() = default;
+  // The one with the keys of this hash.
+  virtual Part Take(std::uint32_t key_group, std::uint64_t hash) = 0;
+  // Any other, in the order in which they are fast to read. Not if all_taken().
+  virtual Part TakeNext() = 0;
+  // Those of the key group are not wanted.
+  virtual void Drop(std::uint32_t key_group) = 0;
+  virtual bool all_taken() const = 0;
+  // Throws that what was taken last is damaged.
+  [[noreturn]] virtual void Fail(absl::Status why) = 0;
 };
 
 // Keyed state of one operator as the runtime and the snapshots see it: by key group, never by
@@ -167,6 +206,17 @@ class KeyedStateTable {
     return absl::DataLossError("state '" + name() + "' has no changes to be read");
   }
   virtual void DropKeyGroup(std::uint32_t key_group) = 0;
+  // Whether it takes entries up when they are needed: those of `parts`, which comes before anything
+  // is read or changed.
+  virtual bool LoadLater(std::shared_ptr<KeyedStateParts> parts) {
+    (void)parts;
+    return false;
+  }
+  // Takes up about so many bytes of them; whether there are no more.
+  virtual bool LoadSome(std::size_t bytes) {
+    (void)bytes;
+    return true;
+  }
   // An estimate if `stored`.
   virtual std::size_t entries() const = 0;
   // Of the table itself, without what keys and values point to.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -114,6 +115,10 @@ class NamedSnapshot final : public KeyedStateSnapshot {
   void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
     table_.WriteKeyGroup(key_group, out);
   }
+  std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
+                           std::vector<std::size_t>& ends) override {
+    return table_.WriteParts(key_group, out, ends);
+  }
 
  private:
   const TableSnapshot<K, V> table_;
@@ -196,6 +201,16 @@ class NamedTable final : public KeyedStateTable {
     return CheckAllRead(in);
   }
 
+  bool LoadLater(std::shared_ptr<KeyedStateParts> parts) override {
+    if (stored_ != nullptr) return false;
+    absent_ = std::make_unique<EntriesInParts>(*this, std::move(parts));
+    table.SetAbsent(absent_.get());
+    return true;
+  }
+  bool LoadSome(std::size_t bytes) override {
+    return absent_ == nullptr || absent_->LoadSome(bytes);
+  }
+
   void DropKeyGroup(std::uint32_t key_group) override {
     if (stored_ != nullptr) stored_->DropKeyGroup(key_group);
     table.DropKeyGroup(key_group);
@@ -221,6 +236,68 @@ class NamedTable final : public KeyedStateTable {
   Stored* in_store() const { return stored_.get(); }
 
  private:
+  // Those of the table that are still to be read.
+  class EntriesInParts final : public AbsentEntries {
+   public:
+    EntriesInParts(NamedTable& owner, std::shared_ptr<KeyedStateParts> parts)
+        : owner_(owner), parts_(std::move(parts)) {}
+
+    void Need(std::uint64_t hash) override {
+      Insert(parts_->Take(KeyGroupOf(hash, owner_.max_parallelism_), hash));
+    }
+    void NeedAll() override { LoadSome(static_cast<std::size_t>(-1)); }
+    void Drop(std::uint32_t key_group) override { parts_->Drop(key_group); }
+    // Whether that were all.
+    bool LoadSome(std::size_t bytes) {
+      for (std::size_t loaded = 0; loaded < bytes && !parts_->all_taken();) {
+        const KeyedStateParts::Part part = parts_->TakeNext();
+        // At once, in place of one doubling after another.
+        owner_.table.Reserve(part.key_group, part.entries);
+        Insert(part);
+        loaded += part.bytes.size();
+      }
+      if (!parts_->all_taken()) return false;
+      owner_.table.SetAbsent(nullptr);
+      return true;
+    }
+
+   private:
+    // Those of keys that have no entry.
+    void Insert(const KeyedStateParts::Part& part) {
+      if (part.bytes.empty()) return;
+      absl::Status read;
+      try {
+        read = Decode(part);
+      } catch (const std::bad_alloc&) {
+        read = absl::ResourceExhaustedError("state '" + owner_.name_ +
+                                            "': no memory to read it (std::bad_alloc)");
+      }
+      if (!read.ok()) parts_->Fail(std::move(read));
+    }
+    absl::Status Decode(const KeyedStateParts::Part& part) {
+      Decoder in(part.bytes);
+      bool strays = false;
+      WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
+          in, part.key_group, owner_.max_parallelism_, owner_.name_, [](std::size_t) {},
+          [&](const K& key, V value, std::uint64_t hash) {
+            const auto tag = static_cast<std::uint32_t>(hash);
+            strays |= tag < part.first || tag > part.last;
+            const typename KeyedTable<K, V>::WithoutAbsent only_here(owner_.table);
+            const auto [into, inserted] = owner_.table.FindOrInsert(key, hash);
+            if (inserted) *into = std::move(value);
+          },
+          owner_.layout_)));
+      WEIR_SDK_RETURN_IF_ERROR(owner_.CheckAllRead(in));
+      if (!strays) return absl::OkStatus();
+      return absl::DataLossError("state '" + owner_.name_ + "', key group " +
+                                 std::to_string(part.key_group) +
+                                 ": a part holds a key of another part");
+    }
+
+    NamedTable& owner_;
+    const std::shared_ptr<KeyedStateParts> parts_;
+  };
+
   auto ReserveIn(std::uint32_t key_group) {
     return [this, key_group](std::size_t entries) {
       if (stored_ == nullptr) table.Reserve(key_group, entries);
@@ -228,9 +305,13 @@ class NamedTable final : public KeyedStateTable {
   }
   auto WriteEntry() {
     return [this](const K& key, V value, std::uint64_t hash) {
-      V& into =
-          stored_ != nullptr ? stored_->Overwrite(key, hash) : *table.FindOrInsert(key, hash).first;
-      into = std::move(value);
+      if (stored_ != nullptr) {
+        stored_->Overwrite(key, hash) = std::move(value);
+      } else {
+        // What is absent is older.
+        const typename KeyedTable<K, V>::WithoutAbsent only_here(table);
+        *table.FindOrInsert(key, hash).first = std::move(value);
+      }
     };
   }
   absl::Status CheckAllRead(const Decoder& in) const {
@@ -243,6 +324,8 @@ class NamedTable final : public KeyedStateTable {
   std::string type_;
   const Layout layout_;
   std::unique_ptr<Stored> stored_;
+  // Null: none ever were.
+  std::unique_ptr<EntriesInParts> absent_;
 };
 
 }  // namespace weir::internal

@@ -25,12 +25,24 @@ struct TableCursor {
   std::uint32_t slot = 0;
 };
 
+// Entries of a table that are not in memory yet, since nobody has needed them. What of them is
+// inserted meanwhile is newer.
+class AbsentEntries {
+ public:
+  virtual ~AbsentEntries() = default;
+  // Inserts those among which one of a key with this hash would be.
+  virtual void Need(std::uint64_t hash) = 0;
+  virtual void NeedAll() = 0;
+  // Those of the key group are not wanted any more.
+  virtual void Drop(std::uint32_t key_group) = 0;
+};
+
 // A flat hash table from keys to values, one open-addressing sub-table for each key group, so that
 // a snapshot or a rescale is a scan of one range and growth happens a sub-table at a time.
 //
 // `hash` is always KeyHash(key), computed once by the caller: its upper half chooses the key group,
-// its lower half the slot. Pointers to values stay valid until the next insert or erase. Not thread
-// safe, but for what was frozen.
+// its lower half the slot. Pointers to values stay valid until the next insert or erase, and while
+// entries are absent until the next call. Not thread safe, but for what was frozen.
 template <class K, class V>
 class KeyedTable {
  public:
@@ -111,12 +123,20 @@ class KeyedTable {
   V* Find(const K& key, std::uint64_t hash) {
     if constexpr (Slot::kHasReservedKey) {
       if (key == Slot::kReservedKey) [[unlikely]] {
+        if (reserved_ == nullptr && absent_ != nullptr) absent_->Need(hash);
         return reserved_.get();
       }
     }
     Group& group = groups_[GroupOf(hash)];
-    Slot* const slot = Probe(group, key, TagOf(hash));
-    if (slot->Empty()) return nullptr;
+    Slot* slot = Probe(group, key, TagOf(hash));
+    if (slot->Empty()) {
+      if (absent_ == nullptr) [[likely]] {
+        return nullptr;
+      }
+      absent_->Need(hash);
+      slot = Probe(group, key, TagOf(hash));
+      if (slot->Empty()) return nullptr;
+    }
     if (shared_) [[unlikely]] {
       Preserve(group, slot);
     }
@@ -134,21 +154,44 @@ class KeyedTable {
       }
       return {&slot->value, false};
     }
+    if (absent_ != nullptr) [[unlikely]] {
+      return FindOrInsertAbsent(key, hash);
+    }
     const std::size_t before = size_;
     V* const value = Insert(group, tag, key);
     return {value, size_ != before};
   }
 
-  // Makes room for `entries` in a key group that has none, as they are about to be inserted.
+  // Makes room for `entries` in a key group, as far as it has less: they are about to be inserted.
   void Reserve(std::uint32_t key_group, std::size_t entries) {
     Group& group = groups_[key_group - first_];
-    if (!IsNothing(group) || entries == 0 || entries > (std::size_t{1} << 30)) return;
+    if (entries == 0 || entries > (std::size_t{1} << 30)) return;
     std::uint32_t count = kMinSlots;
     while (entries > MostEntries(count)) count *= 2;
-    GrowTo(group, count);
+    if (IsNothing(group) || count > group.mask + 1) GrowTo(group, count);
   }
 
+  // Entries that the table also has from now on; null: there are none any more.
+  void SetAbsent(AbsentEntries* absent) { absent_ = absent; }
+  // While it lives, the table is as if it had none.
+  class WithoutAbsent {
+   public:
+    explicit WithoutAbsent(KeyedTable& table)
+        : table_(table), absent_(std::exchange(table.absent_, nullptr)) {}
+    WithoutAbsent(const WithoutAbsent&) = delete;
+    WithoutAbsent& operator=(const WithoutAbsent&) = delete;
+    ~WithoutAbsent() { table_.absent_ = absent_; }
+
+   private:
+    KeyedTable& table_;
+    AbsentEntries* const absent_;
+  };
+
   bool Erase(const K& key, std::uint64_t hash) {
+    // One that is there may be newer than an absent one of its key.
+    if (absent_ != nullptr) [[unlikely]] {
+      absent_->Need(hash);
+    }
     Group& group = groups_[GroupOf(hash)];
     if constexpr (Slot::kHasReservedKey) {
       if (key == Slot::kReservedKey) [[unlikely]] {
@@ -165,9 +208,10 @@ class KeyedTable {
 
   // Looks at `count` slots from the cursor on, from the start again after the end, and erases the
   // entries for which dead(V&) is true. The table may be changed before the next call goes on at
-  // the cursor.
+  // the cursor. Nothing while entries are absent.
   template <class F>
   void Sweep(Cursor& cursor, std::uint32_t count, F&& dead) {
+    if (absent_ != nullptr) return;
     for (; count > 0 && size_ > 0; --count) {
       if (cursor.group >= groups_.size()) cursor = {};
       Group& group = groups_[cursor.group];
@@ -194,6 +238,7 @@ class KeyedTable {
   // key group, then by slot.
   template <class F>
   bool ForEachFrom(Cursor& cursor, F&& f) {
+    if (absent_ != nullptr) absent_->NeedAll();
     for (; cursor.group < groups_.size(); ++cursor.group, cursor.slot = 0) {
       Group& group = groups_[cursor.group];
       if constexpr (Slot::kHasReservedKey) {
@@ -233,6 +278,7 @@ class KeyedTable {
   // the entry.
   template <class Layout>
   TableSnapshot<K, V> Freeze(SnapshotUse use, const Layout& layout) {
+    if (absent_ != nullptr) absent_->NeedAll();
     if (use == SnapshotUse::kBase) {
       if (changes_ == nullptr) changes_ = std::make_unique<TableChanges<K>>(groups_.size());
       changes_->Begin([this](std::size_t i) {
@@ -265,17 +311,18 @@ class KeyedTable {
         reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(groups_[index].slots));
     changes_->Mark(index, offset / sizeof(Slot));
   }
-  // Whether entries are looked up one by one, because somebody may be writing what they were. For
-  // loops that do not go through Find and FindOrInsert.
+  // Whether entries are looked up one by one, because somebody may be writing what they were, or
+  // they may be absent. For loops that do not go through Find and FindOrInsert.
   bool IsShared() {
     if (shared_) [[unlikely]] {
       Forget();
     }
-    return shared_;
+    return shared_ || absent_ != nullptr;
   }
 
   void DropKeyGroup(std::uint32_t key_group) {
     if (key_group < first_ || key_group - first_ >= groups_.size()) return;
+    if (absent_ != nullptr) absent_->Drop(key_group);
     Group& group = groups_[key_group - first_];
     size_ -= group.size;
     if (!IsNothing(group)) slots_ -= std::size_t{group.mask} + 1;
@@ -291,6 +338,8 @@ class KeyedTable {
   // Removes all entries and keeps the memory, for a table that is about to be filled to about the
   // same size.
   void Clear() {
+    for (std::uint32_t i = 0; absent_ != nullptr && i < groups_.size(); ++i)
+      absent_->Drop(first_ + i);
     for (std::size_t index = 0; index < groups_.size(); ++index) {
       Group& group = groups_[index];
       if (changes_ != nullptr) changes_->Drop(index, false);
@@ -457,6 +506,14 @@ class KeyedTable {
     return &slots[i];
   }
 
+  [[gnu::noinline]] std::pair<V*, bool> FindOrInsertAbsent(const K& key, std::uint64_t hash) {
+    absent_->Need(hash);
+    const WithoutAbsent all_there(*this);
+    V* const found = Find(key, hash);
+    if (found != nullptr) return {found, false};
+    return {Insert(groups_[GroupOf(hash)], TagOf(hash), key), true};
+  }
+
   // Of a key that the sub-table does not hold.
   [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, const K& key) {
     if constexpr (Slot::kHasReservedKey) {
@@ -580,6 +637,8 @@ class KeyedTable {
   std::vector<std::shared_ptr<FrozenTable<K, V>>> frozen_;
   // Null: nobody asks for changes.
   std::unique_ptr<TableChanges<K>> changes_;
+  // Null: all entries are here.
+  AbsentEntries* absent_ = nullptr;
 };
 
 }  // namespace weir::internal

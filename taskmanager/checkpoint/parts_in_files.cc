@@ -1,0 +1,153 @@
+#include "taskmanager/checkpoint/parts_in_files.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "runtime/task_state.h"
+#include "state/snapshot/storage_error.h"
+
+namespace weir {
+namespace {
+
+// What is read at once in the background, and how much of that the disk is told of beforehand.
+constexpr uint64_t kAheadBytes = 256 << 10;
+constexpr uint64_t kHintBytes = 4 << 20;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PartsInFiles>> PartsInFiles::Open(FileSystem& files,
+                                                                 std::vector<KeyGroup> groups) {
+  std::unique_ptr<PartsInFiles> parts(new PartsInFiles());
+  std::map<const StateFileReader*, RandomAccessFile*> handles;
+  for (KeyGroup& group : groups) {
+    RandomAccessFile*& handle = handles[group.file.get()];
+    if (handle == nullptr) {
+      auto opened = files.OpenForRead(group.file->path());
+      if (!opened.ok()) return StorageError(opened.status(), "reading a state file");
+      handle = parts->handles_.emplace_back(*std::move(opened)).get();
+    }
+    Group& added = parts->groups_.emplace_back();
+    added.of = std::move(group);
+    added.handle = handle;
+  }
+  parts->left_ = parts->groups_.size();
+  return parts;
+}
+
+void PartsInFiles::Fail(absl::Status why) {
+  if (failed_.ok()) failed_ = std::move(why);
+  throw LateRestoreError(failed_);
+}
+
+void PartsInFiles::Check(const absl::Status& status, const Group& group) {
+  if (status.ok()) return;
+  if (status.code() != absl::StatusCode::kDataLoss) Fail(status);
+  Fail(absl::DataLossError(StrCat("state file '", group.of.file->path(), "' is damaged: key group ",
+                                  group.of.entry.key_group, ": ", ToStd(status.message()))));
+}
+
+void PartsInFiles::ReadInto(const Group& group, uint64_t offset, uint64_t size,
+                            std::string& bytes) {
+  bytes.resize(size);
+  const auto got = group.handle->ReadAt(group.of.entry.offset + offset, size, bytes.data());
+  if (!got.ok()) Fail(StorageError(got.status(), "reading a state file"));
+  if (*got != size) Check(absl::DataLossError("it became shorter while it was read"), group);
+}
+
+void PartsInFiles::Ready(Group& group) {
+  if (!failed_.ok()) Fail(failed_);
+  if (group.read) return;
+  const uint64_t payload = group.of.entry.bytes;
+  std::string bytes;
+  ReadInto(group, 0, std::min<uint64_t>(payload, PartIndex::kFirstBytes), bytes);
+  const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes);
+  Check(size.status(), group);
+  ReadInto(group, 0, std::min<uint64_t>(payload, *size), bytes);
+  absl::StatusOr<PartIndex> index = PartIndex::Parse(bytes, payload);
+  Check(index.status(), group);
+  group.index = *std::move(index);
+  group.taken.assign(group.index.parts.size(), false);
+  group.left = static_cast<uint32_t>(group.index.parts.size());
+  group.read = true;
+}
+
+void PartsInFiles::Finish(Group& group) {
+  if (std::exchange(group.done, true)) return;
+  group.index = {};
+  group.taken = {};
+  --left_;
+}
+
+KeyedStateParts::Part PartsInFiles::TakePart(Group& group, uint32_t number,
+                                             std::string_view bytes) {
+  const PartIndex::Part& part = group.index.parts[number];
+  if (Hash64(bytes) != part.digest) {
+    Check(absl::DataLossError(StrCat("the part of ", part.bytes, " bytes at ",
+                                     group.of.entry.offset + part.offset, " has a wrong digest")),
+          group);
+  }
+  const uint32_t bits = group.index.bits;
+  // Shifts of 64 bits, as one by 32 is possible.
+  Part taken{.key_group = group.of.entry.key_group,
+             .first = static_cast<uint32_t>(uint64_t{number} << (32 - bits)),
+             .last = static_cast<uint32_t>(((uint64_t{number} + 1) << (32 - bits)) - 1),
+             .bytes = bytes,
+             .entries = group.index.entries};
+  group.taken[number] = true;
+  if (--group.left == 0) Finish(group);
+  return taken;
+}
+
+KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
+  const auto found = std::partition_point(groups_.begin(), groups_.end(), [&](const Group& group) {
+    return group.of.entry.key_group < key_group;
+  });
+  if (found == groups_.end() || found->of.entry.key_group != key_group || found->done) return {};
+  Ready(*found);
+  const auto number =
+      static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(hash)} >> (32 - found->index.bits));
+  if (found->taken[number]) return {};
+  const PartIndex::Part& part = found->index.parts[number];
+  ReadInto(*found, part.offset, part.bytes, bytes_);
+  return TakePart(*found, number, bytes_);
+}
+
+KeyedStateParts::Part PartsInFiles::TakeNext() {
+  while (next_group_ < groups_.size() && groups_[next_group_].done) {
+    ++next_group_;
+    next_part_ = 0;
+    hinted_ = ahead_from_ = 0;
+    ahead_.clear();
+  }
+  WEIR_CHECK(next_group_ < groups_.size());
+  Group& group = groups_[next_group_];
+  Ready(group);
+  while (group.taken[next_part_]) ++next_part_;
+  const uint32_t number = next_part_;
+  const PartIndex::Part part = group.index.parts[number];
+  if (part.offset < ahead_from_ || part.offset + part.bytes > ahead_from_ + ahead_.size()) {
+    const uint64_t payload = group.of.entry.bytes;
+    for (; hinted_ < std::min(payload, part.offset + kHintBytes); hinted_ += kHintBytes) {
+      group.handle->WillRead(group.of.entry.offset + hinted_,
+                             std::min(kHintBytes, payload - hinted_));
+    }
+    ahead_from_ = part.offset;
+    ReadInto(group, part.offset,
+             std::min(payload - part.offset, std::max<uint64_t>(kAheadBytes, part.bytes)), ahead_);
+  }
+  return TakePart(group, number,
+                  std::string_view(ahead_).substr(part.offset - ahead_from_, part.bytes));
+}
+
+void PartsInFiles::Drop(uint32_t key_group) {
+  for (Group& group : groups_) {
+    if (group.of.entry.key_group == key_group) Finish(group);
+  }
+}
+
+}  // namespace weir

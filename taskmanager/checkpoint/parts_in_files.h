@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/env/file_system.h"
+#include "state/snapshot/part_index.h"
+#include "state/snapshot/state_file_reader.h"
+#include "weir/operator.h"
+
+namespace weir {
+
+// The parts of one state's key groups in state files, each read and checked when it is taken. The
+// files stay open, so that they may be deleted meanwhile.
+class PartsInFiles final : public KeyedStateParts {
+ public:
+  struct KeyGroup {
+    std::shared_ptr<const StateFileReader> file;
+    StateFileReader::Entry entry;
+  };
+  // `groups` ascend. Errors are the file system's.
+  static absl::StatusOr<std::unique_ptr<PartsInFiles>> Open(FileSystem& files,
+                                                            std::vector<KeyGroup> groups);
+
+  Part Take(uint32_t key_group, uint64_t hash) override;
+  Part TakeNext() override;
+  void Drop(uint32_t key_group) override;
+  bool all_taken() const override { return left_ == 0; }
+  [[noreturn]] void Fail(absl::Status why) override;
+
+ private:
+  struct Group {
+    KeyGroup of;
+    RandomAccessFile* handle = nullptr;
+    // Empty until a part is taken.
+    PartIndex index;
+    std::vector<bool> taken;
+    uint32_t left = 0;
+    bool read = false;
+    bool done = false;
+  };
+
+  PartsInFiles() = default;
+  // Has the index.
+  void Ready(Group& group);
+  Part TakePart(Group& group, uint32_t number, std::string_view bytes);
+  void Finish(Group& group);
+  // Throws unless the status is OK.
+  void Check(const absl::Status& status, const Group& group);
+  void ReadInto(const Group& group, uint64_t offset, uint64_t size, std::string& bytes);
+
+  std::vector<Group> groups_;
+  std::vector<std::unique_ptr<RandomAccessFile>> handles_;
+  // Groups of which parts are left.
+  size_t left_ = 0;
+  // Where TakeNext is, and what it has read ahead of the group.
+  size_t next_group_ = 0;
+  uint32_t next_part_ = 0;
+  std::string ahead_;
+  uint64_t ahead_from_ = 0;
+  // The disk was told of so much of the group.
+  uint64_t hinted_ = 0;
+  std::string bytes_;
+  absl::Status failed_;
+};
+
+}  // namespace weir
