@@ -209,6 +209,16 @@ class RunningJob {
     runtime_->TriggerCheckpoint({id, 0});
     last_ = id;
   }
+  // Until every task is at a barrier, for which it needs all its state; nothing is written.
+  void AwaitAllState(std::uint64_t id) {
+    only_barriers_ = true;
+    runtime_->TriggerCheckpoint({id, 0});
+    int tasks = 0;
+    for (const proto::Vertex& vertex : graph_->vertices())
+      tasks += static_cast<int>(vertex.parallelism());
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return barriers_ >= tasks; });
+  }
   // Of each task, once the last one is durable, and so complete.
   std::vector<Written> Wait() {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -233,6 +243,12 @@ class RunningJob {
   }
   void OnCheckpoint(TaskCheckpoint& checkpoint) {
     if (checkpoint.final) return;
+    if (only_barriers_) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ++barriers_;
+      changed_.notify_all();
+      return;
+    }
     env_->RunBlocking([this, checkpoint = std::make_shared<TaskCheckpoint>(std::move(checkpoint))] {
       Written written;
       written.snapshot =
@@ -258,6 +274,8 @@ class RunningJob {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Written> written_;
+  std::atomic<bool> only_barriers_{false};
+  int barriers_ = 0;
 };
 
 // Writes as many bytes from memory in pieces of a MiB, and makes them durable.
@@ -474,9 +492,15 @@ proto::JobRestore RunChanges(Bench& bench) {
   return RestoreOf(bench.folder, bench.id, job.graph(), last);
 }
 
-// A task a core: two. Seconds from reading the checkpoint's directories until every task has its
-// state and the first record is read.
-double RestoreOnce(Bench& bench, const proto::JobRestore& restore) {
+// Seconds from reading the checkpoint's directories.
+struct Restored {
+  // Until every task runs and the first record is read.
+  double first = 0;
+  // Until every task has all its state.
+  double all = 0;
+};
+// A task a core: two.
+Restored RestoreOnce(Bench& bench, const proto::JobRestore& restore) {
   constexpr std::uint32_t kTasks = 2;
   Control again;
   again.keys = bench.keys;
@@ -492,9 +516,11 @@ double RestoreOnce(Bench& bench, const proto::JobRestore& restore) {
   auto tasks = OrFail(ReadTaskStates(env->files(), restore, model.graph(), workers, 0));
   RunningJob job(control, bench.folder, true, kTasks, std::move(tasks));
   while (control.records == 0 || !job.AllRun()) Sleep(0.001);
-  const double seconds = SecondsSince(start);
+  Restored restored{.first = SecondsSince(start)};
+  job.AwaitAllState(++bench.id);
+  restored.all = SecondsSince(start);
   control.stop = true;
-  return seconds;
+  return restored;
 }
 
 void RunRestore(Bench& bench, const proto::JobRestore& restore) {
@@ -502,21 +528,25 @@ void RunRestore(Bench& bench, const proto::JobRestore& restore) {
   std::vector<double> ratios;
   std::vector<double> cold;
   std::vector<double> cached;
+  std::vector<double> first;
   for (int round = 0; round < bench.options.rounds; ++round) {
     double plain = 0;
     for (const std::string& file : files) {
       DropFromMemory(file);
       plain += PlainRead(file);
     }
-    cached.push_back(RestoreOnce(bench, restore));
+    const Restored again = RestoreOnce(bench, restore);
+    cached.push_back(again.all);
+    first.push_back(again.first);
     for (const std::string& file : files) DropFromMemory(file);
-    cold.push_back(RestoreOnce(bench, restore));
+    cold.push_back(RestoreOnce(bench, restore).all);
     ratios.push_back(plain / cold.back());
   }
   bench.report.Line("heap/restore_beside_plain_read", Median(ratios), "x", ">= 0.8",
                     Median(ratios) >= 0.8);
   bench.report.Line("heap/restore_of_files_in_memory", Median(cached), "s", "< 1",
                     Median(cached) < 1);
+  bench.report.Line("heap/first_record_after_it", Median(first), "s", "< 1", Median(first) < 1);
   std::fprintf(stderr, "  (%zu files, from the disk in %.2f s)\n", files.size(), Median(cold));
 }
 
