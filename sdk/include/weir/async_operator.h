@@ -122,8 +122,7 @@ class AsyncOperator final : public Operator {
   void OnMark() override {
     AddRestored();
     segments_.emplace_back();
-    // Nothing before it is to be answered: it passes when it is next asked for.
-    PassMarks();
+    PassMarks();  // at once if nothing is before it
   }
   std::size_t TakePassed() override { return std::exchange(passed_, 0); }
   bool Full() const override { return requests_.size() >= options_.capacity; }

@@ -265,19 +265,9 @@ class StreamWithBroadcast {
     requires(internal::BroadcastProcessOf<F, T, B> && internal::MadeFrom<F, Args...>)
   auto Process(internal::PlacedUid uid, Args... args) const {
     if constexpr (CheckRecord<typename F::Out>()) {
-      NodeDefinition node;
-      node.uid = std::move(uid.text);
-      node.description = "Process";
-      node.inputs = 2;
-      const F prototype(args...);
-      internal::DescribeMembers(prototype.list_members(), uid.where, *graph_, node);
-      auto out = stream_.template AddOperator<typename F::Out>(
-          std::move(node), uid.where, [=](std::shared_ptr<const internal::SidePorts> sides) {
-            return std::make_unique<internal::ProcessOperator<F>>(std::make_unique<F>(args...),
-                                                                  std::move(sides));
-          });
-      internal::ConnectBroadcast<B>(*graph_, out.Close().ports.front().node, broadcast_);
-      return out;
+      internal::Upstream whole = broadcast_;
+      whole.partitioning = Partitioning::kBroadcast;
+      return internal::AddTwoInputs<F, B>(stream_, *graph_, whole, std::move(uid), args...);
     } else {
       return internal::AfterMistake();
     }

@@ -123,19 +123,7 @@ class StreamPair {
     requires internal::MadeFrom<P, Args...>
   auto Process(internal::PlacedUid uid, Args... args) const {
     if constexpr (CheckRecord<typename P::Out>()) {
-      NodeDefinition node;
-      node.uid = std::move(uid.text);
-      node.description = "Process";
-      node.inputs = 2;
-      const P prototype(args...);
-      internal::DescribeMembers(prototype.list_members(), uid.where, *graph_, node);
-      auto out = first_.template AddOperator<typename P::Out>(
-          std::move(node), uid.where, [=](std::shared_ptr<const internal::SidePorts> sides) {
-            return std::make_unique<internal::ProcessOperator<P>>(std::make_unique<P>(args...),
-                                                                  std::move(sides));
-          });
-      graph_->Connect(second_, out.Close().ports.front().node, 1, &RecordTypeOf<B>());
-      return out;
+      return internal::AddTwoInputs<P, B>(first_, *graph_, second_, std::move(uid), args...);
     } else {
       return internal::AfterMistake();
     }

@@ -288,9 +288,9 @@ class Operator {
   // Such an event has come after the records so far. In the place of OnWatermark, which is called
   // before the state is restored alone.
   virtual void OnMark() {}
-  // How many marks may go on now, the oldest first; each is told once. Asked after OnWake,
-  // OnProcessingTime and Finish, none of which puts out what came after a mark in the call in which
-  // the mark is told.
+  // How many marks may go on now, the oldest first; each is told once. Asked after OnMark, OnWake,
+  // OnProcessingTime and Finish, none of which puts out what came after a mark before that was
+  // told.
   virtual std::size_t TakePassed() { return 0; }
   // Whether it wants no more records for now. What a batch brings it takes all the same.
   virtual bool Full() const { return false; }

@@ -300,6 +300,25 @@ class ProcessOperator final : public Operator {
   bool opened_ = false;
 };
 
+// Adds the operator of P, a function over two streams without keys; `second` says how that is
+// spread.
+template <class P, class B, class First, class... Args>
+auto AddTwoInputs(const First& first, GraphBuilder& graph, const Upstream& second, PlacedUid uid,
+                  const Args&... args) {
+  NodeDefinition node;
+  node.uid = std::move(uid.text);
+  node.description = "Process";
+  node.inputs = 2;
+  const P prototype(args...);
+  DescribeMembers(prototype.list_members(), uid.where, graph, node);
+  auto out = first.template AddOperator<typename P::Out>(
+      std::move(node), uid.where, [args...](std::shared_ptr<const SidePorts> sides) {
+        return std::make_unique<ProcessOperator<P>>(std::make_unique<P>(args...), std::move(sides));
+      });
+  graph.Connect(second, out.Close().ports.front().node, 1, &RecordTypeOf<B>());
+  return out;
+}
+
 // In the place of the key of a second input where there is none.
 struct NoKey {};
 
