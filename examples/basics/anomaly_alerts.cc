@@ -1,5 +1,5 @@
-// Sensors that are above a threshold, and those whose values rise three times in a row to end above
-// it: the first by single readings, the second as a pattern.
+// Readings above a threshold, and sensors with three readings in a row of which each is above the
+// one before: the first by single readings, the second as a pattern.
 #include "events.h"
 
 struct Alert {
