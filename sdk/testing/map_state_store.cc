@@ -104,12 +104,12 @@ class MapColumn final : public StateColumn {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std::string& state,
-                                                                       bool expires) {
+                                                                       ColumnLayout layout) {
   if (!failure.ok()) return failure;
   std::shared_ptr<Entries>& entries = columns[state];
   if (entries == nullptr) entries = std::make_shared<Entries>();
   return std::unique_ptr<StateColumn>(
-      std::make_unique<MapColumn>(*this, entries, expires, cache_bytes_));
+      std::make_unique<MapColumn>(*this, entries, layout == ColumnLayout::kExpiring, cache_bytes_));
 }
 
 }  // namespace weir::testing

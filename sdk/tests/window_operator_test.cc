@@ -330,30 +330,46 @@ std::map<std::string, int> Expected(const std::vector<Step>& steps,
   return out;
 }
 
-TEST(WindowOperatorTest, RandomInputGivesWhatTheRulesSayInEveryMode) {
-  std::mt19937_64 random(7);
-  const auto below = [&](std::int64_t n) {
-    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
-  };
-  int refirings = 0;
-  for (int round = 0; round < 80; ++round) {
+class RandomWindows {
+ public:
+  explicit RandomWindows(std::uint64_t seed) : random_(seed) {}
+  std::int64_t Below(std::int64_t n) {
+    return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(n));
+  }
+  internal::WindowShape Shape(int round) {
     internal::WindowShape shape;
-    shape.size = 1 + below(20);
-    shape.slide = round % 3 == 0 ? shape.size : 1 + below(25);
-    shape.offset = below(2 * shape.slide - 1) - (shape.slide - 1);
-    shape.lateness = round % 4 < 2 ? 0 : below(30);
+    shape.size = 1 + Below(20);
+    shape.slide = round % 3 == 0 ? shape.size : 1 + Below(25);
+    shape.offset = Below(2 * shape.slide - 1) - (shape.slide - 1);
+    shape.lateness = round % 4 < 2 ? 0 : Below(30);
+    return shape;
+  }
+  std::vector<Step> Steps(std::int64_t keys) {
     std::vector<Step> steps;
     Ticks time = 0;
     for (int i = 0; i < 150; ++i) {
-      time += below(4);
-      if (below(5) == 0) {
-        steps.push_back({true, "", time - below(20), 0});
+      time += Below(4);
+      if (Below(5) == 0) {
+        steps.push_back({true, "", time - Below(20), 0});
       } else {
-        steps.push_back({false, std::string(1, static_cast<char>('a' + below(3))), time - below(25),
-                         1LL << below(30)});
+        steps.push_back({false, std::string(1, static_cast<char>('a' + Below(keys))),
+                         time - Below(25), 1LL << Below(30)});
       }
     }
     steps.push_back({true, "", 10'000, 0});
+    return steps;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+TEST(WindowOperatorTest, RandomInputGivesWhatTheRulesSayInEveryMode) {
+  RandomWindows random(7);
+  int refirings = 0;
+  for (int round = 0; round < 80; ++round) {
+    const internal::WindowShape shape = random.Shape(round);
+    const std::vector<Step> steps = random.Steps(/*keys=*/3);
     int late = 0;
     const auto expected = Expected(steps, shape, late);
     refirings += static_cast<int>(expected.size());
@@ -376,6 +392,47 @@ TEST(WindowOperatorTest, RandomInputGivesWhatTheRulesSayInEveryMode) {
     }
   }
   EXPECT_GT(refirings, 1000);
+}
+
+// State goes from memory to a store and back, at any step.
+TEST(WindowOperatorTest, WhatOneBackendHasWrittenTheOtherReads) {
+  RandomWindows random(8);
+  int moves = 0;
+  for (int round = 0; round < 40; ++round) {
+    const internal::WindowShape shape = random.Shape(round);
+    const std::vector<Step> steps = random.Steps(/*keys=*/16);
+    int late = 0;
+    const auto expected = Expected(steps, shape, late);
+    for (const bool refuse : {false, true}) {
+      testing::HarnessMode mode;
+      mode.refuse_outputs = refuse;
+      const How how = round % 2 == 0 ? How::kSum : How::kSumOnly;
+      auto w = std::make_unique<Windows>(shape, /*late_output=*/true, how, mode);
+      std::map<std::string, int> got;
+      std::size_t got_late = 0;
+      for (const Step& step : steps) {
+        if (random.Below(8) == 0) {
+          const testing::HarnessSnapshot snapshot = w->harness().Snapshot();
+          mode.in_store = !mode.in_store;
+          w = std::make_unique<Windows>(shape, /*late_output=*/true, how, mode);
+          ASSERT_TRUE(w->harness().Restore(snapshot).ok());
+          ++moves;
+        }
+        if (step.watermark) {
+          ASSERT_TRUE(w->harness().Watermark(step.ts).ok());
+        } else {
+          w->Add(step.key, step.ts, step.value);
+        }
+        for (const std::string& text : w->Results()) ++got[text];
+        got_late += w->harness().Take<Event>(1).size();
+      }
+      ASSERT_EQ(got, expected) << "size " << shape.size << " slide " << shape.slide << " offset "
+                               << shape.offset << " lateness " << shape.lateness << ", round "
+                               << round;
+      ASSERT_EQ(got_late, static_cast<std::size_t>(late));
+    }
+  }
+  EXPECT_GT(moves, 500);
 }
 
 }  // namespace

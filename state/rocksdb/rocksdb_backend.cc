@@ -215,12 +215,12 @@ class DatabaseStore final : public OperatorStore {
   }
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
-                                                          bool expires) override {
+                                                          ColumnLayout layout) override {
     if (database_ == nullptr) {
       WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_, nullptr));
     }
     WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column column,
-                          database_->AddColumn(state, expires));
+                          database_->AddColumn(state, layout));
     return std::unique_ptr<StateColumn>(
         std::make_unique<DatabaseColumn>(database_, column.handle, shared_, column.last_access));
   }
@@ -257,25 +257,17 @@ class DatabaseState final : public StoredState {
     std::string to;
     internal::AppendKeyGroup(key_group, from);
     internal::AppendKeyGroup(key_group + 1, to);
-    const size_t prefix = column->last_access != nullptr ? sizeof(Ticks) : 0;
     DatabaseView view(database_, column->handle);
-    std::string entries;
-    uint64_t count = 0;
+    internal::StoredKeyGroup entries(column->layout);
     bool damaged = false;
     WEIR_RETURN_IF_ERROR(view.Scan(from, to, [&](std::string_view key, std::string_view value) {
-      damaged = value.size() < prefix;
-      if (damaged) return false;
-      entries += key.substr(from.size());
-      entries += value.substr(prefix);
-      ++count;
-      return true;
+      damaged = !entries.Add(key.substr(from.size()), value);
+      return !damaged;
     }));
     if (damaged) {
       return absl::DataLossError(StrCat("state '", state, "' has a malformed entry in RocksDB"));
     }
-    if (count == 0) return absl::OkStatus();
-    Encoder(out).Varint(count);
-    out += entries;
+    entries.AppendTo(out);
     return absl::OkStatus();
   }
 

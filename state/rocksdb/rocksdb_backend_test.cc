@@ -149,12 +149,12 @@ TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
   const auto backend = InMemory(1 << 20, 1 << 20);
   const auto first = OpenStore(*backend, 0);
   const auto second = OpenStore(*backend, 1);
-  const auto a = first->OpenColumn("a", false);
+  const auto a = first->OpenColumn("a", ColumnLayout::kEntries);
   EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
   {
-    const auto b = first->OpenColumn("b", false);
-    const auto c = second->OpenColumn("a", false);
-    const auto d = second->OpenColumn("b", false);
+    const auto b = first->OpenColumn("b", ColumnLayout::kEntries);
+    const auto c = second->OpenColumn("a", ColumnLayout::kEntries);
+    const auto d = second->OpenColumn("b", ColumnLayout::kEntries);
     EXPECT_EQ((*a)->cache_bytes(), 256u << 10);
   }
   EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
@@ -163,7 +163,7 @@ TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
 TEST_F(RocksDbBackendTest, CompactionDropsWhatHasExpired) {
   const auto backend = InMemory();
   const auto store = OpenStore(*backend);
-  const auto column = *store->OpenColumn("ttl", true);
+  const auto column = *store->OpenColumn("ttl", ColumnLayout::kExpiring);
   const auto entry = [](Ticks accessed) {
     std::string bytes;
     EncodeValue(accessed, bytes);
@@ -204,7 +204,7 @@ TEST_F(RocksDbBackendTest, AFolderThatCannotBeWrittenToIsNamedWithWhatToDo) {
   std::ofstream(file) << "no folder";
   RocksDbBackend backend({.directory = file + "/state"});
   const auto store = *backend.Open(0, 0, nullptr);
-  const auto column = store->OpenColumn("t", false);
+  const auto column = store->OpenColumn("t", ColumnLayout::kEntries);
   EXPECT_THAT(std::string(column.status().message()), HasSubstr(file));
   EXPECT_THAT(std::string(column.status().message()), HasSubstr("state.backend.rocksdb.localdir"));
   std::filesystem::remove(file);

@@ -18,10 +18,37 @@
 namespace weir {
 namespace {
 
-// How the names of column families begin, before that of the state: whether values begin with the
-// time of their last access.
-constexpr std::string_view kExpiring = "ttl:";
-constexpr std::string_view kLasting = "all:";
+// How the names of column families begin, before that of the state: as many bytes for each layout.
+constexpr size_t kPrefixBytes = 4;
+std::string_view PrefixOf(ColumnLayout layout) {
+  switch (layout) {
+    case ColumnLayout::kEntries:
+      return "all:";
+    case ColumnLayout::kExpiring:
+      return "ttl:";
+    case ColumnLayout::kSlices:
+      return "win:";
+  }
+  WEIR_CHECK(false);
+}
+ColumnLayout LayoutOf(std::string_view name) {
+  for (const ColumnLayout layout : {ColumnLayout::kExpiring, ColumnLayout::kSlices}) {
+    if (name.starts_with(PrefixOf(layout))) return layout;
+  }
+  return ColumnLayout::kEntries;
+}
+
+std::string_view KindOf(ColumnLayout layout) {
+  switch (layout) {
+    case ColumnLayout::kEntries:
+      return "as entries without a TTL";
+    case ColumnLayout::kExpiring:
+      return "with a TTL";
+    case ColumnLayout::kSlices:
+      return "as windows";
+  }
+  WEIR_CHECK(false);
+}
 
 // Drops entries of a state with a TTL that have expired, when the files they are in are compacted.
 class ExpiryFilter final : public rocksdb::CompactionFilter {
@@ -123,7 +150,8 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
   std::vector<Column> columns;
   for (const std::string& name : names) {
     Column& column = columns.emplace_back();
-    if (name.starts_with(kExpiring))
+    column.layout = LayoutOf(name);
+    if (column.layout == ColumnLayout::kExpiring)
       column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
     descriptors.emplace_back(name, ColumnOptions(*shared, column.last_access));
   }
@@ -138,7 +166,7 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
     if (names[i] == rocksdb::kDefaultColumnFamilyName) {
       opened->default_column_ = handles[i];
     } else {
-      opened->columns_[names[i].substr(kExpiring.size())] = std::move(columns[i]);
+      opened->columns_[names[i].substr(kPrefixBytes)] = std::move(columns[i]);
     }
   }
   if (files == nullptr) return opened;
@@ -150,18 +178,19 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
 }
 
 absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::string& state,
-                                                                   bool expires) {
+                                                                   ColumnLayout layout) {
   if (const Column* found = FindColumn(state); found != nullptr) {
-    if ((found->last_access != nullptr) == expires) return *found;
+    if (found->layout == layout) return *found;
     return absl::FailedPreconditionError(
-        StrCat("state '", state, "' was stored ", expires ? "without" : "with", " a TTL"));
+        StrCat("state '", state, "' was stored ", KindOf(found->layout), ", not ", KindOf(layout)));
   }
   WEIR_RETURN_IF_ERROR(CatchUp());
   Column column;
-  if (expires) column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
-  const rocksdb::Status status =
-      db_->CreateColumnFamily(ColumnOptions(*shared_, column.last_access),
-                              StrCat(expires ? kExpiring : kLasting, state), &column.handle);
+  column.layout = layout;
+  if (layout == ColumnLayout::kExpiring)
+    column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
+  const rocksdb::Status status = db_->CreateColumnFamily(
+      ColumnOptions(*shared_, column.last_access), StrCat(PrefixOf(layout), state), &column.handle);
   if (!status.ok()) return StoreError(status, path_);
   columns_[state] = column;
   return column;

@@ -127,8 +127,7 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::OpenParts(
     WEIR_ASSIGN_OR_RETURN(const auto other,
                           Open(shared, StrCat(path, "-part-", number), &part->files));
     for (const auto& [state, column] : other->columns()) {
-      WEIR_ASSIGN_OR_RETURN(const Column into,
-                            database->AddColumn(state, column.last_access != nullptr));
+      WEIR_ASSIGN_OR_RETURN(const Column into, database->AddColumn(state, column.layout));
       WEIR_RETURN_IF_ERROR(ColumnMove(*database, into).Move(*other, column, part->keeps));
     }
   }

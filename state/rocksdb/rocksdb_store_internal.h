@@ -48,6 +48,7 @@ class RocksDbDatabase {
  public:
   struct Column {
     rocksdb::ColumnFamilyHandle* handle = nullptr;
+    ColumnLayout layout = ColumnLayout::kEntries;
     // See StateColumn::ExpireThrough; null: nothing expires.
     std::shared_ptr<std::atomic<int64_t>> last_access;
   };
@@ -68,8 +69,8 @@ class RocksDbDatabase {
   const RocksDbBackend::Shared& shared() const { return *shared_; }
   UploadedFiles& uploaded() { return uploaded_; }
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
-  // is there, and its values are of the other kind.
-  absl::StatusOr<Column> AddColumn(const std::string& state, bool expires);
+  // is there, and has another layout.
+  absl::StatusOr<Column> AddColumn(const std::string& state, ColumnLayout layout);
   // `work` is done before anything else is written or read: in its turn by the next CatchUp. Of the
   // store's thread.
   void Defer(std::function<absl::Status()> work);

@@ -56,7 +56,6 @@ class StateConverter::Compiler {
         if (old_type.parts.size() != new_type.parts.size()) return Refuse(from, to, place);
         return CompileParts(old_type, new_type, place);
       case Kind::kMap:
-      case Kind::kWindows:
       case Kind::kSlices:
         // Where a key is, and in which order, depends on its bytes.
         if (!Same(*old_type.parts[0], *new_type.parts[0]))
@@ -377,12 +376,6 @@ absl::StatusOr<std::string> StateConverter::ConvertKeyGroup(std::string_view byt
   switch (from_->kind) {
     case Kind::kMap:
       if (!run.Entries(*from_, *to_)) return run.Damaged();
-      break;
-    case Kind::kWindows:
-      // Of each window its start, whether it has fired, and the entries.
-      while (run.remaining() > 0) {
-        if (!run.Fixed(9) || !run.Entries(*from_, *to_)) return run.Damaged();
-      }
       break;
     case Kind::kSlices:
       // The time of the last firing, then of each slice its start and the entries.

@@ -45,7 +45,7 @@ const Generic* FindGeneric(std::string_view name) {
       {"list", {Kind::kList, 1}},       {"array", {Kind::kArray, 1}},
       {"map", {Kind::kMap, 2}},         {"tuple", {Kind::kTuple, 0}},
       {"ttl", {Kind::kTtl, 1}},         {"timer", {Kind::kTimer, 1}},
-      {"windows", {Kind::kWindows, 2}}, {"slices", {Kind::kSlices, 2}}};
+      {"slices", {Kind::kSlices, 2}}};
   const auto found = types->find(name);
   return found != types->end() ? &found->second : nullptr;
 }

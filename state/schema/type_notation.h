@@ -31,7 +31,6 @@ struct TypeNode {
     kCustom,     // a codec of its own
     kTtl,
     kTimer,
-    kWindows,
     kSlices,
   };
   struct Field {

@@ -14,7 +14,7 @@ TEST(ParseTypeNotation, GivesTheTextAgainWithoutFormerNamesAndDefaults) {
   for (const std::string text :
        {"bool", "int64", "string", "{a:int32,b:list<string>}",
         "map<string,{x:double,y:optional<int8>}>", "tuple<int8,uint16,array<enum<int32>,3>>",
-        "{v:int64,next:list<^1>}", "{}", "Money", "my.Codec<a,{b:c}>", "windows<string,{n:int64}>",
+        "{v:int64,next:list<^1>}", "{}", "Money", "my.Codec<a,{b:c}>", "slices<string,{n:int64}>",
         "map<int64,map<string,ttl<double>>>", "{a:{b:list<^2>}}"}) {
     const auto node = ParseTypeNotation(text);
     ASSERT_TRUE(node.ok()) << node.status();

@@ -211,7 +211,7 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
     ASSERT_NE(parts, nullptr);
     auto store = backend.Open(0, subtask, parts.get());
     ASSERT_TRUE(store.ok()) << store.status();
-    auto column = (*store)->OpenColumn("totals", /*expires=*/false);
+    auto column = (*store)->OpenColumn("totals", ColumnLayout::kEntries);
     ASSERT_TRUE(column.ok()) << column.status();
     const absl::Status scanned =
         (*column)->View().value()->Scan("", "\xff", [&](std::string_view key, std::string_view v) {

@@ -29,10 +29,10 @@ struct Layer {
   std::shared_ptr<const std::string> content;
 };
 
-// A column, and whether its values begin with a time.
+// Columns, and how their entries are made.
 struct Contents {
   std::map<std::string, std::shared_ptr<MapStateStore::Entries>> columns;
-  std::map<std::string, bool> expires;
+  std::map<std::string, ColumnLayout> layouts;
 };
 
 void AppendText(std::string& out, std::string_view text) {
@@ -46,10 +46,10 @@ std::string TakeText(std::string_view& bytes) {
   return text;
 }
 
-void AppendChange(std::string& out, const std::string& column, bool expires, const std::string& key,
-                  const std::string* value) {
+void AppendChange(std::string& out, const std::string& column, ColumnLayout layout,
+                  const std::string& key, const std::string* value) {
   AppendText(out, column);
-  out += expires ? '\1' : '\0';
+  out += static_cast<char>(layout);
   out += value != nullptr ? '\1' : '\0';
   AppendText(out, key);
   if (value != nullptr) AppendText(out, *value);
@@ -58,13 +58,13 @@ void AppendChange(std::string& out, const std::string& column, bool expires, con
 void Apply(std::string_view layer, KeyGroupRange keeps, Contents& contents) {
   while (!layer.empty()) {
     const std::string column = TakeText(layer);
-    const bool expires = layer[0] != 0;
+    const auto layout = static_cast<ColumnLayout>(layer[0]);
     const bool written = layer[1] != 0;
     layer.remove_prefix(2);
     const std::string key = TakeText(layer);
     auto& entries = contents.columns[column];
     if (entries == nullptr) entries = std::make_shared<MapStateStore::Entries>();
-    contents.expires[column] = expires;
+    contents.layouts[column] = layout;
     std::string value = written ? TakeText(layer) : std::string();
     const auto group = static_cast<uint32_t>(static_cast<unsigned char>(key[0]) << 8 |
                                              static_cast<unsigned char>(key[1]));
@@ -84,14 +84,14 @@ std::string Difference(const Contents& before, const Contents& after) {
     static const MapStateStore::Entries kNone;
     const auto found = before.columns.find(name);
     const MapStateStore::Entries& old = found != before.columns.end() ? *found->second : kNone;
-    const bool expires = after.expires.at(name);
+    const ColumnLayout layout = after.layouts.at(name);
     for (const auto& [key, value] : *entries) {
       const auto former = old.find(key);
       if (former == old.end() || former->second != value)
-        AppendChange(changes, name, expires, key, &value);
+        AppendChange(changes, name, layout, key, &value);
     }
     for (const auto& [key, value] : old) {
-      if (!entries->contains(key)) AppendChange(changes, name, expires, key, nullptr);
+      if (!entries->contains(key)) AppendChange(changes, name, layout, key, nullptr);
     }
   }
   return changes;
@@ -192,7 +192,7 @@ class SimStore final : public OperatorStore {
         last_file_ = std::max<uint64_t>(last_file_, std::stoull(file.name));
       }
     }
-    expires_ = last_.expires;
+    layouts_ = last_.layouts;
     for (const auto& [name, entries] : last_.columns)
       maps_.columns[name] = std::make_shared<MapStateStore::Entries>(*entries);
     if (layers_.empty()) last_ = {};
@@ -200,9 +200,9 @@ class SimStore final : public OperatorStore {
   }
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
-                                                          bool expires) override {
-    expires_[state] = expires;
-    return maps_.OpenColumn(state, expires);
+                                                          ColumnLayout layout) override {
+    layouts_[state] = layout;
+    return maps_.OpenColumn(state, layout);
   }
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (maps_.columns.empty()) return std::shared_ptr<StoreCheckpoint>();
@@ -211,7 +211,7 @@ class SimStore final : public OperatorStore {
       last_ = {};
     }
     Contents now;
-    now.expires = expires_;
+    now.layouts = layouts_;
     for (const auto& [name, entries] : maps_.columns)
       now.columns[name] = std::make_shared<MapStateStore::Entries>(*entries);
     if (std::string changes = Difference(last_, now); !changes.empty()) {
@@ -229,7 +229,7 @@ class SimStore final : public OperatorStore {
   FileSystem& disk_;
   const std::string folder_;
   MapStateStore maps_{/*cache_bytes=*/512};
-  std::map<std::string, bool> expires_;
+  std::map<std::string, ColumnLayout> layouts_;
   // What `layers_` have together.
   Contents last_;
   std::vector<Layer> layers_;
@@ -250,17 +250,13 @@ class SimStoredState final : public StoredState {
     std::string to;
     internal::AppendKeyGroup(key_group, from);
     internal::AppendKeyGroup(key_group + 1, to);
-    const size_t prefix = contents_.expires.at(state) ? sizeof(Ticks) : 0;
-    std::string entries;
-    uint64_t count = 0;
+    internal::StoredKeyGroup entries(contents_.layouts.at(state));
     for (auto it = found->second->lower_bound(from); it != found->second->end() && it->first < to;
-         ++it, ++count) {
-      entries += it->first.substr(from.size());
-      entries += it->second.substr(prefix);
+         ++it) {
+      if (!entries.Add(std::string_view(it->first).substr(from.size()), it->second))
+        return absl::DataLossError(StrCat("state '", state, "' has a malformed entry"));
     }
-    if (count == 0) return absl::OkStatus();
-    Encoder(out).Varint(count);
-    out += entries;
+    entries.AppendTo(out);
     return absl::OkStatus();
   }
 

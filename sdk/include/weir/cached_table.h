@@ -20,6 +20,7 @@
 #include "weir/operator.h"
 #include "weir/state_store.h"
 #include "weir/state_table.h"
+#include "weir/stored_entries.h"
 
 namespace weir::internal {
 
@@ -54,12 +55,6 @@ class BatchKeys {
   std::vector<const K*> pointers_;
   Column<K> made_;
 };
-
-// How the keys of a state store begin: two bytes of key group, big endian.
-inline void AppendKeyGroup(std::uint32_t key_group, std::string& out) {
-  out += static_cast<char>(key_group >> 8);
-  out += static_cast<char>(key_group);
-}
 
 // What a CachedTable held, read from its store: the entries in the order of their keys.
 template <class K, class V, class Layout>
@@ -119,10 +114,19 @@ class StoredSnapshot final : public KeyedStateSnapshot {
   const decltype(std::declval<const Layout&>().Frozen()) frozen_;
 };
 
+// Which part of a column a CachedTable is.
+struct ColumnPart {
+  // What follows the key group in its keys.
+  std::string prefix = {};
+  // Nothing is stored.
+  bool empty = false;
+};
+
 // A table whose entries are in a StateColumn, with a write-back cache of decoded values in front,
 // which is a KeyedTable. What is changed is written when the cache is full and by Flush, in the
 // order of the keys and at once. Which entries leave the cache: those that are clean and were not
-// looked up since the search last came by (the clock algorithm).
+// looked up since the search last came by (the clock algorithm). As long as everything that there
+// is is in the cache (`whole`), nothing is asked of the column.
 //
 // `hash` is always KeyHash(key). Pointers stay valid until another key is looked up. Errors of the
 // store are thrown as StateError. Owned by the task's thread.
@@ -140,12 +144,16 @@ class CachedTable {
     bool used = false;
   };
 
-  CachedTable(std::string name, std::unique_ptr<StateColumn> column, KeyGroupRange range,
-              std::uint32_t max_parallelism, const Layout& layout)
+  CachedTable(std::string name, std::shared_ptr<StateColumn> column, KeyGroupRange range,
+              std::uint32_t max_parallelism, const Layout& layout, ColumnPart part = {})
       : name_(std::move(name)),
         max_parallelism_(max_parallelism),
         layout_(layout),
         column_(std::move(column)),
+        range_(range),
+        prefix_(std::move(part.prefix)),
+        whole_(part.empty),
+        written_(!part.empty),
         cells_(range, max_parallelism) {}
 
   Cell& Look(const K& key, std::uint64_t hash) {
@@ -197,6 +205,7 @@ class CachedTable {
   void Load(const K* const* keys, const std::uint64_t* hashes, std::size_t n) {
     MakeRoom();
     for (std::size_t i = 0; i < n; ++i) cells_.Prefetch(hashes[i]);
+    if (whole_) return;
     missing_.clear();
     arena_.clear();
     ends_.clear();
@@ -225,6 +234,7 @@ class CachedTable {
   void Flush() {
     TakeDirty();
     if (pending_.changes.empty()) return;
+    written_ = true;
     ThrowIfError(column_->WriteLater(std::exchange(pending_, {})), name_);
   }
 
@@ -262,12 +272,29 @@ class CachedTable {
       if (KeyGroupOf(hash, max_parallelism_) == key_group) bytes_ -= cell.bytes;
     });
     cells_.DropKeyGroup(key_group);
-    std::string from;
-    std::string to;
-    AppendKeyGroup(key_group, from);
-    AppendKeyGroup(key_group + 1, to);
-    ThrowIfError(column_->EraseRange(from, to), name_);
+    EraseStored(key_group);
   }
+  // All of them; the table is not used any more.
+  void EraseAll() {
+    for (std::uint32_t group = range_.first; written_ && group <= range_.last; ++group)
+      EraseStored(group);
+  }
+
+  bool whole() const { return whole_; }
+  // Calls f(const K&, const V&) for each entry from the cursor on while it returns true, key group
+  // by key group; returns whether it reached the end. Only if `whole`.
+  template <class F>
+  bool ForEachFrom(TableCursor& cursor, F&& f) {
+    return cells_.ForEachFrom(cursor, [&](const K& key, const Cell& cell) {
+      return !cell.present || f(key, cell.value);
+    });
+  }
+  // Bytes of the cache.
+  std::size_t Used() const {
+    return cells_.size() * kCellBytes + bytes_ + dirty_.size() * sizeof(Dirty);
+  }
+  // In place of what the column says of its cache: tables that share a column divide it up.
+  void set_cache_bytes(std::size_t bytes) { cache_bytes_ = bytes; }
 
   std::uint64_t EstimatedEntries() const { return column_->EstimatedEntries(); }
   std::size_t memory_bytes() const {
@@ -288,6 +315,7 @@ class CachedTable {
 
   void AppendKey(const K& key, std::uint64_t hash, std::string& out) const {
     AppendKeyGroup(KeyGroupOf(hash, max_parallelism_), out);
+    out += prefix_;
     EncodeValue(key, out);
   }
   void SetBytes(Cell& cell, std::size_t bytes) {
@@ -298,8 +326,14 @@ class CachedTable {
     }
   }
 
+  void EraseStored(std::uint32_t key_group) {
+    const auto [from, to] = RangeOf(key_group, prefix_);
+    ThrowIfError(column_->EraseRange(from, to), name_);
+  }
+
   [[gnu::noinline]] Cell& Fetch(const K& key, std::uint64_t hash) {
     MakeRoom();
+    if (whole_) return Insert(key, hash, std::nullopt);
     arena_.clear();
     AppendKey(key, hash, arena_);
     std::optional<std::string> value(std::move(value_bytes_));
@@ -374,6 +408,7 @@ class CachedTable {
   void WriteDirty() {
     TakeDirty();
     if (pending_.changes.empty()) return;
+    written_ = true;
     ThrowIfError(column_->Write(pending_.Sorted()), name_);
     ReleaseLarge();
   }
@@ -386,11 +421,8 @@ class CachedTable {
     }
   }
 
-  std::size_t Used() const {
-    return cells_.size() * kCellBytes + bytes_ + dirty_.size() * sizeof(Dirty);
-  }
   void MakeRoom() {
-    const std::size_t limit = column_->cache_bytes();
+    const std::size_t limit = cache_bytes_ != 0 ? cache_bytes_ : column_->cache_bytes();
     if (Used() < limit) [[likely]] {
       return;
     }
@@ -408,6 +440,7 @@ class CachedTable {
          seen += kStep) {
       cells_.Sweep(cursor_, kStep, [&](Cell& cell) {
         if (cell.dirty || std::exchange(cell.used, false)) return false;
+        if (cell.present) whole_ = false;
         bytes_ -= cell.bytes;
         return true;
       });
@@ -417,7 +450,14 @@ class CachedTable {
   const std::string name_;
   const std::uint32_t max_parallelism_;
   const Layout layout_;
-  const std::unique_ptr<StateColumn> column_;
+  const std::shared_ptr<StateColumn> column_;
+  const KeyGroupRange range_;
+  const std::string prefix_;
+  bool whole_;
+  // Something may be stored.
+  bool written_;
+  // 0: as the column says.
+  std::size_t cache_bytes_ = 0;
   Cells cells_;
   TableCursor cursor_;
   // Keys of the dirty cells.

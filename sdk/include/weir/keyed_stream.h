@@ -11,6 +11,7 @@
 #include "weir/keyed_operators.h"
 #include "weir/misuse.h"
 #include "weir/sliced_window_operator.h"
+#include "weir/stored_window_operator.h"
 #include "weir/stream.h"
 #include "weir/time_format.h"
 #include "weir/window.h"
@@ -236,18 +237,22 @@ class WindowedStream {
       // Overlapping windows share slices where the order of arrival does not matter.
       if constexpr (kOrderFree) {
         if (shape_.slide < shape_.size) {
-          return AddOperator<Out, internal::SlicedWindowOperator<Key, T, Out, Plan>>(
+          return AddOperator<Out, internal::SlicedWindowOperator<Key, T, Out, Plan>, true>(
               std::move(node), std::move(plan), where);
         }
       }
-      return AddOperator<Out, internal::WindowOperator<Key, T, Out, Plan>>(std::move(node),
-                                                                           std::move(plan), where);
+      return AddOperator<Out, internal::WindowOperator<Key, T, Out, Plan>, false>(
+          std::move(node), std::move(plan), where);
     }
   }
-  template <class Out, class Op, class Plan>
+  template <class Out, class InMemory, bool kShared, class Plan>
   Stream<Out> AddOperator(NodeDefinition node, std::shared_ptr<const Plan> plan,
                           const std::source_location& where) const {
-    node.states.push_back(Op::DescribeState());
+    using Accumulator = typename decltype(Plan::aggregator)::Accumulator;
+    using Op = internal::ByStateStore<InMemory,
+                                      internal::StoredWindowOperator<Key, T, Out, Plan, kShared>>;
+    node.states.push_back({internal::kWindowsState, internal::SlicesTypeText<Key, Accumulator>(),
+                           internal::SlicesTypeText<Key, Accumulator, internal::EvolvingFields>()});
     return keyed_.template Add<Out>(std::move(node), where,
                                     [plan](std::shared_ptr<const internal::SidePorts> sides) {
                                       return std::make_unique<Op>(plan, std::move(sides));

@@ -17,6 +17,7 @@
 #include "weir/window.h"
 #include "weir/window_batch.h"
 #include "weir/window_rejects.h"
+#include "weir/window_slices.h"
 
 namespace weir::internal {
 
@@ -38,18 +39,11 @@ class SlicedWindowOperator final : public Operator {
   SlicedWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
       : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
 
-  static StateDefinition DescribeState() {
-    return {"windows", StateTypeText<PlainFields>(), StateTypeText<EvolvingFields>()};
-  }
-  template <class Fields>
-  static std::string StateTypeText() {
-    return "slices<" + TypeNotation<K, Fields>() + "," + TypeNotation<Accumulator, Fields>() + ">";
-  }
-
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
     rejects_.Open(context, results_, plan_->late_tag);
+    fired_.Open(context);
     running_ = std::make_unique<RunningTable>(context.key_groups(), context.max_parallelism());
     return absl::OkStatus();
   }
@@ -188,7 +182,7 @@ class SlicedWindowOperator final : public Operator {
       }
     }
     std::uint64_t skipped = 0;
-    const Ticks reached = std::max(watermark_, FiredThrough(hash));
+    const Ticks reached = std::max(watermark_, fired_.OfHash(hash));
     for (Ticks start = LastWindow(slice); start >= FirstWindow(slice); start -= shape_.slide) {
       const Ticks max = WindowMax(start);
       if (CleanupTime(max) <= watermark_) {
@@ -243,7 +237,7 @@ class SlicedWindowOperator final : public Operator {
     slice.start = start;
     slice.max_timestamp = SliceMax(start);
     if (SliceIsLate(slice)) return nullptr;
-    slice.fresh = EarliestMax(slice) > watermark_ && fired_through_.empty();
+    slice.fresh = EarliestMax(slice) > watermark_ && fired_.empty();
     slice.table = NewTable();
     for (Ticks window = LastWindow(slice); window >= FirstWindow(slice); window -= shape_.slide) {
       if (WindowMax(window) > watermark_) pending_.insert(window);
@@ -272,19 +266,6 @@ class SlicedWindowOperator final : public Operator {
     const TimeWindow window{EventTime::FromTicks(start),
                             EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
     results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)), WindowMax(start));
-  }
-
-  // Up to which time the windows of a key group had fired in the subtask that it comes from, where
-  // that is later than here.
-  Ticks FiredThrough(std::uint64_t hash) const {
-    if (fired_through_.empty()) [[likely]] {
-      return kMinTicks;
-    }
-    return fired_through_[KeyGroupOf(hash, context_->max_parallelism()) -
-                          context_->key_groups().first];
-  }
-  bool HasFired(std::uint32_t group_index, Ticks max_timestamp) const {
-    return !fired_through_.empty() && fired_through_[group_index] >= max_timestamp;
   }
 
   // False: stopped because an output is blocked.
@@ -395,7 +376,7 @@ class SlicedWindowOperator final : public Operator {
           first != slices_.end() && first->first < turned_ ? first->second.suffix.get() : nullptr;
       if (in_suffix_ && suffix != nullptr) {
         const bool done = suffix->ForEachFrom(cursor_, [&](const K& key, const Accumulator& acc) {
-          if (HasFired(cursor_.group, max)) return go_on();
+          if (fired_.HasFired(cursor_.group, max)) return go_on();
           const Running* since =
               running_->size() == 0 ? nullptr : running_->Find(key, KeyHash(key));
           if (since == nullptr) {
@@ -414,14 +395,14 @@ class SlicedWindowOperator final : public Operator {
         cursor_ = {};
       }
       return running_->ForEachFrom(cursor_, [&](const K& key, const Running& running) {
-        if (HasFired(cursor_.group, max)) return go_on();
+        if (fired_.HasFired(cursor_.group, max)) return go_on();
         if (suffix == nullptr || suffix->Find(key, KeyHash(key)) == nullptr)
           EmitResult(window, key, running.acc);
         return go_on();
       });
     } else {
       return running_->ForEachFrom(cursor_, [&](const K& key, const Running& running) {
-        if (!HasFired(cursor_.group, max)) EmitResult(window, key, running.acc);
+        if (!fired_.HasFired(cursor_.group, max)) EmitResult(window, key, running.acc);
         return go_on();
       });
     }
@@ -435,10 +416,7 @@ class SlicedWindowOperator final : public Operator {
       Recycle(std::move(slice.suffix));
       slices_.erase(slices_.begin());
     }
-    if (!fired_through_.empty() && std::all_of(fired_through_.begin(), fired_through_.end(),
-                                               [&](Ticks t) { return t <= watermark_; })) {
-      fired_through_.clear();
-    }
+    fired_.Advance(watermark_);
     last_ = nullptr;
   }
 
@@ -451,38 +429,20 @@ class SlicedWindowOperator final : public Operator {
     // pending.
   }
 
-  // ---- Snapshots: of a key group, the time up to which its windows have fired, then for each
-  // slice with entries its start and the entries.
-  struct FrozenSlices final : KeyedStateSnapshot {
-    std::vector<std::pair<Ticks, TableSnapshot<K, Accumulator>>> slices;
-    std::uint32_t first_group = 0;
-    Ticks watermark = kMinTicks;
-    std::vector<Ticks> fired_through;
-    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
-      bool any = false;
-      for (const auto& [start, table] : slices) {
-        table.WriteKeyGroup(key_group, out, [&, from = start] {
-          if (!std::exchange(any, true)) {
-            const Ticks through =
-                fired_through.empty() ? kMinTicks : fired_through[key_group - first_group];
-            EncodeValue(std::max(through, watermark), out);
-          }
-          EncodeValue(from, out);
-        });
-      }
-    }
-  };
+  // ---- Snapshots.
+
   class Snapshot final : public KeyedStateTable {
    public:
     explicit Snapshot(SlicedWindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
-    std::string evolution() const override { return StateTypeText<EvolvingFields>(); }
+    std::string evolution() const override {
+      return SlicesTypeText<K, Accumulator, EvolvingFields>();
+    }
     std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
-      auto snapshot = std::make_unique<FrozenSlices>();
-      snapshot->first_group = owner_.context_->key_groups().first;
+      auto snapshot = std::make_unique<FrozenSlices<K, Accumulator>>();
       snapshot->watermark = owner_.watermark_;
-      snapshot->fired_through = owner_.fired_through_;
+      snapshot->fired = owner_.fired_;
       for (const auto& [start, slice] : owner_.slices_) {
         if (slice.table->size() == 0) continue;
         snapshot->slices.emplace_back(start, slice.table->Freeze(use, RecordLayout<Accumulator>()));
@@ -490,7 +450,7 @@ class SlicedWindowOperator final : public Operator {
       return snapshot;
     }
     absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
-      return bytes.empty() ? absl::OkStatus() : owner_.ReadKeyGroup(key_group, bytes);
+      return owner_.ReadKeyGroup(key_group, bytes);
     }
     void DropKeyGroup(std::uint32_t key_group) override {
       for (auto& [start, slice] : owner_.slices_) {
@@ -515,40 +475,31 @@ class SlicedWindowOperator final : public Operator {
 
    private:
     SlicedWindowOperator& owner_;
-    std::string name_ = "windows";
-    std::string type_ = StateTypeText<PlainFields>();
+    std::string name_ = kWindowsState;
+    std::string type_ = SlicesTypeText<K, Accumulator>();
   };
 
   absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) {
-    Decoder in(bytes);
-    Ticks through = 0;
-    if (!DecodeValue(in, through))
-      return absl::DataLossError("state 'windows': no time of the last firing");
-    const std::size_t index = key_group - context_->key_groups().first;
-    if (index >= context_->key_groups().size()) {
-      return absl::DataLossError("state 'windows': a key group that this subtask does not own");
-    }
-    if (through > watermark_) {
-      if (fired_through_.empty()) fired_through_.assign(context_->key_groups().size(), kMinTicks);
-      fired_through_[index] = through;
-      for (auto& [start, slice] : slices_) slice.fresh = false;
-    }
-    while (in.remaining() > 0) {
-      Ticks start = 0;
-      if (!DecodeValue(in, start) || SliceStart(start) != start) {
-        return absl::DataLossError("state 'windows': no slice of windows of this size and slide");
-      }
-      Slice* const slice = FindSlice(start);
-      // Null: all its windows have been cleaned, here as where it comes from.
-      WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, Accumulator>(
-          in, key_group, context_->max_parallelism(), "windows",
-          [&](std::size_t entries) {
-            if (slice != nullptr) slice->table->Reserve(key_group, entries);
-          },
-          [&](const K& key, Accumulator acc, std::uint64_t hash) {
-            if (slice != nullptr) *slice->table->FindOrInsert(key, hash).first = std::move(acc);
-          })));
-    }
+    Slice* slice = nullptr;
+    WEIR_SDK_RETURN_IF_ERROR((ReadSlices<K, Accumulator>(
+        bytes, key_group, context_->max_parallelism(),
+        [&](Ticks through) {
+          for (auto& [start, open] : slices_) open.fresh &= through <= watermark_;
+          return fired_.Restore(key_group, through, watermark_);
+        },
+        [&](Ticks start, std::size_t entries) {
+          if (SliceStart(start) != start) {
+            return absl::DataLossError(
+                "state 'windows': no slice of windows of this size and slide");
+          }
+          // Null: all its windows have been cleaned, here as where it comes from.
+          slice = FindSlice(start);
+          if (slice != nullptr) slice->table->Reserve(key_group, entries);
+          return absl::OkStatus();
+        },
+        [&](const K& key, Accumulator acc, std::uint64_t hash) {
+          if (slice != nullptr) *slice->table->FindOrInsert(key, hash).first = std::move(acc);
+        })));
     // What was covered is covered again at the next firing.
     Uncover();
     covered_from_ = covered_to_ = turned_ = kMinTicks;
@@ -576,7 +527,7 @@ class SlicedWindowOperator final : public Operator {
   Ticks covered_to_ = kMinTicks;
   Ticks turned_ = kMinTicks;
   std::unique_ptr<RunningTable> running_;
-  std::vector<Ticks> fired_through_;
+  FiredTimes fired_;
   std::vector<std::unique_ptr<Table>> spare_tables_;
   std::vector<Slice*> slices_of_;
   // A firing that met a blocked output.

@@ -139,7 +139,8 @@ class NamedTable final : public KeyedStateTable {
         type_(TypeText()),
         layout_(layout) {
     if (store == nullptr) return;
-    auto column = store->OpenColumn(name_, ExpiringLayout<V, Layout>);
+    auto column = store->OpenColumn(
+        name_, ExpiringLayout<V, Layout> ? ColumnLayout::kExpiring : ColumnLayout::kEntries);
     ThrowIfError(column.status(), name_);
     stored_ = std::make_unique<Stored>(name_, *std::move(column), range, max_parallelism, layout_);
   }

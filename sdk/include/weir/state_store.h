@@ -113,15 +113,26 @@ class StateColumn {
   virtual std::uint64_t EstimatedEntries() const = 0;
 };
 
+// How the entries of a column are made. Their keys begin with two bytes of key group, big endian.
+enum class ColumnLayout {
+  // Then the encoded key; the value is encoded.
+  kEntries,
+  // Likewise, and before the value is the time of the last access, 8 bytes, little endian.
+  kExpiring,
+  // Then the start of a slice of time, 8 bytes that sort as the times do, and the encoded key. The
+  // entry with the key group alone is there if any is: up to which time its windows have fired.
+  kSlices,
+};
+
 // Where the keyed state of one operator of one subtask is kept that need not fit into memory. Owned
 // by the task's thread.
 class StateStore {
  public:
   virtual ~StateStore() = default;
-  // Once for each state, when the operator is opened; with what a restore has put there. `expires`:
-  // values begin with the time of their last access, 8 bytes, little endian.
+  // Once for each state, when the operator is opened; with what a restore has put there.
+  // kFailedPrecondition: that has another layout.
   virtual absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
-                                                                  bool expires) = 0;
+                                                                  ColumnLayout layout) = 0;
 };
 
 namespace internal {

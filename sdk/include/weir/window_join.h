@@ -25,7 +25,7 @@ struct EitherRecord {
   std::optional<B> right;
 };
 
-// Hands the records of a window to f(key, lefts, rights, context).
+// Hands the records of a window to f(key, window, lefts, rights, context).
 template <class K, class A, class B, class O, class F>
 class CoGroupWindow : public WindowProcess<K, EitherRecord<A, B>, O> {
  public:
@@ -38,7 +38,7 @@ class CoGroupWindow : public WindowProcess<K, EitherRecord<A, B>, O> {
       if (element.left.has_value()) left_.push_back(&*element.left);
       if (element.right.has_value()) right_.push_back(&*element.right);
     }
-    f_(context.key(), left_, right_, context);
+    f_(context.key(), context.window(), left_, right_, context);
   }
 
  private:
@@ -56,8 +56,10 @@ class WindowJoinDriver final : public P {
   using Context = typename P::KeyedBase::Context;
 
   template <class... Args>
-  WindowJoinDriver(std::shared_ptr<const WindowingPlan<Record, S>> plan, const Args&... args)
-      : P(args...), weir_engine_(*this, std::move(plan), ListedContents<Record>()) {}
+  WindowJoinDriver(std::shared_ptr<const WindowingPlan<Record, S>> plan, EvictorPtr<Record> evictor,
+                   const Args&... args)
+      : P(args...),
+        weir_engine_(*this, std::move(plan), ListedContents<Record>{std::move(evictor)}) {}
 
   void Process(const A& record, Context& context) {
     weir_engine_.Process({record, std::nullopt}, context);
@@ -76,6 +78,51 @@ class WindowJoinDriver final : public P {
   WindowEngine<P, Record, ListedContents<Record>, S> weir_engine_;
 };
 
+// Calls a function of CoGroup, with the window or without.
+template <class F, class K, class A, class B>
+decltype(auto) CallCoGroup(const F& f, const K& key, const TimeWindow& window,
+                           const std::vector<const A*>& left, const std::vector<const B*>& right) {
+  if constexpr (std::is_invocable_v<const F&, const K&, const TimeWindow&,
+                                    const std::vector<const A*>&, const std::vector<const B*>&>) {
+    return std::invoke(f, key, window, left, right);
+  } else {
+    return std::invoke(f, key, left, right);
+  }
+}
+template <class F, class K, class A, class B>
+concept CoGroupFunction =
+    std::is_invocable_v<const F&, const K&, const TimeWindow&, const std::vector<const A*>&,
+                        const std::vector<const B*>&> ||
+    std::is_invocable_v<const F&, const K&, const std::vector<const A*>&,
+                        const std::vector<const B*>&>;
+// What it returns: a record, or any number in an optional or a vector.
+template <class R>
+struct RecordsIn {
+  using Record = R;
+  static void Emit(R&& result, auto& context) { context.Emit(std::move(result)); }
+};
+template <class R>
+struct RecordsIn<std::optional<R>> {
+  using Record = R;
+  static void Emit(std::optional<R>&& result, auto& context) {
+    if (result.has_value()) context.Emit(*std::move(result));
+  }
+};
+template <class R>
+struct RecordsIn<std::vector<R>> {
+  using Record = R;
+  static void Emit(std::vector<R>&& result, auto& context) {
+    for (R& record : result) context.Emit(std::move(record));
+  }
+};
+
+#define WEIR_COGROUP_FUNCTION                                                                      \
+  "CoGroup(uid, f): f must take (const Key& key, const std::vector<const A*>& left, const "        \
+  "std::vector<const B*>& right), or a const weir::TimeWindow& as well after the key, where A "    \
+  "and "                                                                                           \
+  "B are the record types of the two streams, and return a record, or an optional or a vector of " \
+  "records"
+
 }  // namespace internal
 
 // Two keyed streams cut into windows, of which those of one key and time are joined (semantics rule
@@ -87,8 +134,27 @@ class WindowJoinedStreams {
   using Record = internal::EitherRecord<A, B>;
 
   WindowJoinedStreams(internal::KeyedUpstreams<A, FA, B, FB> upstreams,
-                      internal::WindowingPlan<Record, S> plan)
-      : upstreams_(std::move(upstreams)), plan_(std::move(plan)) {}
+                      internal::WindowingPlan<Record, S> plan,
+                      internal::EvictorPtr<Record> evictor = nullptr)
+      : upstreams_(std::move(upstreams)), plan_(std::move(plan)), evictor_(std::move(evictor)) {}
+
+  // When windows fire, in place of their own trigger: one that does not ask what the records are,
+  // such as CountTrigger, which counts those of both streams.
+  template <class Trigger_>
+    requires(internal::IsPurging<Trigger_>::value || WindowTrigger<Trigger_, Record>)
+  auto Trigger(Trigger_ trigger) const {
+    auto made = internal::MakeTrigger<Record>(std::move(trigger));
+    using S2 = typename std::remove_cvref_t<decltype(*made)>::State;
+    return WindowJoinedStreams<A, FA, B, FB, S2>(upstreams_, plan_.WithTrigger(std::move(made)),
+                                                 evictor_);
+  }
+  // Removes records of both streams before or after each firing: CountEvictor or TimeEvictor.
+  template <class Evict_>
+  WindowJoinedStreams Evict(Evict_ evictor) const {
+    WindowJoinedStreams copy = *this;
+    copy.evictor_ = internal::MakeEvictor<Record>(std::move(evictor));
+    return copy;
+  }
 
   // As in WindowedStream. A window that fires again gives all its pairs again.
   WindowJoinedStreams AllowLateness(Duration lateness) const {
@@ -130,19 +196,26 @@ class WindowJoinedStreams {
   auto FullJoin(internal::PlacedUid uid, F f) const {
     return AddJoin(std::move(uid), "WindowFullJoin", true, true, std::move(f));
   }
-  // A record f(key, lefts, rights) for each key and window, with the records of both as vectors of
-  // pointers; one may be empty.
-  template <class F>
-    requires std::is_invocable_v<const F&, const Key&, const std::vector<const A*>&,
-                                 const std::vector<const B*>&>
+  // f(key, lefts, rights) or f(key, window, lefts, rights) for each key and window, with the
+  // records of both as vectors of pointers; one may be empty. It returns a record, or a
+  // std::optional or std::vector of them.
+  template <internal::CoGroupFunction<Key, A, B> F>
   auto CoGroup(internal::PlacedUid uid, F f) const {
-    using Out =
-        std::remove_cvref_t<std::invoke_result_t<const F&, const Key&, const std::vector<const A*>&,
-                                                 const std::vector<const B*>&>>;
-    return Add<Out>(
+    using Result = std::remove_cvref_t<decltype(internal::CallCoGroup<F, Key, A, B>(
+        f, std::declval<const Key&>(), std::declval<const TimeWindow&>(), {}, {}))>;
+    using Records = internal::RecordsIn<Result>;
+    return Add<typename Records::Record>(
         std::move(uid), "CoGroup",
-        [f](const Key& key, const std::vector<const A*>& left, const std::vector<const B*>& right,
-            auto& context) { context.Emit(std::invoke(f, key, left, right)); });
+        [f](const Key& key, const TimeWindow& window, const std::vector<const A*>& left,
+            const std::vector<const B*>& right, auto& context) {
+          Records::Emit(internal::CallCoGroup<F, Key, A, B>(f, key, window, left, right), context);
+        });
+  }
+  template <class F>
+    requires(!internal::CoGroupFunction<F, Key, A, B>)
+  WEIR_USAGE_ERROR(WEIR_COGROUP_FUNCTION)
+  internal::AfterMistake CoGroup(internal::PlacedUid, const F&) const {
+    return {};
   }
   template <class F>
     requires(!std::is_invocable_v<const F&, const A&, const B&>)
@@ -156,18 +229,19 @@ class WindowJoinedStreams {
   auto AddJoin(internal::PlacedUid uid, const char* description, bool keeps_left, bool keeps_right,
                Join join) const {
     using Out = std::remove_cvref_t<std::invoke_result_t<const Join&, const A*, const B*>>;
-    return Add<Out>(
-        std::move(uid), description,
-        [join, keeps_left, keeps_right](const Key&, const std::vector<const A*>& lefts,
-                                        const std::vector<const B*>& rights, auto& context) {
-          for (const A* left : lefts) {
-            for (const B* right : rights) context.Emit(join(left, right));
-            if (rights.empty() && keeps_left)
-              context.Emit(join(left, static_cast<const B*>(nullptr)));
-          }
-          if (!lefts.empty() || !keeps_right) return;
-          for (const B* right : rights) context.Emit(join(static_cast<const A*>(nullptr), right));
-        });
+    return Add<Out>(std::move(uid), description,
+                    [join, keeps_left, keeps_right](
+                        const Key&, const TimeWindow&, const std::vector<const A*>& lefts,
+                        const std::vector<const B*>& rights, auto& context) {
+                      for (const A* left : lefts) {
+                        for (const B* right : rights) context.Emit(join(left, right));
+                        if (rights.empty() && keeps_left)
+                          context.Emit(join(left, static_cast<const B*>(nullptr)));
+                      }
+                      if (!lefts.empty() || !keeps_right) return;
+                      for (const B* right : rights)
+                        context.Emit(join(static_cast<const A*>(nullptr), right));
+                    });
   }
 
   template <class Out, class F>
@@ -178,11 +252,14 @@ class WindowJoinedStreams {
       NodeDefinition node;
       node.uid = std::move(uid.text);
       node.description = std::string(description) + "-" + plan_.assigner->description();
-      if (const std::string problem = plan_.Problem(); !problem.empty())
+      std::string problem = plan_.Problem();
+      if (problem.empty() && evictor_ != nullptr) problem = evictor_->Problem();
+      if (!problem.empty())
         upstreams_.first.graph->Error(uid.where, "operator '" + node.uid + "': " + problem);
       auto plan = std::make_shared<const internal::WindowingPlan<Record, S>>(plan_);
       return upstreams_.template Add<Driver>(
-          std::move(node), uid.where, [plan, f] { return std::make_unique<Driver>(plan, f); });
+          std::move(node), uid.where,
+          [plan, evictor = evictor_, f] { return std::make_unique<Driver>(plan, evictor, f); });
     } else {
       return internal::AfterMistake();
     }
@@ -190,6 +267,7 @@ class WindowJoinedStreams {
 
   internal::KeyedUpstreams<A, FA, B, FB> upstreams_;
   internal::WindowingPlan<Record, S> plan_;
+  internal::EvictorPtr<Record> evictor_;
 };
 
 template <class T, class F>

@@ -15,6 +15,7 @@
 #include "weir/window.h"
 #include "weir/window_batch.h"
 #include "weir/window_rejects.h"
+#include "weir/window_slices.h"
 
 namespace weir::internal {
 
@@ -34,6 +35,7 @@ class WindowOperator final : public Operator {
     context_ = &context;
     results_.Open(context, ports_);
     rejects_.Open(context, results_, plan_->late_tag);
+    fired_.Open(context);
     return absl::OkStatus();
   }
 
@@ -71,11 +73,8 @@ class WindowOperator final : public Operator {
     // Inclusive.
     Ticks max_timestamp = 0;
     std::unique_ptr<Table> table;
-    // Which key groups have fired at the end of the window: all of them or none, but after a
-    // rescale of subtasks whose watermarks differed.
-    std::vector<bool> fired;
-    bool any_fired = false;
-    bool all_fired = false;
+    // At the end of the window, which the watermark has passed.
+    bool fired = false;
   };
 
   Ticks CleanupTime(Ticks max_timestamp) const {
@@ -94,7 +93,7 @@ class WindowOperator final : public Operator {
       if (last_ == nullptr || !AllWithin(last_->start, last_->max_timestamp, batch))
         return ProcessMixed(batch);
     }
-    if (last_->any_fired) return ProcessMixed(batch);
+    if (last_->fired || !fired_.empty()) return ProcessMixed(batch);
     AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
     return absl::OkStatus();
   }
@@ -165,13 +164,9 @@ class WindowOperator final : public Operator {
     Accumulator& acc = *pane.table->FindOrInsert(key, hash).first;
     plan_->aggregator.Add(acc, record);
     // Rule 5: the window's end has passed, so each further record fires it.
-    if (pane.any_fired && (pane.all_fired || pane.fired[GroupIndex(hash)])) [[unlikely]] {
+    if (pane.fired || fired_.OfHash(hash) >= pane.max_timestamp) [[unlikely]] {
       EmitResult(pane, key, acc);
     }
-  }
-
-  std::size_t GroupIndex(std::uint64_t hash) const {
-    return KeyGroupOf(hash, context_->max_parallelism()) - context_->key_groups().first;
   }
 
   // The window that starts at `start`, made if it is not open yet; null if it is late.
@@ -189,7 +184,7 @@ class WindowOperator final : public Operator {
   void InitPane(Pane& pane, Ticks start, Ticks max_timestamp, bool fired) {
     pane.start = start;
     pane.max_timestamp = max_timestamp;
-    pane.any_fired = pane.all_fired = fired;
+    pane.fired = fired;
     if (!spare_tables_.empty()) {
       pane.table = std::move(spare_tables_.back());
       spare_tables_.pop_back();
@@ -213,19 +208,18 @@ class WindowOperator final : public Operator {
   bool FireDue() {
     for (auto& [start, pane] : panes_) {
       if (pane.max_timestamp > watermark_) break;
-      if (pane.all_fired) continue;
+      if (pane.fired) continue;
       if (results_.Blocked()) return false;
       std::uint32_t since_check = 0;
       const bool done = pane.table->ForEachFrom(
           cursor_, [&, &fired_pane = pane](const K& key, const Accumulator& acc) {
-            if (!fired_pane.any_fired || !fired_pane.fired[cursor_.group])
+            if (!fired_.HasFired(cursor_.group, fired_pane.max_timestamp))
               EmitResult(fired_pane, key, acc);
             return ++since_check % kBatchRecords != 0 || !results_.Blocked();
           });
       if (!done) return false;
       cursor_ = {};
-      pane.any_fired = pane.all_fired = true;
-      pane.fired.clear();
+      pane.fired = true;
     }
     return true;
   }
@@ -239,6 +233,7 @@ class WindowOperator final : public Operator {
       }
       panes_.erase(panes_.begin());
     }
+    fired_.Advance(watermark_);
     last_ = nullptr;
     recent_.fill(nullptr);
   }
@@ -248,55 +243,34 @@ class WindowOperator final : public Operator {
     if (panes_.empty()) return;
     next_due_ = CleanupTime(panes_.begin()->second.max_timestamp);
     for (const auto& [start, pane] : panes_) {
-      if (pane.all_fired) continue;
+      if (pane.fired) continue;
       next_due_ = std::min(next_due_, pane.max_timestamp);
       break;
     }
   }
 
-  // ---- Snapshots: of a key group, for each window with entries: start, whether it has fired,
-  // count, then of each entry key and accumulator.
-  struct FrozenPane {
-    Ticks start;
-    // By key group; empty: all as `all_fired` says.
-    std::vector<bool> fired;
-    bool all_fired;
-    TableSnapshot<K, Accumulator> table;
-  };
-  struct FrozenPanes final : KeyedStateSnapshot {
-    std::vector<FrozenPane> panes;
-    std::uint32_t first_group = 0;
-    void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
-      for (const FrozenPane& pane : panes) {
-        pane.table.WriteKeyGroup(key_group, out, [&] {
-          EncodeValue(pane.start, out);
-          EncodeValue(pane.fired.empty() ? pane.all_fired : pane.fired[key_group - first_group],
-                      out);
-        });
-      }
-    }
-  };
+  // ---- Snapshots.
+
   class Snapshot final : public KeyedStateTable {
    public:
     explicit Snapshot(WindowOperator& owner) : owner_(owner) {}
     const std::string& name() const override { return name_; }
     const std::string& type() const override { return type_; }
-    std::string evolution() const override { return StateTypeText<EvolvingFields>(); }
+    std::string evolution() const override {
+      return SlicesTypeText<K, Accumulator, EvolvingFields>();
+    }
     std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
-      auto snapshot = std::make_unique<FrozenPanes>();
-      snapshot->first_group = owner_.context_->key_groups().first;
+      auto snapshot = std::make_unique<FrozenSlices<K, Accumulator>>();
+      snapshot->watermark = owner_.watermark_;
+      snapshot->fired = owner_.fired_;
       for (const auto& [start, pane] : owner_.panes_) {
         if (pane.table->size() == 0) continue;
-        snapshot->panes.push_back(
-            {start, pane.any_fired && !pane.all_fired ? pane.fired : std::vector<bool>(),
-             pane.all_fired, pane.table->Freeze(use, RecordLayout<Accumulator>())});
+        snapshot->slices.emplace_back(start, pane.table->Freeze(use, RecordLayout<Accumulator>()));
       }
       return snapshot;
     }
     absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
-      Decoder in(bytes);
-      while (in.remaining() > 0) WEIR_SDK_RETURN_IF_ERROR(owner_.ReadPane(key_group, in));
-      return absl::OkStatus();
+      return owner_.ReadKeyGroup(key_group, bytes);
     }
     void DropKeyGroup(std::uint32_t key_group) override {
       for (auto& [start, pane] : owner_.panes_) pane.table->DropKeyGroup(key_group);
@@ -315,48 +289,28 @@ class WindowOperator final : public Operator {
 
    private:
     WindowOperator& owner_;
-    std::string name_ = "windows";
-    std::string type_ = StateTypeText<PlainFields>();
+    std::string name_ = kWindowsState;
+    std::string type_ = SlicesTypeText<K, Accumulator>();
   };
 
-  absl::Status ReadPane(std::uint32_t key_group, Decoder& in) {
-    Ticks start = 0;
-    bool fired = false;
-    if (!DecodeValue(in, start) || !DecodeValue(in, fired))
-      return absl::DataLossError("state 'windows': no window");
-    const std::size_t group = key_group - context_->key_groups().first;
-    if (group >= context_->key_groups().size()) {
-      return absl::DataLossError("state 'windows': a key group that this subtask does not own");
-    }
-    auto [it, inserted] = panes_.try_emplace(start);
-    Pane& pane = it->second;
-    if (inserted) InitPane(pane, start, SaturatingAdd(start, shape_.size - 1), false);
-    // Key groups without entries have nothing to fire; what comes for them later is judged by the
-    // watermark.
-    if (pane.fired.empty())
-      pane.fired.assign(context_->key_groups().size(), pane.max_timestamp <= watermark_);
-    pane.fired[group] = fired;
-    pane.any_fired =
-        pane.any_fired || std::find(pane.fired.begin(), pane.fired.end(), true) != pane.fired.end();
-    pane.all_fired = false;
-    return ReadEntries<K, Accumulator>(
-        in, key_group, context_->max_parallelism(), "windows",
-        [&](std::size_t entries) { pane.table->Reserve(key_group, entries); },
+  absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) {
+    Pane* pane = nullptr;
+    return ReadSlices<K, Accumulator>(
+        bytes, key_group, context_->max_parallelism(),
+        [&](Ticks through) { return fired_.Restore(key_group, through, watermark_); },
+        [&](Ticks start, std::size_t entries) {
+          if (WindowStart(start, shape_.offset, shape_.slide) != start)
+            return absl::DataLossError("state 'windows': no window of this size and slide");
+          // Null: it has been cleaned, here as where it comes from.
+          pane = FindPane(start);
+          if (pane != nullptr) pane->table->Reserve(key_group, entries);
+          return absl::OkStatus();
+        },
         [&](const K& key, Accumulator acc, std::uint64_t hash) {
-          *pane.table->FindOrInsert(key, hash).first = std::move(acc);
+          if (pane != nullptr) *pane->table->FindOrInsert(key, hash).first = std::move(acc);
         });
   }
 
- public:
-  static StateDefinition DescribeState() {
-    return {"windows", StateTypeText<PlainFields>(), StateTypeText<EvolvingFields>()};
-  }
-  template <class Fields>
-  static std::string StateTypeText() {
-    return "windows<" + TypeNotation<K, Fields>() + "," + TypeNotation<Accumulator, Fields>() + ">";
-  }
-
- private:
   static constexpr std::size_t kSpareTables = 1;
 
   std::shared_ptr<const Plan> plan_;
@@ -375,6 +329,7 @@ class WindowOperator final : public Operator {
   std::array<Pane*, 16> recent_{};
   std::vector<std::unique_ptr<Table>> spare_tables_;
   std::vector<Pane*> panes_of_;
+  FiredTimes fired_;
   // Where a firing that met a blocked output goes on.
   typename Table::Cursor cursor_;
   Snapshot snapshot_;

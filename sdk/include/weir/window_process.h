@@ -186,6 +186,10 @@ struct WindowingPlan {
   // Of a window that keeps its records.
   std::size_t element_limit = 10'000'000;
 
+  template <class S2>
+  WindowingPlan<T, S2> WithTrigger(TriggerPtr<T, S2> other) const {
+    return {assigner, std::move(other), lateness, late_tag, element_limit};
+  }
   // Empty, or what is wrong with it.
   std::string Problem() const {
     if (std::string problem = assigner->Problem(); !problem.empty()) return problem;

@@ -55,8 +55,8 @@ class AnyWindowedStream {
     requires(internal::IsPurging<Trigger_>::value || WindowTrigger<Trigger_, T>)
   auto Trigger(Trigger_ trigger) const {
     auto made = internal::MakeTrigger<T>(std::move(trigger));
-    using S2 = typename std::remove_cvref_t<decltype(*made)>::Context;
-    return WithTrigger(std::move(made), static_cast<S2*>(nullptr));
+    using S2 = typename std::remove_cvref_t<decltype(*made)>::State;
+    return AnyWindowedStream<T, F, S2>(keyed_, plan_.WithTrigger(std::move(made)), evictor_);
   }
   template <class Trigger_>
     requires(!internal::IsPurging<Trigger_>::value && !WindowTrigger<Trigger_, T>)
@@ -158,17 +158,6 @@ class AnyWindowedStream {
  private:
   template <class T2, class F2, class S2>
   friend class AnyWindowedStream;
-
-  template <class S2>
-  auto WithTrigger(internal::TriggerPtr<T, S2> trigger, TriggerContext<S2>*) const {
-    internal::WindowingPlan<T, S2> plan;
-    plan.assigner = plan_.assigner;
-    plan.trigger = std::move(trigger);
-    plan.lateness = plan_.lateness;
-    plan.late_tag = plan_.late_tag;
-    plan.element_limit = plan_.element_limit;
-    return AnyWindowedStream<T, F, S2>(keyed_, std::move(plan), evictor_);
-  }
 
   template <class P, class A, class... Args>
   auto AddAggregate(internal::PlacedUid uid, A aggregator, Args... args) const {

@@ -23,7 +23,7 @@ class MapStateStore final : public StateStore {
   explicit MapStateStore(std::size_t cache_bytes = 1 << 20) : cache_bytes_(cache_bytes) {}
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
-                                                          bool expires) override;
+                                                          ColumnLayout layout) override;
 
   // What all columns hold, by state. Shared with views; replaced, never changed, while it is.
   std::map<std::string, std::shared_ptr<Entries>> columns;

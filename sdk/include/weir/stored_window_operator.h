@@ -1,0 +1,715 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/cached_table.h"
+#include "weir/results.h"
+#include "weir/state_codec.h"
+#include "weir/state_store.h"
+#include "weir/state_table.h"
+#include "weir/stored_entries.h"
+#include "weir/window.h"
+#include "weir/window_batch.h"
+#include "weir/window_rejects.h"
+#include "weir/window_slices.h"
+
+namespace weir::internal {
+
+// The slices of time of an operator in one column of a store, a CachedTable each. The memory for
+// decoded values goes to those that are in use: what was used last stays longest.
+template <class K, class A>
+class StoredSlices {
+ public:
+  using Table = CachedTable<K, A, RecordLayout<A>>;
+  struct Slice {
+    Ticks start = 0;
+    // Inclusive.
+    Ticks max_timestamp = 0;
+    std::unique_ptr<Table> table;
+    std::uint64_t used = 0;
+  };
+
+  // Throws StateError. `found(start)` is called for each slice that the store was restored with.
+  template <class Found>
+  absl::Status Open(OperatorContext& context, Found&& found) {
+    context_ = &context;
+    fired_.Open(context);
+    auto column = context.state_store()->OpenColumn(kWindowsState, ColumnLayout::kSlices);
+    ThrowIfError(column.status(), kWindowsState);
+    column_ = *std::move(column);
+    return FindStored(found);
+  }
+
+  std::map<Ticks, Slice>& slices() { return slices_; }
+  FiredTimes& fired() { return fired_; }
+
+  Slice* Find(Ticks start) {
+    const auto it = slices_.find(start);
+    return it != slices_.end() ? &it->second : nullptr;
+  }
+  Slice& Add(Ticks start, Ticks max_timestamp, bool empty) {
+    Slice& slice = slices_[start];
+    slice.start = start;
+    slice.max_timestamp = max_timestamp;
+    slice.table = NewTable(start, empty);
+    records_ = 0;
+    return slice;
+  }
+  void EraseFirst() {
+    slices_.begin()->second.table->EraseAll();
+    slices_.erase(slices_.begin());
+    records_ = 0;
+  }
+
+  // Before `records` are added: has what there is of memory divided up, now and then.
+  void MakeRoom(std::size_t records) {
+    if (records_ > records) {
+      records_ -= records;
+      return;
+    }
+    records_ = kBatchRecords;
+    const std::size_t budget = column_->cache_bytes();
+    std::size_t used = 0;
+    std::size_t tables = 0;
+    for (auto& [start, slice] : slices_) {
+      used += slice.table->Used();
+      tables += slice.table->Used() > 0 ? 1 : 0;
+    }
+    // Each may grow by a part before it is looked at again.
+    while (used > budget - budget / 8 && tables > 1) {
+      Slice* oldest = nullptr;
+      for (auto& [start, slice] : slices_) {
+        if (slice.table->Used() > 0 && (oldest == nullptr || slice.used < oldest->used))
+          oldest = &slice;
+      }
+      used -= oldest->table->Used();
+      --tables;
+      oldest->table->Flush();
+      oldest->table = NewTable(oldest->start, /*empty=*/false);
+    }
+    const std::size_t left = budget > used ? budget - used : 0;
+    for (auto& [start, slice] : slices_)
+      slice.table->set_cache_bytes(std::max<std::size_t>(slice.table->Used() + left, 1));
+    ++round_;
+  }
+  void Use(Slice& slice) { slice.used = round_; }
+
+  // What a snapshot of the store has to have, but for the tables.
+  void FlushAll(Ticks watermark) {
+    if (slices_.empty()) return;
+    StateChanges heads;
+    for (std::uint32_t group = Groups().first; group <= Groups().last; ++group) {
+      const Ticks through = std::max(fired_.Of(group), watermark);
+      StateChanges::Change& change = heads.changes.emplace_back();
+      change.begin = heads.bytes.size();
+      AppendKeyGroup(group, heads.bytes);
+      change.key_end = heads.bytes.size();
+      change.order = StateChanges::OrderOf(std::string_view(heads.bytes).substr(change.begin));
+      EncodeValue(through, heads.bytes);
+      change.end = heads.bytes.size();
+    }
+    for (auto& [start, slice] : slices_) slice.table->Flush();
+    ThrowIfError(column_->WriteLater(std::move(heads)), kWindowsState);
+  }
+
+  // What is in the column now.
+  std::unique_ptr<StateView> View() {
+    auto view = column_->View();
+    ThrowIfError(view.status(), kWindowsState);
+    return *std::move(view);
+  }
+
+  void DropKeyGroup(std::uint32_t key_group) {
+    for (auto& [start, slice] : slices_) slice.table->DropKeyGroup(key_group);
+  }
+  std::size_t entries() const { return column_ != nullptr ? column_->EstimatedEntries() : 0; }
+  std::size_t memory_bytes() const {
+    std::size_t total = 0;
+    for (const auto& [start, slice] : slices_) total += slice.table->memory_bytes();
+    return total;
+  }
+  KeyGroupRange Groups() const { return context_->key_groups(); }
+
+ private:
+  std::unique_ptr<Table> NewTable(Ticks start, bool empty) const {
+    ColumnPart part;
+    AppendSlice(start, part.prefix);
+    part.empty = empty;
+    return std::make_unique<Table>(kWindowsState, column_, context_->key_groups(),
+                                   context_->max_parallelism(), RecordLayout<A>(), std::move(part));
+  }
+
+  // Looks for the first key of each slice.
+  template <class Found>
+  absl::Status FindStored(Found&& found) {
+    const std::unique_ptr<StateView> view = View();
+    for (std::uint32_t group = Groups().first; group <= Groups().last; ++group) {
+      auto [from, to] = RangeOf(group, "");
+      for (bool more = true; more;) {
+        more = false;
+        std::optional<Ticks> start;
+        absl::Status problem;
+        const absl::Status scanned =
+            view->Scan(from, to, [&](std::string_view key, std::string_view value) {
+              key.remove_prefix(kKeyGroupBytes);
+              if (key.empty()) {
+                Decoder in(value);
+                Ticks through = 0;
+                problem = DecodeValue(in, through)
+                              ? fired_.Restore(group, through, kMinTicks)
+                              : absl::DataLossError("the store has a malformed time");
+                return problem.ok();
+              }
+              if (key.size() < kSliceBytes) {
+                problem = absl::DataLossError("the store has a malformed key");
+              } else {
+                start = SliceIn(key);
+              }
+              return false;
+            });
+        ThrowIfError(scanned, kWindowsState);
+        ThrowIfError(problem, kWindowsState);
+        if (!start.has_value()) break;
+        WEIR_SDK_RETURN_IF_ERROR(found(*start));
+        std::string prefix;
+        AppendSlice(*start, prefix);
+        from = RangeOf(group, prefix).second;
+        more = from < to;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  OperatorContext* context_ = nullptr;
+  std::shared_ptr<StateColumn> column_;
+  std::map<Ticks, Slice> slices_;
+  FiredTimes fired_;
+  // How many more records may come before memory is divided up again.
+  std::size_t records_ = 0;
+  std::uint64_t round_ = 0;
+};
+
+// Reads the slices of one snapshot from a column.
+class StoredSlicesSnapshot final : public KeyedStateSnapshot {
+ public:
+  explicit StoredSlicesSnapshot(std::unique_ptr<StateView> view) : view_(std::move(view)) {}
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+    const auto [from, to] = RangeOf(key_group, "");
+    StoredKeyGroup entries(ColumnLayout::kSlices);
+    bool damaged = false;
+    ThrowIfError(view_->Scan(from, to,
+                             [&](std::string_view key, std::string_view value) {
+                               damaged = !entries.Add(key.substr(kKeyGroupBytes), value);
+                               return !damaged;
+                             }),
+                 kWindowsState);
+    if (damaged) throw StateError("state 'windows': the store has a malformed entry");
+    entries.AppendTo(out);
+  }
+
+ private:
+  const std::unique_ptr<StateView> view_;
+};
+
+// WindowOperator and SlicedWindowOperator for state that need not fit into memory: the entries are
+// in a StateStore. kShared: overlapping windows share slices, and what a window holds is merged
+// when it fires, one key group after the other; else each window has a slice of its own. Windows
+// that fit into the memory for decoded values are never read from the store, nor written to it but
+// for checkpoints.
+template <class K, class T, class Out, class Plan, bool kShared>
+class StoredWindowOperator final : public Operator {
+ public:
+  using Aggregator = decltype(Plan::aggregator);
+  using Accumulator = typename Aggregator::Accumulator;
+
+  StoredWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
+      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+
+  absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
+    results_.Open(context, ports_);
+    rejects_.Open(context, results_, plan_->late_tag);
+    merged_ = std::make_unique<KeyedTable<K, Accumulator>>(context.key_groups(),
+                                                           context.max_parallelism());
+    return state_.Open(context, [this](Ticks start) -> absl::Status {
+      if (state_.Find(start) != nullptr) return absl::OkStatus();
+      if (SliceStart(start) != start) return NoSlice();
+      AddSlice(start, /*empty=*/false);
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
+    auto& batch = static_cast<Batch<T>&>(base);
+    if (batch.records.empty()) return absl::OkStatus();
+    if (batch.timestamps.empty()) return rejects_.NoTimestamp();
+    if (batch.hashes.empty()) HashBatch(batch, plan_->key);
+    state_.MakeRoom(batch.records.size());
+    if constexpr (!kShared) {
+      if (shape_.slide != shape_.size) {
+        WEIR_SDK_RETURN_IF_ERROR(ProcessOverlapping(batch));
+        return results_.Flush();
+      }
+    }
+    WEIR_SDK_RETURN_IF_ERROR(FindSlices(batch));
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      if (slices_of_[i] == nullptr) [[unlikely]] {
+        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
+      } else {
+        AddTo(*slices_of_[i], batch.records[i], batch.hashes[i]);
+      }
+    }
+    return results_.Flush();
+  }
+
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    watermark_ = watermark;
+    if (watermark < next_due_) return true;
+    const bool done = FireDue();
+    if (done) {
+      CleanUp();
+      FindNextDue();
+    }
+    WEIR_SDK_RETURN_IF_ERROR(results_.Flush());
+    return done;
+  }
+
+  std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+
+ private:
+  using State = StoredSlices<K, Accumulator>;
+  using Slice = typename State::Slice;
+
+  // ---- Which slices and windows there are.
+
+  Ticks SliceStart(Ticks ts) const {
+    const Ticks window = WindowStart(ts, shape_.offset, shape_.slide);
+    const Ticks cut = Cut();
+    return cut != 0 && ts - window >= cut ? window + cut : window;
+  }
+  Ticks SliceMax(Ticks start) const {
+    if constexpr (!kShared) return WindowMax(start);
+    const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
+    const Ticks cut = Cut();
+    return (cut != 0 && start == window ? window + cut : window + shape_.slide) - 1;
+  }
+  // Where in a slide a window ends.
+  Ticks Cut() const { return kShared ? shape_.size % shape_.slide : 0; }
+  // Starts of the last and of the first window over the slice.
+  Ticks LastWindow(const Slice& slice) const {
+    return kShared ? WindowStart(slice.start, shape_.offset, shape_.slide) : slice.start;
+  }
+  Ticks FirstWindow(const Slice& slice) const {
+    if constexpr (!kShared) return slice.start;
+    return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
+           shape_.slide;
+  }
+  Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
+  Ticks CleanupTime(Ticks max_timestamp) const {
+    return SaturatingAdd(max_timestamp, shape_.lateness);
+  }
+  bool IsLate(const Slice& slice) const {
+    return CleanupTime(WindowMax(LastWindow(slice))) <= watermark_;
+  }
+  static absl::Status NoSlice() {
+    return absl::DataLossError("state 'windows': no slice of windows of this size and slide");
+  }
+
+  // ---- Records.
+
+  // Fills slices_of_, and has what is not in memory of a slice read at once.
+  absl::Status FindSlices(Batch<T>& batch) {
+    const std::size_t n = batch.records.size();
+    slices_of_.resize(n);
+    Slice* last = nullptr;
+    bool all_whole = true;
+    for (std::size_t i = 0; i < n; ++i) {
+      const Ticks ts = batch.timestamps[i];
+      if (last == nullptr || ts < last->start || ts > last->max_timestamp) {
+        if (ts == kMinTicks) return rejects_.NoTimestamp();
+        last = FindSlice(SliceStart(ts));
+        if (last != nullptr) {
+          state_.Use(*last);
+          all_whole = all_whole && last->table->whole();
+        }
+      }
+      slices_of_[i] = last;
+    }
+    if (!all_whole) LoadBatch(batch);
+    return absl::OkStatus();
+  }
+  void LoadBatch(const Batch<T>& batch) {
+    keys_.Of(batch.records, plan_->key);
+    const std::size_t n = batch.records.size();
+    std::set<Slice*> done;
+    for (std::size_t i = 0; i < n; ++i) {
+      Slice* const slice = slices_of_[i];
+      if (slice == nullptr || slice->table->whole() || !done.insert(slice).second) continue;
+      load_keys_.clear();
+      load_hashes_.clear();
+      for (std::size_t j = i; j < n; ++j) {
+        if (slices_of_[j] != slice) continue;
+        load_keys_.push_back(keys_.data()[j]);
+        load_hashes_.push_back(batch.hashes[j]);
+      }
+      slice->table->Load(load_keys_.data(), load_hashes_.data(), load_keys_.size());
+    }
+  }
+
+  // Each window has the record.
+  absl::Status ProcessOverlapping(Batch<T>& batch) {
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      const Ticks ts = batch.timestamps[i];
+      if (ts == kMinTicks) [[unlikely]] {
+        return rejects_.NoTimestamp();
+      }
+      std::uint64_t skipped = 0;
+      std::uint64_t added = 0;
+      for (Ticks start = WindowStart(ts, shape_.offset, shape_.slide); start > ts - shape_.size;
+           start -= shape_.slide) {
+        if (Slice* const slice = FindSlice(start); slice != nullptr) {
+          state_.Use(*slice);
+          AddTo(*slice, batch.records[i], batch.hashes[i]);
+          ++added;
+        } else {
+          ++skipped;
+        }
+      }
+      // Rules 3 and 7.
+      if (added == 0) {
+        if (SaturatingAdd(ts, shape_.lateness) <= watermark_)
+          rejects_.Late(batch.records[i], ts, results_);
+      } else {
+        rejects_.SkippedWindows(skipped);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  void AddTo(Slice& slice, const T& record, std::uint64_t hash) {
+    const K& key = std::invoke(plan_->key, record);
+    Accumulator& acc = *slice.table->FindOrInsert(key, hash).first;
+    plan_->aggregator.Add(acc, record);
+    const Ticks reached = std::max(watermark_, state_.fired().OfHash(hash));
+    if (WindowMax(FirstWindow(slice)) > reached) [[likely]] {
+      return;
+    }
+    // Windows that have fired and are still open fire again.
+    std::uint64_t skipped = 0;
+    const Ticks last = LastWindow(slice);
+    for (Ticks start = FirstWindow(slice); start <= last; start += shape_.slide) {
+      const Ticks max = WindowMax(start);
+      if (CleanupTime(max) <= watermark_) {
+        ++skipped;
+      } else if (max <= reached) {
+        late_.push_back(start);
+      }
+    }
+    rejects_.SkippedWindows(skipped);
+    for (; !late_.empty(); late_.pop_back()) {
+      if constexpr (kShared) {
+        EmitResult(late_.back(), key, Combined(late_.back(), key, hash));
+      } else {
+        EmitResult(late_.back(), key, acc);
+      }
+    }
+  }
+
+  // The aggregate of one key over the slices of one window.
+  Accumulator Combined(Ticks window, const K& key, std::uint64_t hash) {
+    Accumulator all{};
+    bool first = true;
+    ForEachSlice(window, [&](Slice& slice) {
+      const Accumulator* part = slice.table->Find(key, hash);
+      if (part == nullptr) return;
+      if (std::exchange(first, false)) {
+        all = *part;
+      } else {
+        plan_->aggregator.Merge(all, *part);
+      }
+    });
+    return all;
+  }
+  template <class F>
+  void ForEachSlice(Ticks window, F&& f) {
+    auto& slices = state_.slices();
+    const Ticks end = WindowMax(window);
+    for (auto it = slices.lower_bound(window); it != slices.end() && it->first <= end; ++it)
+      f(it->second);
+  }
+
+  // The slice that starts at `start`, made if it is not there yet; null if all its windows are
+  // late.
+  Slice* FindSlice(Ticks start) {
+    if (Slice* const slice = state_.Find(start); slice != nullptr) return slice;
+    Slice slice;
+    slice.start = start;
+    slice.max_timestamp = SliceMax(start);
+    if (IsLate(slice)) return nullptr;
+    return &AddSlice(start, /*empty=*/true);
+  }
+  Slice& AddSlice(Ticks start, bool empty) {
+    Slice& slice = state_.Add(start, SliceMax(start), empty);
+    const Ticks first = FirstWindow(slice);
+    for (Ticks window = LastWindow(slice); window >= first; window -= shape_.slide) {
+      if (WindowMax(window) > watermark_) pending_.insert(window);
+    }
+    next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slice))));
+    if (!pending_.empty()) next_due_ = std::min(next_due_, WindowMax(*pending_.begin()));
+    return slice;
+  }
+
+  // ---- Firing.
+
+  void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
+    const TimeWindow window{EventTime::FromTicks(start),
+                            EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
+    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)), WindowMax(start));
+  }
+
+  // False: stopped because an output is blocked; goes on where it stopped.
+  bool FireDue() {
+    while (!pending_.empty() && WindowMax(*pending_.begin()) <= watermark_) {
+      const Ticks window = *pending_.begin();
+      if (results_.Blocked()) return false;
+      if (!firing_.has_value()) {
+        firing_.emplace();
+        firing_->group = state_.Groups().first;
+      }
+      if (!EmitWindow(window)) return false;
+      firing_.reset();
+      pending_.erase(pending_.begin());
+    }
+    return true;
+  }
+  bool EmitWindow(Ticks window) {
+    for (; firing_->group <= state_.Groups().last; ++firing_->group) {
+      if (state_.fired().HasFired(firing_->group - state_.Groups().first, WindowMax(window)))
+        continue;
+      if (!EmitKeyGroup(window)) return false;
+      firing_->at.clear();
+      firing_->cursor = {};
+    }
+    return true;
+  }
+  // Goes on only while nobody is in the way.
+  auto Emitting(Ticks window) {
+    return [this, window](const K& key, const Accumulator& acc) {
+      EmitResult(window, key, acc);
+      return ++emitted_ % kBatchRecords != 0 || !results_.Blocked();
+    };
+  }
+  bool EmitKeyGroup(Ticks window) {
+    if constexpr (kShared) {
+      if (!firing_->merged) {
+        ForEachSlice(window, [&](Slice& slice) { MergeKeyGroup(slice); });
+        firing_->merged = true;
+      }
+      if (!merged_->ForEachFrom(firing_->cursor, Emitting(window))) return false;
+      firing_->merged = false;
+      merged_->Clear();
+      return true;
+    } else {
+      Slice* const slice = state_.Find(window);
+      return slice == nullptr ||
+             ForEachOfGroup(*slice, firing_->cursor, firing_->at, Emitting(window));
+    }
+  }
+  void MergeKeyGroup(Slice& slice) {
+    TableCursor cursor;
+    std::string at;
+    ForEachOfGroup(slice, cursor, at, [&](const K& key, const Accumulator& acc) {
+      const auto [into, inserted] = merged_->FindOrInsert(key, KeyHash(key));
+      if (inserted) {
+        *into = acc;
+      } else {
+        plan_->aggregator.Merge(*into, acc);
+      }
+      return true;
+    });
+  }
+
+  // Calls f(key, acc) for each entry of the key group that is firing while it returns true; what
+  // the cursor or `at` says of those of former calls is left out.
+  template <class F>
+  bool ForEachOfGroup(Slice& slice, TableCursor& cursor, std::string& at, F&& f) {
+    const std::uint32_t index = firing_->group - state_.Groups().first;
+    if (slice.table->whole()) {
+      if (cursor.group < index) cursor = {index, 0};
+      bool stopped = false;
+      slice.table->ForEachFrom(cursor, [&](const K& key, const Accumulator& acc) {
+        if (cursor.group != index) return false;
+        stopped = !f(key, acc);
+        return !stopped;
+      });
+      return !stopped;
+    }
+    if (at.empty()) slice.table->Flush();
+    std::string prefix;
+    AppendSlice(slice.start, prefix);
+    auto [from, to] = RangeOf(firing_->group, prefix);
+    // What comes next after `at`.
+    if (!at.empty()) from = at + '\0';
+    const std::size_t head = kKeyGroupBytes + prefix.size();
+    bool stopped = false;
+    bool damaged = false;
+    ThrowIfError(state_.View()->Scan(from, to,
+                                     [&](std::string_view stored, std::string_view value) {
+                                       Decoder key_in(stored.substr(head));
+                                       Decoder in(value);
+                                       K key{};
+                                       Accumulator acc{};
+                                       damaged = !DecodeValue(key_in, key) ||
+                                                 !DecodeValue(in, acc) || in.remaining() > 0;
+                                       if (damaged) return false;
+                                       stopped = !f(key, acc);
+                                       if (stopped) at = stored;
+                                       return !stopped;
+                                     }),
+                 kWindowsState);
+    if (damaged) throw StateError("state 'windows': the store has a malformed entry");
+    return !stopped;
+  }
+
+  void CleanUp() {
+    while (!state_.slices().empty() && IsLate(state_.slices().begin()->second)) state_.EraseFirst();
+    state_.fired().Advance(watermark_);
+  }
+  void FindNextDue() {
+    next_due_ = kMaxTicks;
+    if (!pending_.empty()) next_due_ = WindowMax(*pending_.begin());
+    if (!state_.slices().empty()) {
+      const Slice& first = state_.slices().begin()->second;
+      next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(first))));
+    }
+  }
+
+  // ---- Snapshots.
+
+  class Snapshot final : public KeyedStateTable {
+   public:
+    explicit Snapshot(StoredWindowOperator& owner) : owner_(owner) {}
+    const std::string& name() const override { return name_; }
+    const std::string& type() const override { return type_; }
+    std::string evolution() const override {
+      return SlicesTypeText<K, Accumulator, EvolvingFields>();
+    }
+    bool stored() const override { return true; }
+    void Flush() override { owner_.state_.FlushAll(owner_.watermark_); }
+    std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse) override {
+      Flush();
+      return std::make_unique<StoredSlicesSnapshot>(owner_.state_.View());
+    }
+    absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
+      return owner_.ReadKeyGroup(key_group, bytes);
+    }
+    void DropKeyGroup(std::uint32_t key_group) override { owner_.state_.DropKeyGroup(key_group); }
+    std::size_t entries() const override { return owner_.state_.entries(); }
+    std::size_t memory_bytes() const override { return owner_.state_.memory_bytes(); }
+
+   private:
+    StoredWindowOperator& owner_;
+    std::string name_ = kWindowsState;
+    std::string type_ = SlicesTypeText<K, Accumulator>();
+  };
+
+  absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) {
+    Slice* slice = nullptr;
+    return ReadSlices<K, Accumulator>(
+        bytes, key_group, context_->max_parallelism(),
+        [&](Ticks through) { return state_.fired().Restore(key_group, through, watermark_); },
+        [&](Ticks start, std::size_t entries) {
+          if (SliceStart(start) != start) return NoSlice();
+          // Null: all its windows have been cleaned, here as where it comes from.
+          slice = FindSlice(start);
+          state_.MakeRoom(entries);
+          if (slice != nullptr) state_.Use(*slice);
+          return absl::OkStatus();
+        },
+        [&](const K& key, Accumulator acc, std::uint64_t hash) {
+          if (slice != nullptr) slice->table->Overwrite(key, hash) = std::move(acc);
+        });
+  }
+
+  struct Firing {
+    std::uint32_t group = 0;
+    // In the table of the slice, or in `merged_`.
+    TableCursor cursor;
+    // The key in the store that was put out last; empty: none.
+    std::string at;
+    // `merged_` has what the key group's window holds.
+    bool merged = false;
+  };
+
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const SidePorts> ports_;
+  const WindowShape shape_;
+  OperatorContext* context_ = nullptr;
+  Results<Out> results_;
+  WindowRejects<T> rejects_;
+
+  Ticks watermark_ = kMinTicks;
+  // Nothing is to be fired or cleaned before the watermark reaches this.
+  Ticks next_due_ = kMaxTicks;
+  State state_;
+  // Starts of the windows over some slice that have not fired.
+  std::set<Ticks> pending_;
+  // A firing that met a blocked output.
+  std::optional<Firing> firing_;
+  std::uint32_t emitted_ = 0;
+  std::unique_ptr<KeyedTable<K, Accumulator>> merged_;
+  Snapshot snapshot_;
+
+  // Kept for their memory.
+  std::vector<Slice*> slices_of_;
+  std::vector<Ticks> late_;
+  BatchKeys<K> keys_;
+  std::vector<const K*> load_keys_;
+  std::vector<std::uint64_t> load_hashes_;
+};
+
+// One of two operators, as soon as it is known where state is kept: `InMemory`, or `InStore`.
+template <class InMemory, class InStore>
+class ByStateStore final : public Operator {
+ public:
+  template <class Plan>
+  ByStateStore(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
+      : make_([plan = std::move(plan),
+               ports = std::move(ports)](bool in_store) -> std::unique_ptr<Operator> {
+          if (in_store) return std::make_unique<InStore>(plan, ports);
+          return std::make_unique<InMemory>(plan, ports);
+        }) {}
+
+  absl::Status Open(OperatorContext& context) override {
+    operator_ = make_(context.state_store() != nullptr);
+    return operator_->Open(context);
+  }
+  absl::Status ProcessBatch(std::size_t input, BatchBase& batch) override {
+    return operator_->ProcessBatch(input, batch);
+  }
+  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
+    return operator_->OnWatermark(watermark);
+  }
+  absl::StatusOr<bool> OnProcessingTime(Ticks now) override {
+    return operator_->OnProcessingTime(now);
+  }
+  std::vector<KeyedStateTable*> keyed_state() override {
+    return operator_ != nullptr ? operator_->keyed_state() : std::vector<KeyedStateTable*>();
+  }
+
+ private:
+  const std::function<std::unique_ptr<Operator>(bool)> make_;
+  std::unique_ptr<Operator> operator_;
+};
+
+}  // namespace weir::internal

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weir/graph.h"
+#include "weir/hash.h"
+#include "weir/operator.h"
+#include "weir/state_codec.h"
+#include "weir/state_table.h"
+#include "weir/time.h"
+
+// What the operators of aggregating windows have in common, whether a slice of time is a window or
+// shared by several: their state as it is written (docs/FORMATS.md, `slices<K,A>`).
+
+namespace weir::internal {
+
+inline constexpr const char kWindowsState[] = "windows";
+
+template <class K, class A, class Fields = PlainFields>
+std::string SlicesTypeText() {
+  return "slices<" + TypeNotation<K, Fields>() + "," + TypeNotation<A, Fields>() + ">";
+}
+
+// Up to which time the windows of each key group have fired where that is later than the
+// operator's watermark: in the subtask from which the key group came when the job was rescaled.
+class FiredTimes {
+ public:
+  void Open(const OperatorContext& context) {
+    range_ = context.key_groups();
+    max_parallelism_ = context.max_parallelism();
+  }
+
+  // None is.
+  bool empty() const { return times_.empty(); }
+  // kMinTicks: not later than the watermark.
+  Ticks OfHash(std::uint64_t hash) const {
+    if (times_.empty()) [[likely]] {
+      return kMinTicks;
+    }
+    return times_[KeyGroupOf(hash, max_parallelism_) - range_.first];
+  }
+  Ticks Of(std::uint32_t key_group) const {
+    return times_.empty() ? kMinTicks : times_[key_group - range_.first];
+  }
+  // Whether the window that ends at `max_timestamp` has, of the index-th key group here.
+  bool HasFired(std::uint32_t index, Ticks max_timestamp) const {
+    return !times_.empty() && times_[index] >= max_timestamp;
+  }
+
+  // The key group is read.
+  absl::Status Restore(std::uint32_t key_group, Ticks through, Ticks watermark) {
+    const std::size_t index = key_group - range_.first;
+    if (index >= range_.size()) {
+      return absl::DataLossError("state 'windows': a key group that this subtask does not own");
+    }
+    if (through <= watermark) return absl::OkStatus();
+    if (times_.empty()) times_.assign(range_.size(), kMinTicks);
+    times_[index] = through;
+    return absl::OkStatus();
+  }
+  void Advance(Ticks watermark) {
+    if (std::all_of(times_.begin(), times_.end(), [&](Ticks t) { return t <= watermark; }))
+      times_.clear();
+  }
+
+ private:
+  KeyGroupRange range_;
+  std::uint32_t max_parallelism_ = 1;
+  std::vector<Ticks> times_;
+};
+
+// The slices of an operator at a snapshot, by their starts.
+template <class K, class A>
+struct FrozenSlices final : KeyedStateSnapshot {
+  std::vector<std::pair<Ticks, TableSnapshot<K, A>>> slices;
+  Ticks watermark = kMinTicks;
+  FiredTimes fired;
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
+    bool any = false;
+    for (const auto& [start, table] : slices) {
+      table.WriteKeyGroup(key_group, out, [&, from = start] {
+        if (!std::exchange(any, true)) EncodeValue(std::max(fired.Of(key_group), watermark), out);
+        EncodeValue(from, out);
+      });
+    }
+  }
+};
+
+// Reads what a snapshot has of a key group. Calls through(Ticks) with the time up to which its
+// windows have fired, then for each slice begin(start, entries), with a number that memory may be
+// taken for, and insert(const K&, A, hash) for each entry; the first two may refuse.
+template <class K, class A, class Through, class Begin, class Insert>
+absl::Status ReadSlices(std::string_view bytes, std::uint32_t key_group,
+                        std::uint32_t max_parallelism, Through&& through, Begin&& begin,
+                        Insert&& insert) {
+  if (bytes.empty()) return absl::OkStatus();
+  Decoder in(bytes);
+  Ticks fired = 0;
+  if (!DecodeValue(in, fired))
+    return absl::DataLossError("state 'windows': no time of the last firing");
+  WEIR_SDK_RETURN_IF_ERROR(through(fired));
+  while (in.remaining() > 0) {
+    Ticks start = 0;
+    if (!DecodeValue(in, start)) return absl::DataLossError("state 'windows': no slice");
+    absl::Status begun;
+    WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, A>(
+        in, key_group, max_parallelism, kWindowsState,
+        [&](std::size_t entries) { begun = begin(start, entries); },
+        [&](const K& key, A acc, std::uint64_t hash) {
+          if (begun.ok()) insert(key, std::move(acc), hash);
+        })));
+    WEIR_SDK_RETURN_IF_ERROR(begun);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir::internal
