@@ -13,7 +13,7 @@
 
 namespace weir::bench {
 absl::Status RunEmbedded(const JobDefinition& definition, std::uint32_t parallelism,
-                         std::uint32_t threads) {
+                         std::uint32_t threads, StateBackend* backend) {
   if (!definition.errors.empty()) return absl::InvalidArgumentError(definition.errors.front());
   WEIR_ASSIGN_OR_RETURN(
       const proto::JobGraph graph,
@@ -36,6 +36,7 @@ absl::Status RunEmbedded(const JobDefinition& definition, std::uint32_t parallel
   std::unique_ptr<JobRuntime> runtime;
   RuntimeOptions options;
   options.task_threads = threads;
+  options.state_backend = backend;
   const auto on_change = [&] {
     if (runtime == nullptr) return;
     std::size_t running = 0;

@@ -10,11 +10,16 @@
 #include "weir/graph.h"
 #include "weir/job.h"
 
+namespace weir {
+class StateBackend;
+}
+
 namespace weir::bench {
 
 // Runs the job to its end in this process, on the production runtime with real threads. Blocks.
+// `backend`: where keyed state is kept; null: on the heap.
 absl::Status RunEmbedded(const JobDefinition& definition, std::uint32_t parallelism,
-                         std::uint32_t threads);
+                         std::uint32_t threads, StateBackend* backend = nullptr);
 
 // As a WEIR_JOB function, with captures.
 template <class F>

@@ -57,15 +57,6 @@ constexpr Step kSteps[] = {
      "/.inprogress/"},
 };
 
-std::vector<std::string> FilesBelow(const std::string& folder) {
-  std::vector<std::string> paths;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, none)) {
-    paths.push_back(entry.path());
-  }
-  return paths;
-}
-
 int64_t FromEnvironment(const char* name, int64_t otherwise) {
   const char* value = getenv(name);
   return value == nullptr || *value == 0 ? otherwise : atoll(value);
@@ -312,7 +303,7 @@ class ChaosTest : public ::testing::Test {
     const std::string folder = StrCat(cluster_.folder(), "/checkpoints/", job_.ToString());
     cluster_.AwaitStatus(
         job_, [&](const auto&) { return access(folder.c_str(), F_OK) != 0; }, absl::Seconds(10));
-    EXPECT_THAT(FilesBelow(folder), IsEmpty());
+    EXPECT_THAT(cluster::FilesBelow(folder), IsEmpty());
   }
 
   cluster::Cluster cluster_;

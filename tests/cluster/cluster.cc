@@ -331,13 +331,32 @@ bool Cluster::AwaitGone(int64_t pid, absl::Duration limit) {
 }
 
 void Cluster::PrintLogs() const {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
-    const std::string path = entry.path().string();
+  for (const std::filesystem::path& file : FilesBelow(folder_)) {
+    const std::string path = file.string();
     const bool is_log = path.ends_with(".log") || path.ends_with(".out") ||
-                        path.ends_with(".err") || entry.path().filename() == "crash";
-    if (!entry.is_regular_file() || !is_log) continue;
-    printf("--- %s\n%s\n", path.c_str(), ReadAll(path).c_str());
+                        path.ends_with(".err") || file.filename() == "crash";
+    if (is_log) printf("--- %s\n%s\n", path.c_str(), ReadAll(path).c_str());
   }
+}
+
+std::vector<std::filesystem::path> FilesBelow(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::vector<std::filesystem::path> folders = {folder};
+  while (!folders.empty()) {
+    // What has gone meanwhile has nothing in it.
+    std::error_code gone;
+    std::filesystem::directory_iterator entry(folders.back(), gone);
+    folders.pop_back();
+    for (; !gone && entry != std::filesystem::directory_iterator(); entry.increment(gone)) {
+      std::error_code unknown;
+      if (entry->is_directory(unknown)) {
+        folders.push_back(entry->path());
+      } else if (entry->is_regular_file(unknown)) {
+        files.push_back(entry->path());
+      }
+    }
+  }
+  return files;
 }
 
 }  // namespace weir::cluster

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +17,10 @@
 #include "proto/control.pb.h"
 
 namespace weir::cluster {
+
+// Regular files below a folder in which others come and go while it is listed; none if it is not
+// there. Those that were there all the time are among them.
+std::vector<std::filesystem::path> FilesBelow(const std::filesystem::path& folder);
 
 // A process that a test started, with its output in a file. Killed, and waited for, at the end at
 // the latest.

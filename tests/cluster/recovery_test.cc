@@ -93,9 +93,8 @@ class RecoveryTest : public ::testing::Test {
   // All lines that tasks have printed, also those that were killed.
   std::vector<std::string> Printed() const {
     std::vector<std::string> lines;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(cluster_.folder())) {
-      if (!entry.is_regular_file()) continue;
-      std::ifstream file(entry.path());
+    for (const std::filesystem::path& path : FilesBelow(cluster_.folder())) {
+      std::ifstream file(path);
       for (std::string line; std::getline(file, line);) lines.push_back(line);
     }
     return lines;

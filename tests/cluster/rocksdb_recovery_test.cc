@@ -77,9 +77,9 @@ class RocksDbRecoveryTest : public ::testing::Test {
   // What the job has put out at its end, without repetitions.
   std::set<std::string> Results() const {
     std::set<std::string> results;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(cluster_.folder())) {
-      if (!entry.is_regular_file() || entry.path().filename() != "stdout.log") continue;
-      std::ifstream file(entry.path());
+    for (const std::filesystem::path& path : FilesBelow(cluster_.folder())) {
+      if (path.filename() != "stdout.log") continue;
+      std::ifstream file(path);
       for (std::string line; std::getline(file, line);) {
         if (line.rfind("total> {", 0) == 0) results.insert(line);
       }
