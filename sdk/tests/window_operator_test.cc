@@ -394,6 +394,34 @@ TEST(WindowOperatorTest, RandomInputGivesWhatTheRulesSayInEveryMode) {
   EXPECT_GT(refirings, 1000);
 }
 
+// A firing of more results than go out at once stops, and goes on, wherever that is.
+TEST(WindowOperatorTest, AFiringThatIsHeldUpGivesEachResultOnce) {
+  constexpr std::int64_t kKeys = 5'000;
+  for (const Ticks slide : {10, 5}) {
+    for (const auto& mode : testing::AllHarnessModes()) {
+      if (mode.batch_size != 0 || mode.random_batches_seed != 0) continue;
+      Windows w({10, slide, 0, 0, ""}, false, How::kSumOnly, mode);
+      std::vector<Timed<Event>> events;
+      for (std::int64_t key = 0; key < kKeys; ++key)
+        events.push_back({{"key " + std::to_string(key), key}, key % 5});
+      ASSERT_TRUE(w.harness().Process<Event>(events).ok());
+      std::vector<std::string> expected;
+      for (Ticks start = 5 - slide == 0 ? -5 : 0; start <= 0; start += slide) {
+        for (const auto& [event, time] : events) {
+          expected.push_back(event.key + "|" + std::to_string(start) + "|" +
+                             std::to_string(start + 10) + "|" + std::to_string(event.value) + "@" +
+                             std::to_string(start + 9));
+        }
+      }
+      std::vector<std::string> got = w.Watermark(100);
+      std::sort(expected.begin(), expected.end());
+      std::sort(got.begin(), got.end());
+      ASSERT_TRUE(got == expected) << mode.name << ", slide " << slide << ": " << got.size()
+                                   << " results, not " << expected.size();
+    }
+  }
+}
+
 // State goes from memory to a store and back, at any step.
 TEST(WindowOperatorTest, WhatOneBackendHasWrittenTheOtherReads) {
   RandomWindows random(8);
