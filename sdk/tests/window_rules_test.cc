@@ -13,7 +13,9 @@
 namespace weir {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // "sum of 2 in [start,end)".
 struct Shown : WindowProcess<std::string, RuleRecord, std::string> {
@@ -38,6 +40,58 @@ std::vector<std::string> Steps(F&& windows, const std::vector<RuleStep>& steps) 
       .template Process<Shown>("w")
       .To("out", Print{});
   return StepsOf(job, 1, steps);
+}
+
+TEST(WindowRules, Rule2SizesAndOffsetsThatCannotBeAreRefused) {
+  const auto error = [](auto window) {
+    JobDefinition job;
+    const DefineInput input;
+    internal::GraphBuilder graph(input, job);
+    Job(graph)
+        .From<RuleRecord>("in", Files{.path = "x"})
+        .KeyBy(&RuleRecord::key)
+        .Window(window)
+        .Aggregate("counts", Count())
+        .To("out", Print{});
+    return job.errors.size() == 1 ? job.errors[0] : std::to_string(job.errors.size()) + " errors";
+  };
+  EXPECT_THAT(error(Tumbling{Duration(10), Duration(9)}), "0 errors");
+  EXPECT_THAT(error(Tumbling{Duration(10), Duration(10)}), HasSubstr("'counts': window offset"));
+  EXPECT_THAT(error(Tumbling{Duration(0)}), HasSubstr("'counts': window size"));
+  EXPECT_THAT(error(Sliding{Duration(10), Duration(5), Duration(-5)}),
+              HasSubstr("'counts': window offset"));
+  EXPECT_THAT(error(Sliding{Duration(10), Duration(0)}), HasSubstr("'counts': window slide"));
+}
+
+TEST(WindowRules, Rule4OnTheClockTheTimeOfTheRecordDoesNotMatter) {
+  const auto tens = [](auto keyed) {
+    return keyed.Window(OnProcessingTime<Tumbling>{{Duration(10)}});
+  };
+  EXPECT_THAT(
+      Steps(tens, {ClockAt(13), Rec(1, 5), Mark(100), Rec(2, kMinTicks), ClockAt(19), ClockAt(20)}),
+      ElementsAre("", "", "", "", "", "3 of 2 in [10,20)@19"))
+      << "nor the watermark; the clock must be past the window's last tick";
+}
+
+// Flink would take it as the earliest moment for a session.
+TEST(WindowRules, Rule10ARecordWithoutATimeIsRefusedBySessionsToo) {
+  JobDefinition job;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, job);
+  Job(graph)
+      .From<RuleRecord>("in", Files{.path = "x"})
+      .KeyBy(&RuleRecord::key)
+      .Window(Session{Duration(10)})
+      .Process<Shown>("visits")
+      .To("out", Print{});
+  testing::HarnessOptions options;
+  options.uid = "visits";
+  testing::OperatorHarness harness(job.nodes[1].make_operator, options);
+  harness.AddOutput<std::string>();
+  ASSERT_TRUE(harness.Open().ok());
+  const absl::Status status = harness.Process<RuleRecord>({{{"k", 1}, kMinTicks}});
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("'visits'"), HasSubstr("without a timestamp")));
 }
 
 TEST(WindowRules, Rule9PurgingKeepsTheExtentAndFiringWithoutContentsPutsNothingOut) {
