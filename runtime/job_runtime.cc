@@ -68,8 +68,8 @@ class TaskGraphRuntime final : public JobRuntime {
     for (const auto& task : tasks_->tasks()) task->CompleteCheckpoint(id);
   }
 
-  size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
-                           std::function<void(proto::TaskInspection)> done) override {
+  size_t Inspect(const TaskInspection& inspection, const std::vector<uint32_t>& vertices,
+                 std::function<void(proto::TaskInspection)> done) override {
     size_t asked = 0;
     for (const auto& task : tasks_->tasks()) {
       if (!vertices.empty() &&
@@ -77,7 +77,7 @@ class TaskGraphRuntime final : public JobRuntime {
         continue;
       }
       ++asked;
-      task->InspectWatermarks(done);
+      task->Inspect(inspection, done);
     }
     return asked;
   }

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/id.h"
 #include "common/env/env.h"
+#include "runtime/task_inspection.h"
 #include "runtime/task_state.h"
 #include "state/backend/state_backend.h"
 #include "transport/exchange/exchange.h"
@@ -106,11 +107,11 @@ class JobRuntime {
   // The checkpoint and all before it are complete: sinks may commit what they hold, and tasks that
   // it has stopped are FINISHED when theirs have. A state that may be told again. Thread safe.
   virtual void CompleteCheckpoint(uint64_t id) = 0;
-  // Has each task of these vertices (none: of all) say how far event time is in it, between two of
-  // its steps: `done` is called on its thread, once, unless the runtime is gone before. Returns how
+  // Has each task of these vertices (none: of all) say what is asked, between two of its steps:
+  // `done` is called on its thread, once, unless the runtime is gone before. Returns how
   // many were asked. Thread safe.
-  virtual size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
-                                   std::function<void(proto::TaskInspection)> done) = 0;
+  virtual size_t Inspect(const TaskInspection& inspection, const std::vector<uint32_t>& vertices,
+                         std::function<void(proto::TaskInspection)> done) = 0;
   // State, failure and metrics of every subtask here. Thread safe.
   virtual std::vector<proto::TaskReport> Report() const = 0;
 };

@@ -48,6 +48,11 @@ constexpr Command kCommands[] = {
     {"watermarks", "Show how far event time is in a running job, and who holds it back", "job",
      "id, beginning of the id, or name", false, true, "jobctl watermarks flights --operator delays",
      RunWatermarks},
+    {"late", "Show records of a running job that came too late, and who had moved event time on",
+     "job", "id, beginning of the id, or name", false, true,
+     "jobctl late flights --operator delays", RunLate},
+    {"windows", "Show the open windows of an operator of a running job, and when each fires", "job",
+     "id, beginning of the id, or name", false, true, "jobctl windows flights delays", RunWindows},
     {"savepoint", "Take a savepoint of a job, which goes on, and print where it is", "job",
      "id, beginning of the id, or name", false, true,
      "jobctl savepoint flights --dir /shared/savepoints", RunSavepoint},
@@ -266,6 +271,19 @@ class CommandLine {
       sub.add_flag("--follow", options_.follow,
                    "Show every second how far it is, until the job ends; then also by how much "
                    "event time goes on for each second");
+    }
+    if (name == "late") {
+      sub.add_option("--operator", options_.operator_uid, "Only of this operator")
+          ->option_text("UID");
+    }
+    if (name == "windows") {
+      sub.add_option("operator", options_.operator_uid, "the operator's uid")
+          ->required()
+          ->option_text(" ");
+      sub.add_option("--limit", options_.limit,
+                     "How many at most, those that fire first (default 20)")
+          ->option_text("N")
+          ->check(CLI::Range(1, 1000));
     }
     if (name == "explain") sub.add_flag("--dot", options_.dot, "Write the graph for Graphviz");
     if (name == "logs") {

@@ -44,7 +44,9 @@ struct CliOptions {
   bool drain = false;
   // checkpoints: the one to show with its subtasks.
   std::optional<uint64_t> checkpoint;
-  // watermarks: of this operator; again and again.
+  // windows: how many.
+  uint32_t limit = 20;
+  // watermarks and late: of this operator; windows: its name. watermarks: again and again.
   std::string operator_uid;
   bool follow = false;
   bool dot = false;
@@ -60,6 +62,8 @@ ExitCode RunLogs(CliContext& context, const CliOptions& options);
 ExitCode RunCancel(CliContext& context, const CliOptions& options);
 ExitCode RunCheckpoints(CliContext& context, const CliOptions& options);
 ExitCode RunWatermarks(CliContext& context, const CliOptions& options);
+ExitCode RunLate(CliContext& context, const CliOptions& options);
+ExitCode RunWindows(CliContext& context, const CliOptions& options);
 ExitCode RunSavepoint(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointInspect(CliContext& context, const CliOptions& options);
 ExitCode RunSavepointCheck(CliContext& context, const CliOptions& options);

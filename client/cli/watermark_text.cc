@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/cli/inspected_job.h"
 #include "client/cli/json_writer.h"
 #include "client/cli/text_format.h"
 #include "common/base/strings.h"
@@ -46,27 +47,15 @@ struct OperatorSubtask {
   bool idle = false;
 };
 
-class JobTime {
+class JobTime : public InspectedJob {
  public:
-  explicit JobTime(const proto::InspectJobResponse& job) : job_(job), graph_(job.graph()) {
-    for (const proto::TaskInspection& task : job.tasks()) {
-      tasks_[{task.vertex(), task.subtask()}] = &task;
-    }
-    for (const proto::Vertex& vertex : graph_.vertices()) {
-      for (const uint32_t node : vertex.nodes()) vertex_of_[node] = vertex.id();
-    }
-  }
-
-  int64_t now() const { return job_.at_unix_micros(); }
-  const proto::JobGraph& graph() const { return graph_; }
+  explicit JobTime(const proto::InspectJobResponse& job) : InspectedJob(job) {}
 
   // Of every subtask that has answered.
   std::vector<OperatorSubtask> SubtasksOf(uint32_t node) const {
     std::vector<OperatorSubtask> subtasks;
-    const auto vertex = vertex_of_.find(node);
-    if (vertex == vertex_of_.end()) return subtasks;
-    for (const auto& [key, task] : tasks_) {
-      if (key.first != vertex->second || !task->missing().empty()) continue;
+    for (const auto& [key, task] : tasks()) {
+      if (key.first != VertexOf(node) || !task->missing().empty()) continue;
       for (const TaskWatermarks::Operator& op : task->watermarks().operators()) {
         if (op.node() != node) continue;
         subtasks.push_back({key.second, task, op.watermark(), task->watermarks().idle()});
@@ -74,25 +63,16 @@ class JobTime {
     }
     return subtasks;
   }
-  int MissingOf(uint32_t node) const {
-    const auto vertex = vertex_of_.find(node);
-    return static_cast<int>(std::count_if(tasks_.begin(), tasks_.end(), [&](const auto& entry) {
-      return vertex != vertex_of_.end() && entry.first.first == vertex->second &&
-             !entry.second->missing().empty();
-    }));
-  }
 
   // Follows the slowest channel of each step back to its beginning.
   HeldBack WhoHolds(uint32_t node, uint32_t subtask) const {
     std::set<std::pair<uint32_t, uint32_t>> seen;
     while (seen.emplace(node, subtask).second) {
-      const auto vertex = vertex_of_.find(node);
-      const auto found =
-          vertex == vertex_of_.end() ? tasks_.end() : tasks_.find({vertex->second, subtask});
-      if (found == tasks_.end() || !found->second->missing().empty()) {
+      const proto::TaskInspection* const found = TaskOf(node, subtask);
+      if (found == nullptr) {
         return Nobody(StrCat("subtask ", subtask, " of ", UidOf(node), ", which has not answered"));
       }
-      const TaskWatermarks& task = found->second->watermarks();
+      const TaskWatermarks& task = found->watermarks();
       // Within its task: a step before it that assigns timestamps, or the head.
       for (std::optional<uint32_t> at = node; at.has_value(); at = ChainedBefore(*at)) {
         if (Assigns(task, *at)) return {.uid = UidOf(*at), .subtask = subtask};
@@ -105,18 +85,14 @@ class JobTime {
         if (slowest == nullptr || channel.watermark() < slowest->watermark()) slowest = &channel;
       }
       if (slowest == nullptr) return Nobody(AllFinished(task) ? "-" : "all is idle");
-      if (slowest->edge() >= static_cast<uint32_t>(graph_.edges_size())) return Nobody("?");
-      node = graph_.edges(static_cast<int>(slowest->edge())).from_node();
+      const std::optional<uint32_t> from = FromNode(slowest->edge());
+      if (!from.has_value()) return Nobody("?");
+      node = *from;
       subtask = slowest->from_subtask();
     }
     return Nobody("?");
   }
 
-  std::string UidOf(uint32_t node) const {
-    return node < static_cast<uint32_t>(graph_.nodes_size())
-               ? graph_.nodes(static_cast<int>(node)).uid()
-               : StrCat("operator ", node);
-  }
   static bool Counts(const TaskWatermarks::Channel& channel) {
     return !channel.idle() && !channel.finished() && !channel.catching_up();
   }
@@ -135,12 +111,6 @@ class JobTime {
     return std::any_of(task.operators().begin(), task.operators().end(),
                        [&](const auto& op) { return op.node() == node && op.assigns(); });
   }
-  std::optional<uint32_t> ChainedBefore(uint32_t node) const {
-    for (const proto::Edge& edge : graph_.edges()) {
-      if (edge.chained() && edge.to_node() == node) return edge.from_node();
-    }
-    return std::nullopt;
-  }
   HeldBack OfSource(const TaskWatermarks& task, uint32_t node, uint32_t subtask) const {
     const TaskWatermarks::Split* slowest = nullptr;
     for (const TaskWatermarks::Split& split : task.splits()) {
@@ -155,11 +125,6 @@ class JobTime {
     }
     return held;
   }
-
-  const proto::InspectJobResponse& job_;
-  const proto::JobGraph& graph_;
-  std::map<std::pair<uint32_t, uint32_t>, const proto::TaskInspection*> tasks_;
-  std::map<uint32_t, uint32_t> vertex_of_;
 };
 
 // Behind the wall clock; nothing to say before the first watermark and after the last.
@@ -214,21 +179,6 @@ std::string StateText(const Summary& summary, size_t missing) {
   return text.empty() ? "-" : text;
 }
 
-std::string MissingText(const proto::InspectJobResponse& job) {
-  std::string text;
-  for (const proto::TaskInspection& task : job.tasks()) {
-    if (task.missing().empty()) continue;
-    const auto& vertices = job.graph().vertices();
-    const std::string name = task.vertex() < static_cast<uint32_t>(vertices.size())
-                                 ? vertices.Get(static_cast<int>(task.vertex())).name()
-                                 : StrCat("vertex ", task.vertex());
-    text += StrCat("\n", Harmless(name), ", subtask ", task.subtask(),
-                   task.task_manager().empty() ? "" : StrCat(" on ", Harmless(task.task_manager())),
-                   ": ", Harmless(task.missing()));
-  }
-  return text.empty() ? text : text + "\n";
-}
-
 const proto::Node* FindNode(const proto::JobGraph& graph, const std::string& uid) {
   for (const proto::Node& node : graph.nodes()) {
     if (node.uid() == uid) return &node;
@@ -278,7 +228,7 @@ std::string ChannelsText(const JobTime& time, const TaskWatermarks& task) {
             ? time.UidOf(edges.Get(static_cast<int>(channel.edge())).from_node())
             : "?";
     table.AddRow({StrCat(channel.input()), StrCat(Harmless(from), " ", channel.from_subtask()),
-                  FormatWatermark(channel.watermark()), Lag(channel.watermark(), time.now()),
+                  FormatWatermark(channel.watermark()), Lag(channel.watermark(), time.asked_at()),
                   channel.finished() ? "-" : Behind(channel.watermark(), leader),
                   StateOf(channel)});
   }
@@ -310,8 +260,8 @@ std::string SplitsText(const JobTime& time, const TaskWatermarks& task) {
   table.AddColumn("STATE");
   for (size_t i = 0; i < splits.size() && i < kMaxChannelsShown; ++i) {
     table.AddRow({StrCat(splits[i]->split()), FormatWatermark(splits[i]->watermark()),
-                  Lag(splits[i]->watermark(), time.now()), Behind(splits[i]->watermark(), leader),
-                  StateOf(*splits[i])});
+                  Lag(splits[i]->watermark(), time.asked_at()),
+                  Behind(splits[i]->watermark(), leader), StateOf(*splits[i])});
   }
   std::string text = table.Render();
   if (splits.size() > kMaxChannelsShown) {
@@ -342,7 +292,7 @@ void WriteSubtask(const JobTime& time, uint32_t node, bool is_head, const Operat
   json.BeginObject();
   json.Key("subtask").Uint(subtask.subtask);
   json.Key("task_manager").StringOrNull(subtask.task->task_manager());
-  WriteWatermark(subtask.watermark, time.now(), json);
+  WriteWatermark(subtask.watermark, time.asked_at(), json);
   json.Key("state").String(StateOf(subtask));
   const HeldBack held = time.WhoHolds(node, subtask.subtask);
   json.Key("held_back_by");
@@ -366,14 +316,14 @@ void WriteSubtask(const JobTime& time, uint32_t node, bool is_head, const Operat
               ? time.UidOf(edges.Get(static_cast<int>(channel.edge())).from_node())
               : "");
       json.Key("from_subtask").Uint(channel.from_subtask());
-      WriteWatermark(channel.watermark(), time.now(), json);
+      WriteWatermark(channel.watermark(), time.asked_at(), json);
       json.Key("state").String(StateOf(channel)).EndObject();
     }
     json.EndArray();
     json.Key("splits").BeginArray();
     for (const auto& split : task.splits()) {
       json.BeginObject().Key("split").Uint(split.split());
-      WriteWatermark(split.watermark(), time.now(), json);
+      WriteWatermark(split.watermark(), time.asked_at(), json);
       json.Key("state").String(StateOf(split)).EndObject();
     }
     json.EndArray();
@@ -410,11 +360,11 @@ std::string WatermarksText(const proto::InspectJobResponse& job) {
     const bool over = summary.least == kMax;
     table.AddRow(
         {name, StrCat(node.parallelism()), known ? FormatWatermark(summary.least) : "?",
-         known ? Lag(summary.least, time.now()) : "?",
+         known ? Lag(summary.least, time.asked_at()) : "?",
          known ? Behind(summary.least, summary.leader) : "?", StateText(summary, missing),
          over || !known ? "-" : time.WhoHolds(node.id(), summary.slowest->subtask).Text()});
   }
-  return table.Render() + MissingText(job);
+  return table.Render() + time.MissingText();
 }
 
 std::string OperatorWatermarksText(const proto::InspectJobResponse& job, const std::string& uid) {
@@ -435,11 +385,11 @@ std::string OperatorWatermarksText(const proto::InspectJobResponse& job, const s
   for (const OperatorSubtask& subtask : subtasks) {
     const bool over = subtask.watermark == kMax;
     table.AddRow({StrCat(subtask.subtask), Harmless(subtask.task->task_manager()),
-                  FormatWatermark(subtask.watermark), Lag(subtask.watermark, time.now()),
+                  FormatWatermark(subtask.watermark), Lag(subtask.watermark, time.asked_at()),
                   Behind(subtask.watermark, summary.leader), StateOf(subtask),
                   over ? "-" : time.WhoHolds(node->id(), subtask.subtask).Text()});
   }
-  std::string text = table.Render() + MissingText(job);
+  std::string text = table.Render() + time.MissingText();
   if (summary.slowest == nullptr || summary.least == kMax) return text;
   const TaskWatermarks& task = summary.slowest->task->watermarks();
   if (task.channels_size() > 0) {
@@ -464,7 +414,7 @@ std::string WatermarksJson(const proto::InspectJobResponse& job, const std::stri
     const Summary summary = SummaryOf(subtasks);
     json.BeginObject().Key("uid").String(node.uid());
     json.Key("parallelism").Uint(node.parallelism());
-    WriteWatermark(summary.slowest == nullptr ? kMin : summary.least, time.now(), json);
+    WriteWatermark(summary.slowest == nullptr ? kMin : summary.least, time.asked_at(), json);
     json.Key("idle").Uint(summary.idle).Key("ended").Uint(summary.ended);
     json.Key("subtasks").BeginArray();
     for (const OperatorSubtask& subtask : subtasks) {
@@ -473,14 +423,8 @@ std::string WatermarksJson(const proto::InspectJobResponse& job, const std::stri
     json.EndArray().EndObject();
   }
   json.EndArray();
-  json.Key("not_answered").BeginArray();
-  for (const proto::TaskInspection& task : job.tasks()) {
-    if (task.missing().empty()) continue;
-    json.BeginObject().Key("vertex").Uint(task.vertex()).Key("subtask").Uint(task.subtask());
-    json.Key("task_manager").StringOrNull(task.task_manager());
-    json.Key("reason").String(task.missing()).EndObject();
-  }
-  json.EndArray().EndObject();
+  time.WriteMissing(json);
+  json.EndObject();
   return json.Finish();
 }
 
@@ -497,19 +441,20 @@ std::string WatermarkProgress::Next(const proto::InspectJobResponse& job) {
     std::string speed = "-";
     int64_t went_on = 0;
     if (former != before_.end() && former->second.watermark != kMin && summary.least != kMax &&
-        time.now() > former->second.at_micros &&
+        time.asked_at() > former->second.at_micros &&
         !__builtin_sub_overflow(summary.least, former->second.watermark, &went_on)) {
-      const int64_t tenths = went_on * 10 / (time.now() - former->second.at_micros);
+      const int64_t tenths = went_on * 10 / (time.asked_at() - former->second.at_micros);
       speed = StrCat("x", tenths / 10, ".", tenths % 10);
     }
-    before_[node.uid()] = {time.now(), summary.least};
+    before_[node.uid()] = {time.asked_at(), summary.least};
     const std::string who =
         summary.least == kMax ? "-" : time.WhoHolds(node.id(), summary.slowest->subtask).Text();
-    text += StrCat(FormatTime(time.now() / 1'000'000 * 1'000'000), "  ", Harmless(node.uid()), "  ",
-                   FormatWatermark(summary.least), "  lag ", Lag(summary.least, time.now()),
-                   "  spread ", Behind(summary.least, summary.leader), "  ", speed, "  ",
-                   StateText(summary, static_cast<size_t>(time.MissingOf(node.id()))),
-                   "  held back by ", who, "\n");
+    text +=
+        StrCat(FormatTime(time.asked_at() / 1'000'000 * 1'000'000), "  ", Harmless(node.uid()),
+               "  ", FormatWatermark(summary.least), "  lag ", Lag(summary.least, time.asked_at()),
+               "  spread ", Behind(summary.least, summary.leader), "  ", speed, "  ",
+               StateText(summary, static_cast<size_t>(time.MissingOf(node.id()))),
+               "  held back by ", who, "\n");
   }
   return text;
 }

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "client/cli/commands.h"
+#include "client/cli/inspected_job.h"
 #include "client/cli/job_commands.h"
 #include "client/cli/job_text.h"
 #include "client/cli/watermark_text.h"
@@ -22,13 +23,8 @@ absl::StatusOr<proto::InspectJobResponse> Look(Session& session, JobId job,
       session.Call<proto::InspectJobResponse>([&](JobManagerClient& client, auto done) {
         client.InspectWatermarks(job, std::move(done));
       }));
-  if (uid.empty()) return response;
-  std::string known;
-  for (const proto::Node& node : response.graph().nodes()) {
-    if (node.uid() == uid) return response;
-    known += StrCat(known.empty() ? "" : ", ", node.uid());
-  }
-  return absl::NotFoundError(StrCat("the job has no operator '", uid, "'; it has ", known));
+  if (!uid.empty()) WEIR_RETURN_IF_ERROR(InspectedJob(response).HasOperator(uid));
+  return response;
 }
 
 }  // namespace

@@ -143,6 +143,24 @@ void JobManagerClient::InspectWatermarks(JobId job,
   Call("InspectJob", request, std::move(done));
 }
 
+void JobManagerClient::InspectLateRecords(JobId job,
+                                          ClientCallback<proto::InspectJobResponse> done) {
+  proto::InspectJobRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_kind(proto::INSPECT_LATE_RECORDS);
+  Call("InspectJob", request, std::move(done));
+}
+
+void JobManagerClient::InspectWindows(JobId job, const std::string& operator_uid, uint32_t limit,
+                                      ClientCallback<proto::InspectJobResponse> done) {
+  proto::InspectJobRequest request;
+  request.set_job_id(Bytes(job));
+  request.set_kind(proto::INSPECT_WINDOWS);
+  request.set_operator_uid(operator_uid);
+  request.set_limit(limit);
+  Call("InspectJob", request, std::move(done));
+}
+
 void JobManagerClient::RescaleJob(const RescaleRequest& rescale,
                                   ClientCallback<proto::RescaleProgress> done) {
   proto::RescaleJobRequest request;

@@ -114,6 +114,11 @@ class JobManagerClient {
   // How far event time is in each of its tasks. kFailedPrecondition: the job does not run. Tasks
   // that do not answer within seconds are named in the response.
   void InspectWatermarks(JobId job, ClientCallback<proto::InspectJobResponse> done);
+  // Likewise: records that were too late, and how watermarks came to where they are.
+  void InspectLateRecords(JobId job, ClientCallback<proto::InspectJobResponse> done);
+  // Likewise: open windows, `limit` of each subtask; of all operators if `operator_uid` is empty.
+  void InspectWindows(JobId job, const std::string& operator_uid, uint32_t limit,
+                      ClientCallback<proto::InspectJobResponse> done);
   // Begins to give a running job another parallelism, and says how far that is: it is done later,
   // see RescaleStatus. May be repeated. kFailedPrecondition: the job does not run, takes no
   // checkpoints, has that parallelism, ...; kInvalidArgument: above the maximum.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -25,11 +26,16 @@ inline CrashContext& ThisThreadCrashContext() {
   return context;
 }
 
-// The record, as JSON, that a function of the job was given when it threw, if that is known; empty
-// otherwise. Whoever catches the exception takes it.
-inline std::string& ThisThreadFailedRecord() {
-  static thread_local std::string record;
-  return record;
+// What a function of the job was given when it threw, as JSON, if that is known; empty otherwise.
+// Whoever catches the exception takes it.
+struct FailedInput {
+  static constexpr std::size_t kMaxBytes = 1024;  // of each
+  std::string key;
+  std::string record;
+};
+inline FailedInput& ThisThreadFailedInput() {
+  static thread_local FailedInput input;
+  return input;
 }
 
 // Sets the context for a scope and puts the former one back (chained operators nest).

@@ -30,4 +30,12 @@ std::string StrCat(const Args&... args) {
   return absl::StrCat(internal::StrCatArgument(args)...);
 }
 
+// `text`, or its beginning with "..." behind it; at most `most_bytes`, at least 3. UTF-8 stays UTF-8.
+inline std::string Shortened(std::string_view text, size_t most_bytes) {
+  if (text.size() <= most_bytes) return std::string(text);
+  size_t end = most_bytes - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "...";
+}
+
 }  // namespace weir

@@ -50,6 +50,8 @@ class FileLane {
   absl::StatusOr<State> Poll(BatchBase& batch, size_t max_records);
   // What is still to be read, with how far it was.
   std::vector<InputFile> Left() const;
+  // What is read now, or next; empty: nothing is left.
+  std::string Path() const { return files_.empty() ? std::string() : path(); }
   // The paths that were read to their end since the last call.
   std::vector<std::string> TakeFinished() { return std::exchange(finished_, {}); }
 

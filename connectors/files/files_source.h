@@ -47,6 +47,9 @@ class FilesSource final : public SourceReader {
     if (split < lanes_.size()) lanes_[split].paused = paused;
     return true;
   }
+  std::string SplitName(std::uint32_t split) const override {
+    return split < lanes_.size() ? lanes_[split].files->Path() : std::string();
+  }
   std::string SnapshotPosition() const override;
   absl::Status RestorePosition(std::string_view position) override;
   absl::Status RestorePositions(const std::vector<std::string_view>& positions,

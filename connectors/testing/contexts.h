@@ -77,7 +77,10 @@ class TestOperatorContext final : public OperatorContext {
   void WakeNow() override { ++wakes; }
   std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
   MetricGroup& metrics() override { return metrics_; }
-  Counter& late_records_dropped() override { return metrics_.counter("numLateRecordsDropped"); }
+  void OnLateRecord(const LateRecord&, absl::FunctionRef<void(std::string&)>) override {
+    metrics_.counter("numLateRecordsDropped").Add();
+  }
+  void OnThrown(std::string_view, std::string_view) override {}
   void Log(std::string_view level, std::string_view text) override {
     log.push_back(std::string(level) + ": " + std::string(text));
   }

@@ -125,6 +125,8 @@ void Job::Inspect(const proto::InspectJobRequest& request,
     order.set_job_id(request.job_id());
     order.set_attempt(core_->attempt);
     order.set_kind(request.kind());
+    order.set_operator_uid(request.operator_uid());
+    order.set_limit(request.limit());
     for (const uint32_t id : *vertices) order.add_vertices(id);
     order.set_patience_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(kPatience)));
     ++inspection->open;

@@ -7,16 +7,20 @@
 #include "runtime/task/timestamp_operator.h"
 
 namespace weir {
-void Chain::QueueTimeEvent(const TimeEvent& event) {
+void Chain::QueueTimeEvent(const TimeEvent& event, const WatermarkMover& mover, int64_t now) {
   if (event.kind == TimeEventKind::kWatermark) {
     if (event.time <= watermark_) return;
     watermark_ = event.time;
+    moves_.Add(event.time, mover, now);
   }
   walks_.push_back({WalkKind::kTimeEvent, event, 0});
 }
 
 void Chain::QueueDrain() {
-  QueueTimeEvent({TimeEventKind::kWatermark, kMaxTicks});
+  if (watermark_ < kMaxTicks) {
+    watermark_ = kMaxTicks;
+    walks_.push_back({WalkKind::kTimeEvent, {TimeEventKind::kWatermark, kMaxTicks}, 0});
+  }
   walks_.push_back({WalkKind::kFinish, {}, 0});
 }
 
@@ -60,6 +64,8 @@ absl::StatusOr<bool> Chain::AdvanceTimestamps(ChainNode& node) {
   }
   const TimeEvent event = node.timestamps->TakeEvent();
   const size_t at = node.index_in_chain;
+  if (event.kind == TimeEventKind::kWatermark && event.time > node.watermark)
+    node.assigned_moves.Add(event.time, {.watermark = event.time}, clock->MonotonicNanos());
   // Before what waits, and before the rest of what is under way.
   walks_.push_front({WalkKind::kTimeEvent, event, at, at});
   return true;
@@ -209,6 +215,8 @@ absl::Status Chain::Open(const TaskState* restore) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     nodes[i]->index_in_chain = i;
     if (nodes[i]->timestamps != nullptr) timestamps_.push_back(i);
+    const size_t from = nodes[i]->time_from;
+    nodes[i]->moves = from == ChainNode::kHeadTime ? &moves_ : &nodes[from]->assigned_moves;
   }
   for (const auto& node : nodes) {
     if (node->definition().kind == NodeKind::kSink)

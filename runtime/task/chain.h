@@ -11,6 +11,7 @@
 #include "runtime/task/restored_input.h"
 #include "runtime/task_state.h"
 #include "runtime/time/time_event.h"
+#include "runtime/time/watermark_moves.h"
 #include "state/backend/state_backend.h"
 
 namespace weir {
@@ -21,8 +22,9 @@ namespace weir {
 // the walk goes on there before anything else happens. Owned by the task's thread.
 class Chain {
  public:
-  // The walks that are waiting; `first` is where they begin.
-  void QueueTimeEvent(const TimeEvent& event);
+  // The walks that are waiting; `first` is where they begin. `mover`: who moved the watermark, if
+  // it is one; `now` is on the monotonic clock, in nanoseconds.
+  void QueueTimeEvent(const TimeEvent& event, const WatermarkMover& mover, int64_t now);
   // Watermark MAX if it was not there yet, and Finish of each node from head to tail (semantics
   // rule 22).
   void QueueDrain();
@@ -103,6 +105,8 @@ class Chain {
   absl::Status MetricsError(const ChainNode*& node) const;
 
   ChainNode& head() { return *nodes.front(); }
+  // Of the head's input.
+  const WatermarkMoves& moves() const { return moves_; }
 
   // Head first, each before those behind it. Filled before the task starts.
   std::vector<std::unique_ptr<ChainNode>> nodes;
@@ -166,8 +170,9 @@ class Chain {
   // Those that assign timestamps, as indices of `nodes`.
   std::vector<size_t> timestamps_;
   std::vector<ChainNode*> answering_later_;
-  // The greatest watermark queued.
+  // The greatest watermark queued, and how it came to that.
   Ticks watermark_ = kMinTicks;
+  WatermarkMoves moves_;
 };
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
 #include "weir/hash.h"
 
 namespace weir {
@@ -56,6 +57,29 @@ Output& ChainNode::output(size_t port) {
 
 void ChainNode::Log(std::string_view level, std::string_view text) {
   if (log_) log_(uid_, level, text);
+}
+
+void ChainNode::OnLateRecord(const LateRecord& record,
+                             absl::FunctionRef<void(std::string&)> write_key) {
+  if (record.fate == LateRecord::Fate::kDropped) node_metrics.late_records_dropped.Add();
+  if (late == nullptr) late = std::make_unique<LateSample>();
+  if (!late->Count(record)) return;
+  LateSample::Example& example = late->Keep();
+  example.record = record;
+  example.at = clock_.Now();
+  example.move = moves->ThatReached(record.late_from);
+  std::string key;
+  write_key(key);
+  example.key = Shortened(key, LateSample::kMostKeyBytes);
+}
+
+void ChainNode::OnThrown(std::string_view key, std::string_view record) {
+  // Not of one behind it: the operator passes that on, too.
+  if (ThisThreadCrashContext().operator_uid != uid_.c_str()) return;
+  FailedInput& failed = ThisThreadFailedInput();
+  if (!failed.key.empty() || !failed.record.empty()) return;
+  failed.key = Shortened(key, FailedInput::kMaxBytes);
+  failed.record = Shortened(record, FailedInput::kMaxBytes);
 }
 
 std::unique_ptr<OperatorThread> ChainNode::NewThread() {

@@ -12,10 +12,12 @@
 #include "common/env/env.h"
 #include "runtime/exchange/channel.h"
 #include "runtime/exchange/partitioned_output.h"
+#include "runtime/task/late_sample.h"
 #include "runtime/task/operator_metrics.h"
 #include "runtime/task/sink_operator.h"
 #include "runtime/task/task_clock.h"
 #include "runtime/time/time_event.h"
+#include "runtime/time/watermark_moves.h"
 #include "state/backend/state_backend.h"
 #include "weir/graph.h"
 #include "weir/operator.h"
@@ -61,7 +63,9 @@ class ChainNode final : public OperatorContext {
   }
   std::unique_ptr<OperatorThread> NewThread() override;
   MetricGroup& metrics() override { return node_metrics.user; }
-  Counter& late_records_dropped() override { return node_metrics.late_records_dropped; }
+  void OnLateRecord(const LateRecord& record,
+                    absl::FunctionRef<void(std::string&)> write_key) override;
+  void OnThrown(std::string_view key, std::string_view record) override;
   void Log(std::string_view level, std::string_view text) override;
 
   uint32_t index() const { return index_; }
@@ -102,6 +106,12 @@ class ChainNode final : public OperatorContext {
   OperatorMetrics node_metrics;
   // The last that it was told and has passed on.
   Ticks watermark = kMinTicks;
+  // How that came; of who tells it. Set when the chain is opened.
+  const WatermarkMoves* moves = nullptr;
+  // Of what it tells, if it assigns timestamps.
+  WatermarkMoves assigned_moves;
+  // Null until a record is late.
+  std::unique_ptr<LateSample> late;
   // Records given to the consumers of a port that has several: counted once in the metrics, and
   // here for each.
   Counter copies_out;

@@ -72,7 +72,7 @@ absl::StatusOr<StepResult> GateInput::OnElement(size_t index, Chain& chain, int6
     case ElementKind::kWatermark:
     case ElementKind::kIdle:
     case ElementKind::kActive:
-      OnTime(channels_[index], element_.kind, element_.time, chain);
+      OnTime(index, element_.kind, element_.time, chain, now);
       return StepResult::kMoreWork;
     case ElementKind::kBarrier:
       OnBarrier(index, BarrierOf(element_), now);
@@ -81,7 +81,7 @@ absl::StatusOr<StepResult> GateInput::OnElement(size_t index, Chain& chain, int6
       if (std::exchange(channels_[index].ended, true)) {
         return absl::DataLossError("a channel has ended twice");
       }
-      OnTime(channels_[index], element_.kind, 0, chain);
+      OnTime(index, element_.kind, 0, chain, now);
       if (overtaking_ != nullptr) overtaking_->OnEnd(index);
       Follow(index, 0, tracker_->OnEnd(index));
       return --open_channels_ == 0 ? StepResult::kEnd : StepResult::kMoreWork;
@@ -225,29 +225,37 @@ void GateInput::FillWatermarks(proto::TaskWatermarks& watermarks) const {
   }
 }
 
-void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain) {
+void GateInput::OnTime(size_t index, ElementKind kind, Ticks time, Chain& chain, int64_t now) {
+  const Channel& channel = channels_[index];
   WatermarkValve& valve = valves_[channel.input];
   of_input_.clear();
+  WatermarkMover mover{.index = static_cast<uint32_t>(index)};
   switch (kind) {
     case ElementKind::kWatermark:
       valve.OnWatermark(channel.in_valve, time, of_input_);
       break;
     case ElementKind::kIdle:
       valve.OnIdle(channel.in_valve, of_input_);
+      mover.what = WatermarkMover::What::kIdle;
       break;
     case ElementKind::kActive:
       valve.OnActive(channel.in_valve, of_input_);
       break;
     case ElementKind::kEndOfInput:
       valve.OnFinished(channel.in_valve, of_input_);
+      mover.what = WatermarkMover::What::kEnded;
       break;
     case ElementKind::kNone:
     case ElementKind::kBatch:
     case ElementKind::kBarrier:
       break;
   }
+  if (of_input_.empty()) return;
+  const WatermarkValve::ChannelState state = valve.channel(channel.in_valve);
+  mover.watermark = state.watermark;
+  if (state.finished) mover.what = WatermarkMover::What::kEnded;
   if (valves_.size() == 1) {
-    for (const TimeEvent& event : of_input_) chain.QueueTimeEvent(event);
+    for (const TimeEvent& event : of_input_) chain.QueueTimeEvent(event, mover, now);
     return;
   }
   events_.clear();
@@ -257,7 +265,7 @@ void GateInput::OnTime(const Channel& channel, ElementKind kind, Ticks time, Cha
   std::stable_partition(events_.begin(), events_.end(), [](const TimeEvent& event) {
     return event.kind == TimeEventKind::kActive;
   });
-  for (const TimeEvent& event : events_) chain.QueueTimeEvent(event);
+  for (const TimeEvent& event : events_) chain.QueueTimeEvent(event, mover, now);
 }
 
 }  // namespace weir

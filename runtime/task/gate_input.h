@@ -84,7 +84,7 @@ class GateInput final : public TaskInput {
   void SetAlignment(uint64_t id);
   absl::Status RestoreRewired(const OperatorState::Rewired& rewired);
   RecordOwner OwnerOf(const ChannelInfo& channel) const;
-  void OnTime(const Channel& channel, ElementKind kind, Ticks time, Chain& chain);
+  void OnTime(size_t index, ElementKind kind, Ticks time, Chain& chain, int64_t now);
 
   const std::vector<ChannelInfo> infos_;
   const Options options_;

@@ -59,9 +59,9 @@ void SourceInput::AddNewSplits(int64_t now) {
   }
 }
 
-void SourceInput::QueueEvents(Chain& chain) {
+void SourceInput::QueueEvents(Chain& chain, int64_t now) {
   for (const TimeEvent& event : events_) {
-    chain.QueueTimeEvent(event);
+    chain.QueueTimeEvent(event, watermarks_.mover(), now);
     idle_ = event.kind == TimeEventKind::kIdle;
   }
   events_.clear();
@@ -84,7 +84,7 @@ bool SourceInput::EmitPeriodically(Chain& chain, int64_t now) {
   read_since_emission_ = false;
   watermarks_.OnPeriodic(now / kNanosPerTick, events_);
   const bool said_something = !events_.empty();
-  QueueEvents(chain);
+  QueueEvents(chain, now);
   return said_something;
 }
 
@@ -99,7 +99,7 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
   clock_.BeginCall();
   if (!batch_.done()) {
     const CrashContext former = node_.Enter();
-    absl::StatusOr<StepResult> result = Emit(chain);
+    absl::StatusOr<StepResult> result = Emit(chain, now);
     ThisThreadCrashContext() = former;
     return result;
   }
@@ -116,7 +116,7 @@ absl::StatusOr<StepResult> SourceInput::Step(Chain& chain, int64_t now) {
 
   const CrashContext former = node_.Enter();
   WEIR_RETURN_IF_ERROR(Poll(now));
-  absl::StatusOr<StepResult> result = Emit(chain);
+  absl::StatusOr<StepResult> result = Emit(chain, now);
   ThisThreadCrashContext() = former;
   return result;
 }
@@ -138,10 +138,10 @@ absl::Status SourceInput::Poll(int64_t now) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain) {
+absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain, int64_t now) {
   if (!batch_.done()) {
     WEIR_RETURN_IF_ERROR(batch_.Push(polled_.split, watermarks_, node_.output(0), events_));
-    QueueEvents(chain);
+    QueueEvents(chain, now);
     if (!batch_.done()) return StepResult::kMoreWork;
   }
   if (polled_.split_ended) watermarks_.RemoveSplit(polled_.split);
@@ -156,7 +156,7 @@ absl::StatusOr<StepResult> SourceInput::Emit(Chain& chain) {
     watermarks_.EmitNow(events_);
     if (options_.alignment != nullptr) MeasurePace();
   }
-  QueueEvents(chain);
+  QueueEvents(chain, now);
   return StepResult::kMoreWork;
 }
 
@@ -284,6 +284,7 @@ void SourceInput::FillWatermarks(proto::TaskWatermarks& watermarks) const {
     split.set_watermark(state.watermark);
     split.set_idle(state.idle);
     split.set_held_back(state.paused);
+    if (reader_ != nullptr) split.set_name(reader_->SplitName(state.split));
   }
 }
 

@@ -65,10 +65,10 @@ class SourceInput final : public TaskInput, public SourceContext {
  private:
   // Whether a periodic emission was due; queues what it says.
   bool EmitPeriodically(Chain& chain, int64_t now);
-  void QueueEvents(Chain& chain);
+  void QueueEvents(Chain& chain, int64_t now);
   absl::Status Poll(int64_t now);
   // Puts out records of the batch that was polled, and goes on from there when that is done.
-  absl::StatusOr<StepResult> Emit(Chain& chain);
+  absl::StatusOr<StepResult> Emit(Chain& chain, int64_t now);
   void AddNewSplits(int64_t now);
   // Tells the group how far it is, and holds back splits that are too far ahead.
   void Align(int64_t now);

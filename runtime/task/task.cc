@@ -44,11 +44,6 @@ proto::TaskState ToProto(Task::State state) {
   return proto::TASK_STATE_UNSPECIFIED;
 }
 
-bool IsTerminal(Task::State state) {
-  return state == Task::State::kFinished || state == Task::State::kCanceled ||
-         state == Task::State::kFailed;
-}
-
 void AddTo(std::atomic<int64_t>& total, int64_t nanos) {
   total.store(total.load(std::memory_order_relaxed) + std::max<int64_t>(nanos, 0),
               std::memory_order_relaxed);
@@ -105,41 +100,6 @@ void Task::AbortCheckpoint(uint64_t id) {
     checkpoint_requested_.store(true, std::memory_order_release);
   }
   Wake();
-}
-
-void Task::InspectWatermarks(std::function<void(proto::TaskInspection)> done) {
-  {
-    MutexLock lock(mutex_);
-    inspections_.push_back(std::move(done));
-  }
-  inspection_requested_.store(true, std::memory_order_release);
-  Wake();
-}
-
-void Task::AnswerInspections() {
-  if (!inspection_requested_.load(std::memory_order_relaxed) ||
-      !inspection_requested_.exchange(false, std::memory_order_acquire)) {
-    return;
-  }
-  std::vector<std::function<void(proto::TaskInspection)>> asked;
-  {
-    MutexLock lock(mutex_);
-    asked.swap(inspections_);
-  }
-  for (const auto& done : asked) {
-    proto::TaskInspection inspection;
-    inspection.set_vertex(options_.vertex);
-    inspection.set_subtask(options_.subtask);
-    proto::TaskWatermarks& watermarks = *inspection.mutable_watermarks();
-    if (!IsTerminal(state_.load(std::memory_order_relaxed))) input_->FillWatermarks(watermarks);
-    for (const auto& node : chain_.nodes) {
-      proto::TaskWatermarks::Operator& op = *watermarks.add_operators();
-      op.set_node(node->index());
-      op.set_watermark(node->watermark);
-      op.set_assigns(node->timestamps != nullptr);
-    }
-    done(std::move(inspection));
-  }
 }
 
 void Task::CompleteCheckpoint(uint64_t id) {
@@ -553,7 +513,7 @@ absl::Status Task::OpenAll() {
 absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
   failed_uid_.clear();
   thrown_stack_.clear();
-  ThisThreadFailedRecord().clear();
+  ThisThreadFailedInput() = {};
   chain_.failed_in = nullptr;
   absl::Status status;
   try {
@@ -572,9 +532,10 @@ absl::Status Task::Guarded(absl::FunctionRef<absl::Status()> call) {
     failed_uid_ = uid != nullptr ? uid : "";
     status = absl::InternalError(
         StrCat("operator '", failed_uid_, "' threw ", DescribeCurrentException()));
-    if (const std::string& record = ThisThreadFailedRecord(); !record.empty()) {
-      status = absl::InternalError(StrCat(ToStd(status.message()), ", on the record ", record));
-    }
+    const FailedInput& input = ThisThreadFailedInput();
+    status = absl::InternalError(StrCat(
+        ToStd(status.message()), input.key.empty() ? "" : StrCat(", for the key ", input.key),
+        input.record.empty() ? "" : StrCat(", on the record ", input.record)));
     thrown_stack_ = TakeThrownStack();
   }
   ThisThreadCrashContext() = {};

@@ -16,12 +16,15 @@
 #include "runtime/task/chain.h"
 #include "runtime/task/checkpoint_chain.h"
 #include "runtime/task/task_input.h"
+#include "runtime/task_inspection.h"
 
 namespace weir {
 
 namespace proto {
 class TaskInspection;
+class TaskLateRecords;
 class TaskReport;
+class TaskWindows;
 }  // namespace proto
 
 // One subtask: a chain of operators and what it reads, as an actor. It is run on one executor, its
@@ -84,9 +87,9 @@ class Task final : public TaskSignals {
   void CloseNow();
 
   void FillReport(proto::TaskReport& report) const;
-  // Has `done` called on the task's thread, between two steps, with how far event time is here;
-  // soon, unless a step takes long. `done` is dropped if the task is destroyed before. Any thread.
-  void InspectWatermarks(std::function<void(proto::TaskInspection)> done);
+  // Has `done` called on the task's thread, between two steps, with what is asked; soon, unless a
+  // step takes long. `done` is dropped if the task is destroyed before. Any thread.
+  void Inspect(TaskInspection inspection, std::function<void(proto::TaskInspection)> done);
 
  private:
   // The mailbox: whether the task waits, waits for its executor, runs, or runs and has been woken
@@ -102,6 +105,9 @@ class Task final : public TaskSignals {
     bool restoring = false;
   };
 
+  static bool IsTerminal(State state) {
+    return state == State::kFinished || state == State::kCanceled || state == State::kFailed;
+  }
   void Post();
   void Run();
   // Steps until there is nothing to do or the budget is used up.
@@ -112,8 +118,11 @@ class Task final : public TaskSignals {
   bool QueueWakeups();
   absl::Status FlushAfter(StepResult result, int64_t now);
   absl::Status OpenAll();
-  // Answers who asked what the task holds.
+  // Answers who asked what the task holds; task_inspection.cc.
   void AnswerInspections();
+  proto::TaskInspection Answer(const TaskInspection& inspection);
+  void FillLateRecords(proto::TaskLateRecords& late);
+  absl::Status FillWindows(const TaskInspection& inspection, proto::TaskWindows& windows);
   // What others asked for about checkpoints.
   void TakeRequests();
   // A barrier that is to be snapshotted now. One that drains comes when that is done.
@@ -220,7 +229,11 @@ class Task final : public TaskSignals {
   std::deque<Barrier> triggers_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_trigger_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<uint64_t> aborts_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::function<void(proto::TaskInspection)>> inspections_ ABSL_GUARDED_BY(mutex_);
+  struct Asked {
+    TaskInspection inspection;
+    std::function<void(proto::TaskInspection)> done;
+  };
+  std::vector<Asked> inspections_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir

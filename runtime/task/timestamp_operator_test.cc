@@ -66,7 +66,10 @@ class Downstream final : public OperatorContext, public Output {
   void WakeNow() override {}
   std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
   MetricGroup& metrics() override { std::abort(); }
-  Counter& late_records_dropped() override { std::abort(); }
+  void OnLateRecord(const LateRecord&, absl::FunctionRef<void(std::string&)>) override {
+    std::abort();
+  }
+  void OnThrown(std::string_view, std::string_view) override { std::abort(); }
   void Log(std::string_view, std::string_view) override {}
 
   std::vector<std::string> said;
@@ -194,13 +197,13 @@ TEST(TimestampOperator, AFunctionThatThrowsLeavesTheRecord) {
       SettingsOf({.timestamp = [](const Event& event) { return EventTime::FromTicks(event.value); },
                   .generator = Tens{}}));
   EXPECT_THROW((void)fixture.Process({{"a", 1}, {"b", -2}, {"c", 3}}), std::runtime_error);
-  EXPECT_EQ(ThisThreadFailedRecord(), R"({"key":"b","value":-2})");
+  EXPECT_EQ(ThisThreadFailedInput().record, R"({"key":"b","value":-2})");
   Fixture of_timestamps(SettingsOf({.timestamp = [](const Event& event) {
     if (event.value > 2) throw std::runtime_error("too great");
     return EventTime::FromTicks(event.value);
   }}));
   EXPECT_THROW((void)of_timestamps.Process({{"a", 1}, {"b", -2}, {"c", 3}}), std::runtime_error);
-  EXPECT_EQ(ThisThreadFailedRecord(), R"({"key":"c","value":3})");
+  EXPECT_EQ(ThisThreadFailedInput().record, R"({"key":"c","value":3})");
 }
 
 }  // namespace

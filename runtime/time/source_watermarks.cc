@@ -134,6 +134,18 @@ void SourceWatermarks::EmitNow(TimeEvents& out) {
   downstream_.Emit(out);
 }
 
+WatermarkMover SourceWatermarks::mover() const {
+  const CombinedWatermark& combined = downstream_.combined();
+  const uint32_t split = combined.moved_by();
+  WatermarkMover mover{.index = split, .watermark = combined.watermark_of(split)};
+  if (!combined.has(split)) {
+    mover.what = WatermarkMover::What::kEnded;
+  } else if (combined.idle_of(split)) {
+    mover.what = WatermarkMover::What::kIdle;
+  }
+  return mover;
+}
+
 std::vector<SourceWatermarks::SplitState> SourceWatermarks::Splits() const {
   const CombinedWatermark& combined = downstream_.combined();
   std::vector<SplitState> states;

@@ -9,6 +9,7 @@
 
 #include "runtime/time/time_event.h"
 #include "runtime/time/watermark_combiner.h"
+#include "runtime/time/watermark_moves.h"
 #include "weir/source.h"
 
 namespace weir {
@@ -144,6 +145,8 @@ class SourceWatermarks {
   // What it has said of all splits together, and what is known of each.
   Ticks watermark() const { return downstream_.emitted(); }
   bool idle() const { return downstream_.idle(); }
+  // Who moved the watermark that was put out last.
+  WatermarkMover mover() const;
   struct SplitState {
     uint32_t split = 0;
     Ticks watermark = kMinTicks;

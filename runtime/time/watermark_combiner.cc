@@ -18,10 +18,12 @@ bool CombinedWatermark::Update() {
   Ticks least = kMaxTicks;
   bool any_active = false;
   bool any_idle = false;
+  const uint32_t former = least_;
   for (const auto& [key, part] : parts_) {
     if (part.idle) {
       any_idle = true;
     } else if (part.watermark != kMaxTicks) {
+      if (!any_active || part.watermark < least) least_ = key;
       any_active = true;
       least = std::min(least, part.watermark);
     }
@@ -29,6 +31,7 @@ bool CombinedWatermark::Update() {
   idle_ = !any_active && any_idle;
   if (idle_ || least <= watermark_) return false;
   watermark_ = least;
+  moved_by_ = former;
   return true;
 }
 

@@ -27,6 +27,9 @@ class CombinedWatermark {
   bool Update();
 
   Ticks watermark() const { return watermark_; }
+  // Who let it grow the last time: the part that was the least until then.
+  uint32_t moved_by() const { return moved_by_; }
+  bool has(uint32_t key) const { return parts_.contains(key); }
   // Of one part; kMinTicks if it is not there.
   Ticks watermark_of(uint32_t key) const {
     const auto found = parts_.find(key);
@@ -47,6 +50,9 @@ class CombinedWatermark {
   std::map<uint32_t, Part> parts_;
   Ticks watermark_ = kMinTicks;
   bool idle_ = false;
+  // The least as of the last Update.
+  uint32_t least_ = 0;
+  uint32_t moved_by_ = 0;
 };
 
 // The watermark over the inputs of one operator. Owned by the task's thread.

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "common/base/crash_context.h"
+#include "common/base/strings.h"
 
 namespace weir {
 namespace {
@@ -15,9 +16,9 @@ class RecordInWork {
       : type_(type), batch_(batch), at_(at), exceptions_(std::uncaught_exceptions()) {}
   ~RecordInWork() {
     if (std::uncaught_exceptions() == exceptions_ || at_ >= batch_.size()) return;
-    std::string& record = ThisThreadFailedRecord();
-    record.clear();
+    std::string record;
     type_.WriteJson(batch_, at_, record);
+    ThisThreadFailedInput() = {.key = "", .record = Shortened(record, FailedInput::kMaxBytes)};
   }
   RecordInWork(const RecordInWork&) = delete;
   RecordInWork& operator=(const RecordInWork&) = delete;

@@ -21,7 +21,7 @@ class WatermarkedBatch {
   WatermarkedBatch(const WatermarkSettings& settings, const RecordType& type);
 
   // Gives the records of batch() their timestamps; nothing is left of the one before. If a function
-  // of the job throws here or in Push, ThisThreadFailedRecord() is the record.
+  // of the job throws here or in Push, ThisThreadFailedInput() has the record.
   void Assign();
   // What is filled before Assign.
   BatchBase& batch() { return *batch_; }

@@ -58,7 +58,20 @@ class OperatorHarness::Context final : public OperatorContext {
   void WakeNow() override { wake_now.store(true); }
   std::unique_ptr<OperatorThread> NewThread() override { return std::make_unique<CallingThread>(); }
   MetricGroup& metrics() override { return metrics_; }
-  Counter& late_records_dropped() override { return late; }
+  void OnLateRecord(const LateRecord& record,
+                    absl::FunctionRef<void(std::string&)> write_key) override {
+    if (record.fate == LateRecord::Fate::kDropped) late.Add();
+    late_records.push_back({record, ""});
+    write_key(late_records.back().key);
+  }
+  void OnThrown(std::string_view key, std::string_view record) override {
+    if (!thrown_on.empty()) return;
+    if (!key.empty())
+      thrown_on += absl::StrCat(", for the key ", absl::string_view(key.data(), key.size()));
+    if (!record.empty())
+      thrown_on +=
+          absl::StrCat(", on the record ", absl::string_view(record.data(), record.size()));
+  }
   void Log(std::string_view level, std::string_view text) override {
     log.push_back(std::string(level) + ": " + std::string(text));
   }
@@ -75,6 +88,8 @@ class OperatorHarness::Context final : public OperatorContext {
   Ticks wake_at = kMaxTicks;
   std::atomic<bool> wake_now{false};
   Counter late;
+  std::vector<LateExample> late_records;
+  std::string thrown_on;
   std::vector<std::string> log;
 };
 
@@ -394,14 +409,15 @@ absl::Status OperatorHarness::RunToEnd(std::string_view name,
 absl::Status OperatorHarness::Guard(std::string_view call,
                                     const std::function<absl::Status()>& body) {
   const std::string where = "operator '" + options_.uid + "' threw ";
+  context_->thrown_on.clear();
   try {
     return body();
   } catch (const std::exception& e) {
     return absl::InternalError(where + typeid(e).name() + " in " + std::string(call) + ": " +
-                               e.what());
+                               e.what() + context_->thrown_on);
   } catch (...) {
     return absl::InternalError(where + "something that is no std::exception in " +
-                               std::string(call));
+                               std::string(call) + context_->thrown_on);
   }
 }
 
@@ -421,6 +437,9 @@ std::size_t OperatorHarness::NextBatchSize(std::size_t left) {
 
 Ticks OperatorHarness::wake_at() const { return context_->wake_at; }
 std::uint64_t OperatorHarness::late_records_dropped() const { return context_->late.value(); }
+const std::vector<LateExample>& OperatorHarness::late_records() const {
+  return context_->late_records;
+}
 std::uint64_t OperatorHarness::counter(std::string_view name) const {
   return context_->harness_metrics().counter(name).value();
 }

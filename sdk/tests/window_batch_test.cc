@@ -49,7 +49,8 @@ void ExpectSumsOfAMap(KeyGroupRange range, std::uint32_t max_parallelism, bool h
       if (hashed) batch.hashes.emplace_back(KeyHash(key));
       model[key] += value;
     }
-    AddBatch(table, batch, &Item<K>::key, sum);
+    std::size_t at = 0;
+    AddBatch(table, batch, &Item<K>::key, sum, at);
   }
   std::map<K, std::int64_t> got;
   table.ForEach([&](const K& key, const std::int64_t& value) { got[key] = value; });

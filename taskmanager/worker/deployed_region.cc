@@ -137,9 +137,10 @@ std::vector<proto::TaskReport> DeployedRegion::Report() const {
   return reports;
 }
 
-size_t DeployedRegion::InspectWatermarks(const std::vector<uint32_t>& vertices,
-                                         std::function<void(proto::TaskInspection)> done) {
-  return discarded() ? 0 : runtime_->InspectWatermarks(vertices, std::move(done));
+size_t DeployedRegion::Inspect(const TaskInspection& inspection,
+                               const std::vector<uint32_t>& vertices,
+                               std::function<void(proto::TaskInspection)> done) {
+  return discarded() ? 0 : runtime_->Inspect(inspection, vertices, std::move(done));
 }
 
 void DeployedRegion::TriggerCheckpoint(const Barrier& barrier, const std::string& directory) {

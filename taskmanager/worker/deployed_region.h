@@ -68,9 +68,9 @@ class DeployedRegion {
   // State, failure and metrics of every task, without what only the worker knows.
   std::vector<proto::TaskReport> Report() const;
 
-  // As JobRuntime::InspectWatermarks; nobody if it is discarded.
-  size_t InspectWatermarks(const std::vector<uint32_t>& vertices,
-                           std::function<void(proto::TaskInspection)> done);
+  // As JobRuntime::Inspect; nobody if it is discarded.
+  size_t Inspect(const TaskInspection& inspection, const std::vector<uint32_t>& vertices,
+                 std::function<void(proto::TaskInspection)> done);
 
   void TriggerCheckpoint(const Barrier& barrier, const std::string& directory);
   // What has become of checkpoints; 0: nothing is told of any.

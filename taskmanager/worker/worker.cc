@@ -13,6 +13,7 @@
 #include "proto/job_graph.pb.h"
 #include "proto/validate/job_graph.h"
 #include "proto/validate/pipelined_regions.h"
+#include "runtime/task_inspection.h"
 #include "runtime/time/source_alignment.h"
 #include "taskmanager/checkpoint/local_copies.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
@@ -661,7 +662,8 @@ class RuntimeWorker final : public Worker {
   void InspectTasks(const proto::InspectTasksRequest& request,
                     TypedResponder<proto::InspectTasksResponse> respond) {
     absl::Status refused = CheckOrder(request);
-    if (refused.ok() && request.kind() != proto::INSPECT_WATERMARKS) {
+    const std::optional<TaskInspection::Kind> kind = TaskInspection::KindOf(request.kind());
+    if (refused.ok() && !kind.has_value()) {
       refused = absl::UnimplementedError("this worker is of an older version");
     }
     if (!refused.ok()) return respond(refused);
@@ -673,10 +675,11 @@ class RuntimeWorker final : public Worker {
       if (--inspection->open == 0) inspection->Answer();
     });
     for (const auto& [region, deployed] : regions_) {
-      inspection->open += deployed->InspectWatermarks(
-          vertices, [&control = control_, take](proto::TaskInspection task) {
-            control.Post([take, task = std::move(task)] { take(task); });
-          });
+      inspection->open +=
+          deployed->Inspect({*kind, request.operator_uid(), request.limit()}, vertices,
+                            [&control = control_, take](proto::TaskInspection task) {
+                              control.Post([take, task = std::move(task)] { take(task); });
+                            });
     }
     if (inspection->open == 0) return inspection->Answer();
     control_.PostAfter(absl::Milliseconds(std::clamp(request.patience_ms(), 1u, 60'000u)),

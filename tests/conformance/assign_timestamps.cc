@@ -55,7 +55,10 @@ class Downstream final : public OperatorContext, public Output {
   std::unique_ptr<OperatorThread> NewThread() override { return nullptr; }
   // The operator asks for none of these.
   MetricGroup& metrics() override { std::abort(); }
-  Counter& late_records_dropped() override { std::abort(); }
+  void OnLateRecord(const LateRecord&, absl::FunctionRef<void(std::string&)>) override {
+    std::abort();
+  }
+  void OnThrown(std::string_view, std::string_view) override { std::abort(); }
   void Log(std::string_view, std::string_view) override {}
 
   Outputs* out = nullptr;

@@ -326,6 +326,19 @@ absl::StatusOr<proto::JobCheckpointsResponse> SimCluster::Checkpoints(JobId job,
   });
 }
 
+absl::StatusOr<proto::InspectJobResponse> SimCluster::LateRecords(JobId job) {
+  return Await<proto::InspectJobResponse>(
+      [this, job](auto done) { client_->InspectLateRecords(job, std::move(done)); });
+}
+
+absl::StatusOr<proto::InspectJobResponse> SimCluster::Windows(JobId job,
+                                                              const std::string& operator_uid,
+                                                              uint32_t limit) {
+  return Await<proto::InspectJobResponse>([this, job, operator_uid, limit](auto done) {
+    client_->InspectWindows(job, operator_uid, limit, std::move(done));
+  });
+}
+
 absl::Status SimCluster::Cancel(JobId job) {
   return Await<proto::CancelJobResponse>(
              [this, job](auto done) { client_->CancelJob(job, std::move(done)); })

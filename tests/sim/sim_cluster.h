@@ -80,6 +80,9 @@ class SimCluster {
   absl::StatusOr<proto::JobStatusResponse> Status(JobId job);
   absl::StatusOr<proto::ClusterInfoResponse> Info();
   absl::StatusOr<proto::JobCheckpointsResponse> Checkpoints(JobId job, uint64_t checkpoint = 0);
+  absl::StatusOr<proto::InspectJobResponse> LateRecords(JobId job);
+  absl::StatusOr<proto::InspectJobResponse> Windows(JobId job, const std::string& operator_uid,
+                                                    uint32_t limit);
   absl::Status Cancel(JobId job);
   // Asks for a savepoint, and waits for the answer. How far it is, Savepoint says.
   absl::StatusOr<proto::SavepointProgress> TriggerSavepoint(const SavepointRequest& request);

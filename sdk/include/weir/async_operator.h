@@ -21,6 +21,7 @@
 #include "weir/operator.h"
 #include "weir/operator_list.h"
 #include "weir/results.h"
+#include "weir/thrown.h"
 #include "weir/window.h"
 
 namespace weir::internal {
@@ -230,6 +231,9 @@ class AsyncOperator final : public Operator {
       function_->Ask(request.record, reply);
     } catch (const std::exception& error) {
       reply.Fail(error.what());
+    } catch (...) {
+      TellThrownOn(*context_, request.record);
+      throw;
     }
   }
 
@@ -283,7 +287,14 @@ class AsyncOperator final : public Operator {
   void GiveUp(std::uint64_t id, Request& request, bool timed_out) {
     const AsyncFailure failure{timed_out, request.attempts, request.error};
     request.results.clear();
-    if (function_->OnFailure(request.record, failure, request.results)) {
+    bool handled = false;
+    try {
+      handled = function_->OnFailure(request.record, failure, request.results);
+    } catch (...) {
+      TellThrownOn(*context_, request.record);
+      throw;
+    }
+    if (handled) {
       Answered(id, request);
       return;
     }

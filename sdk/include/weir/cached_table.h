@@ -266,6 +266,31 @@ class CachedTable {
     return keys;
   }
 
+  // Calls f(const K&, const V&) for the first `most` entries that are stored while it returns true.
+  template <class F>
+  void Peek(std::size_t most, F&& f) {
+    Flush();
+    absl::StatusOr<std::unique_ptr<StateView>> view = column_->View();
+    ThrowIfError(view.status(), name_);
+    std::string group;
+    AppendKeyGroup(0, group);
+    constexpr std::size_t kPrefix = ExpiringLayout<V, Layout> ? sizeof(Ticks) : 0;
+    bool damaged = false;
+    ThrowIfError(
+        (*view)->Scan("", "\xff\xff",
+                      [&](std::string_view key_bytes, std::string_view value_bytes) {
+                        if (most-- == 0) return false;
+                        K key{};
+                        V value{};
+                        Decoder key_in(key_bytes.substr(std::min(group.size(), key_bytes.size())));
+                        Decoder value_in(value_bytes.substr(std::min(kPrefix, value_bytes.size())));
+                        damaged = !DecodeValue(key_in, key) || !layout_.Decode(value_in, value);
+                        return !damaged && f(std::as_const(key), std::as_const(value));
+                      }),
+        name_);
+    if (damaged) throw StateError("state '" + name_ + "': the store has a malformed entry");
+  }
+
   void DropKeyGroup(std::uint32_t key_group) {
     Flush();
     cells_.ForEachHashed([&](const K&, const Cell& cell, std::uint64_t hash) {

@@ -40,6 +40,12 @@ class CustomState final : public StateMember {
   // Made if there is none.
   Cell& FindOrInsert() { return entry_.FindOrInsert(); }
   void Erase() { entry_.Erase(); }
+  std::size_t entries() const { return entry_.table()->entries(); }
+  // See NamedTable::Peek.
+  template <class F>
+  void Peek(std::size_t most, F&& f) {
+    entry_.table()->Peek(most, std::forward<F>(f));
+  }
 
  private:
   CurrentEntry<K, Cell, Layout> entry_;

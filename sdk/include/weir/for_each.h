@@ -8,6 +8,7 @@
 
 #include "weir/batch.h"
 #include "weir/functions.h"
+#include "weir/fused_operator.h"
 #include "weir/source.h"
 #include "weir/stages.h"
 
@@ -49,6 +50,7 @@ class FusedSink final : public SinkWriter {
   FusedSink(Stage stage, F f) : stage_(std::move(stage)), f_(std::move(f)) {}
 
   absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
     FunctionContext function_context(context);
     opened_ = true;
     stage_.Open(function_context);
@@ -60,10 +62,17 @@ class FusedSink final : public SinkWriter {
     auto& records = static_cast<Batch<In>&>(base).records;
     In* const from = records.data();
     const std::size_t n = records.size();
-    for (std::size_t i = 0; i < n; ++i) {
-      stage_.Apply(std::move(from[i]), [this](Out&& result) __attribute__((always_inline)) {
-        std::invoke(f_, std::move(result));
-      });
+    std::size_t i = 0;
+    try {
+      for (; i < n; ++i) {
+        stage_.Apply(std::move(from[i]), [this](Out&& result) __attribute__((always_inline)) {
+          std::invoke(f_, std::move(result));
+        });
+      }
+    } catch (...) {
+      if constexpr (kLeaves<Stage, Out, F> || std::is_trivially_copyable_v<In>)
+        TellThrownOn(*context_, from[i]);
+      throw;
     }
     base.Clear();
     return absl::OkStatus();
@@ -91,6 +100,7 @@ class FusedSink final : public SinkWriter {
  private:
   Stage stage_;
   F f_;
+  OperatorContext* context_ = nullptr;
   bool opened_ = false;
 };
 

@@ -6,8 +6,16 @@
 #include "weir/batch.h"
 #include "weir/operator.h"
 #include "weir/stages.h"
+#include "weir/thrown.h"
 
 namespace weir::internal {
+
+// Of a chain of steps; nothing if they may have taken the record's contents.
+template <class Stage, class T>
+void TellThrownIn(OperatorContext& context, const T& record) {
+  if constexpr (Stage::kLeavesInput || std::is_trivially_copyable_v<T>)
+    TellThrownOn(context, record);
+}
 
 // A whole chain of Map, Filter and FlatMap as one loop over a batch. Each result has the timestamp
 // of the record it comes from.
@@ -19,6 +27,7 @@ class FusedOperator final : public Operator {
   explicit FusedOperator(Stage stage) : stage_(std::move(stage)) {}
 
   absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
     output_ = &context.output(0);
     FunctionContext function_context(context);
     opened_ = true;
@@ -37,15 +46,21 @@ class FusedOperator final : public Operator {
       }
     } else {
       const bool stamped = !batch.timestamps.empty();
-      for (std::size_t i = 0; i < batch.records.size(); ++i) {
-        stage_.Apply(std::move(batch.records[i]), [&](Out&& result) {
-          out_.records.emplace_back(std::move(result));
-          if (stamped) out_.timestamps.emplace_back(batch.timestamps[i]);
-        });
-        if (out_.records.size() >= kBatchRecords) {
-          WEIR_SDK_RETURN_IF_ERROR(output_->Push(out_));
-          out_.Clear();
+      std::size_t i = 0;
+      try {
+        for (; i < batch.records.size(); ++i) {
+          stage_.Apply(std::move(batch.records[i]), [&](Out&& result) {
+            out_.records.emplace_back(std::move(result));
+            if (stamped) out_.timestamps.emplace_back(batch.timestamps[i]);
+          });
+          if (out_.records.size() >= kBatchRecords) {
+            WEIR_SDK_RETURN_IF_ERROR(output_->Push(out_));
+            out_.Clear();
+          }
         }
+      } catch (...) {
+        TellThrownIn<Stage>(*context_, batch.records[i]);
+        throw;
       }
     }
     return out_.empty() ? absl::OkStatus() : output_->Push(out_);
@@ -87,18 +102,25 @@ class FusedOperator final : public Operator {
     In* const from = batch.records.data();
     const Ticks* const from_times = batch.timestamps.data();
     std::size_t made = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      stage_.Apply(std::move(from[i]), [&](Out&& result) __attribute__((always_inline)) {
-        ::new (static_cast<void*>(to + made)) Out(std::move(result));
-        if constexpr (kStamped) times[made] = from_times[i];
-        ++made;
-        counted(made);
-      });
+    std::size_t i = 0;
+    try {
+      for (; i < n; ++i) {
+        stage_.Apply(std::move(from[i]), [&](Out&& result) __attribute__((always_inline)) {
+          ::new (static_cast<void*>(to + made)) Out(std::move(result));
+          if constexpr (kStamped) times[made] = from_times[i];
+          ++made;
+          counted(made);
+        });
+      }
+    } catch (...) {
+      TellThrownIn<Stage>(*context_, from[i]);
+      throw;
     }
     return made;
   }
 
   Stage stage_;
+  OperatorContext* context_ = nullptr;
   Output* output_ = nullptr;
   bool opened_ = false;
   Batch<Out> out_;

@@ -11,6 +11,7 @@
 #include "weir/connected.h"
 #include "weir/custom_state.h"
 #include "weir/join_buffer.h"
+#include "weir/late_records.h"
 #include "weir/side_output.h"
 #include "weir/timers.h"
 #include "weir/usage_error.h"
@@ -139,11 +140,11 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
   }
   template <class T>
   void Late(const T& record, const std::string& tag, Context& context) {
-    if (tag.empty()) {
-      buffers_->context().late_records_dropped().Add();
-    } else {
-      context.Emit(SideOutput<T>{tag.c_str()}, record);
-    }
+    const Ticks time = context.timestamp().ticks();
+    RejectLate(buffers_->context(), context.results(), tag, record, context.key(),
+               {.time = time,
+                .watermark = context.watermark_ticks(),
+                .late_from = SaturatingAdd(time, 1)});
   }
   JoinBuffers<A, B>& Buffers() {
     auto& cell = buffers_->FindOrInsert();

@@ -8,6 +8,7 @@
 
 #include "weir/results.h"
 #include "weir/state_codec.h"
+#include "weir/thrown.h"
 #include "weir/window_batch.h"
 
 namespace weir::internal {
@@ -55,6 +56,7 @@ class RunningOperator final : public Operator {
   }
 
   absl::Status Open(OperatorContext& context) override {
+    context_ = &context;
     results_.Open(context, ports_);
     state_ =
         std::make_unique<Table>("accumulators", context.key_groups(), context.max_parallelism(),
@@ -84,14 +86,20 @@ class RunningOperator final : public Operator {
   void Add(Batch<T>& batch, Entries& entries) {
     const std::size_t n = batch.records.size();
     for (std::size_t i = 0; i < n; ++i) entries.Prefetch(batch.hashes[i]);
-    for (std::size_t i = 0; i < n; ++i) {
-      const T& record = batch.records[i];
-      const K& key = std::invoke(key_, record);
-      Accumulator& acc = *entries.FindOrInsert(key, batch.hashes[i]).first;
-      if constexpr (std::is_same_v<Entries, KeyedTable<K, Accumulator>>)
-        entries.MarkChanged(&acc, batch.hashes[i]);
-      aggregator_.Add(acc, record);
-      results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
+    std::size_t i = 0;
+    try {
+      for (; i < n; ++i) {
+        const T& record = batch.records[i];
+        const K& key = std::invoke(key_, record);
+        Accumulator& acc = *entries.FindOrInsert(key, batch.hashes[i]).first;
+        if constexpr (std::is_same_v<Entries, KeyedTable<K, Accumulator>>)
+          entries.MarkChanged(&acc, batch.hashes[i]);
+        aggregator_.Add(acc, record);
+        results_.Emit(make_result_(key, aggregator_.Result(acc)), batch.TimestampAt(i));
+      }
+    } catch (...) {
+      TellThrownOn(*context_, key_, batch.records[i]);
+      throw;
     }
   }
 
@@ -99,6 +107,7 @@ class RunningOperator final : public Operator {
   Aggregator aggregator_;
   MakeResult make_result_;
   std::shared_ptr<const SidePorts> ports_;
+  OperatorContext* context_ = nullptr;
   Results<Out> results_;
   std::unique_ptr<Table> state_;
   BatchKeys<K> keys_;

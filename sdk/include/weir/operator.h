@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "weir/batch.h"
@@ -25,6 +26,7 @@
 namespace weir {
 
 class StateStore;
+struct WindowListing;
 
 // Where an operator's results go: another operator of the chain, or a partitioner and its channels.
 class Output {
@@ -72,6 +74,17 @@ class OperatorThread {
   virtual void Post(std::function<void()> call) = 0;
 };
 
+// A record that came too late for an operator (semantics rules 7, 32, 34, 36).
+struct LateRecord {
+  enum class Fate : std::uint8_t { kDropped, kSideOutput, kJoinedLate };
+  Ticks time = kMinTicks;
+  // The operator's.
+  Ticks watermark = kMinTicks;
+  // The least watermark at which the record is late here.
+  Ticks late_from = kMinTicks;
+  Fate fate = Fate::kDropped;
+};
+
 // What the runtime tells one subtask of an operator. Lives as long as the operator. Owned by the
 // task's thread.
 class OperatorContext {
@@ -102,8 +115,14 @@ class OperatorContext {
   virtual std::unique_ptr<OperatorThread> NewThread() = 0;
 
   virtual MetricGroup& metrics() = 0;
-  // numLateRecordsDropped of this operator.
-  virtual Counter& late_records_dropped() = 0;
+  // Counts the record, in numLateRecordsDropped if it is dropped, and may keep it as an example:
+  // then `write_key` is called, which appends its key as JSON, or nothing if it has none.
+  virtual void OnLateRecord(const LateRecord& record,
+                            absl::FunctionRef<void(std::string&)> write_key) = 0;
+  // A function of the job has thrown, and the operator passes that on: what the function was given,
+  // as JSON; empty: nothing, or it is not known. Of several calls until the exception is caught the
+  // first counts.
+  virtual void OnThrown(std::string_view key, std::string_view record) = 0;
   // One line in the log of the job. Level: "info", "warning", "error".
   virtual void Log(std::string_view level, std::string_view text) = 0;
 };
@@ -299,6 +318,14 @@ class Operator {
   virtual std::vector<KeyedStateTable*> keyed_state() { return {}; }
   // The state that belongs to no key, after Open.
   virtual std::vector<OperatorListState*> list_state() { return {}; }
+
+  // Adds windows that are open to `listing` (weir/window_listing.h), for who asks what the job
+  // waits for; false: it has no windows at all. After Open, between two other calls, and looks at
+  // no more than the listing says, so that it takes milliseconds at most.
+  virtual bool ListWindows(WindowListing& listing) {
+    (void)listing;
+    return false;
+  }
 };
 
 }  // namespace weir

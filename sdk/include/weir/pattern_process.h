@@ -14,6 +14,7 @@
 
 #include "weir/custom_state.h"
 #include "weir/json_write.h"
+#include "weir/late_records.h"
 #include "weir/pattern.h"
 #include "weir/pattern_matcher.h"
 #include "weir/pattern_matches.h"
@@ -142,11 +143,9 @@ class PatternFunction final
   }
 
   void Late(const T& record, Context& context) {
-    if (plan_->late_tag.empty()) {
-      matches_->context().late_records_dropped().Add();
-    } else {
-      context.Emit(SideOutput<T>{plan_->late_tag.c_str()}, record);
-    }
+    const Ticks time = context.timestamp().ticks();
+    RejectLate(matches_->context(), context.results(), plan_->late_tag, record, context.key(),
+               {.time = time, .watermark = context.watermark_ticks(), .late_from = time});
   }
 
   // What the watermark has reached, to taken_, in its order.

@@ -14,8 +14,10 @@
 #include "weir/operator_list.h"
 #include "weir/results.h"
 #include "weir/state.h"
+#include "weir/thrown.h"
 #include "weir/timers.h"
 #include "weir/usage_error.h"
+#include "weir/window_listing.h"
 
 namespace weir {
 
@@ -58,6 +60,7 @@ class ProcessContext {
   void set_timestamp(Ticks timestamp) { timestamp_ = timestamp; }
   void set_watermark(Ticks watermark) { watermark_ = watermark; }
   Ticks watermark_ticks() const { return watermark_; }
+  internal::Results<Out>& results() { return results_; }
 
  private:
   OperatorContext& context_;
@@ -230,12 +233,19 @@ void DescribeMembers(const Members& members, const std::source_location& where, 
 // Hands the records of the second input of an operator to a function with broadcast state.
 template <class F, class Context>
 absl::Status ProcessBroadcastBatch(F& function, const Context& context, BatchBase& base,
-                                   Results<typename F::Out>& results) {
+                                   Results<typename F::Out>& results,
+                                   OperatorContext& operator_context) {
   auto& batch = static_cast<Batch<typename F::Broadcast>&>(base);
   typename F::BroadcastContext broadcast(context);
-  for (std::size_t i = 0; i < batch.records.size(); ++i) {
-    broadcast.set_timestamp(batch.TimestampAt(i));
-    function.ProcessBroadcast(std::as_const(batch.records[i]), broadcast);
+  std::size_t i = 0;
+  try {
+    for (; i < batch.records.size(); ++i) {
+      broadcast.set_timestamp(batch.TimestampAt(i));
+      function.ProcessBroadcast(std::as_const(batch.records[i]), broadcast);
+    }
+  } catch (...) {
+    TellThrownOn(operator_context, batch.records[i]);
+    throw;
   }
   return results.Flush();
 }
@@ -247,6 +257,7 @@ class ProcessOperator final : public Operator {
       : function_(std::move(function)), ports_(std::move(ports)) {}
 
   absl::Status Open(OperatorContext& context) override {
+    operator_context_ = &context;
     results_.Open(context, ports_);
     context_ = std::make_unique<typename F::Context>(context, results_);
     FunctionContext function_context(context);
@@ -256,7 +267,8 @@ class ProcessOperator final : public Operator {
   }
   absl::Status ProcessBatch([[maybe_unused]] std::size_t input, BatchBase& base) override {
     if constexpr (requires { typename F::Broadcast; }) {
-      if (input == 1) return ProcessBroadcastBatch(*function_, *context_, base, results_);
+      if (input == 1)
+        return ProcessBroadcastBatch(*function_, *context_, base, results_, *operator_context_);
     }
     if constexpr (requires { typename F::Second; }) {
       if (input == 1) {
@@ -286,15 +298,22 @@ class ProcessOperator final : public Operator {
  private:
   template <class T, class Call>
   absl::Status ProcessRecords(const Batch<T>& batch, Call&& call) {
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      context_->set_timestamp(batch.TimestampAt(i));
-      call(batch.records[i]);
+    std::size_t i = 0;
+    try {
+      for (; i < batch.records.size(); ++i) {
+        context_->set_timestamp(batch.TimestampAt(i));
+        call(batch.records[i]);
+      }
+    } catch (...) {
+      TellThrownOn(*operator_context_, batch.records[i]);
+      throw;
     }
     return results_.Flush();
   }
 
   std::unique_ptr<F> function_;
   std::shared_ptr<const SidePorts> ports_;
+  OperatorContext* operator_context_ = nullptr;
   Results<typename F::Out> results_;
   std::unique_ptr<typename F::Context> context_;
   bool opened_ = false;
@@ -350,7 +369,8 @@ class KeyedProcessOperator final : public Operator {
   absl::Status ProcessBatch([[maybe_unused]] std::size_t input, BatchBase& base) override {
     if constexpr (requires { typename F::Broadcast; }) {
       if (input == 1) {
-        WEIR_SDK_RETURN_IF_ERROR(ProcessBroadcastBatch(*function_, *context_, base, results_));
+        WEIR_SDK_RETURN_IF_ERROR(
+            ProcessBroadcastBatch(*function_, *context_, base, results_, *operator_context_));
         return EndCall();
       }
     }
@@ -419,6 +439,14 @@ class KeyedProcessOperator final : public Operator {
     }
     return lists;
   }
+  bool ListWindows(WindowListing& listing) override {
+    if constexpr (requires { function_->ListWindows(listing); }) {
+      function_->ListWindows(listing);
+      return true;
+    } else {
+      return false;
+    }
+  }
 
  private:
   // What the user's class inherits, though it may have members of the same names, or override one
@@ -436,24 +464,32 @@ class KeyedProcessOperator final : public Operator {
     // An integer's hash costs less than a wait for memory.
     constexpr std::size_t kAhead = 8;
     const bool prefetches = first != nullptr && (hashed || std::is_integral_v<K>);
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      if (prefetches && i + kAhead < batch.records.size()) {
-        if (hashed) {
-          first->Prefetch(batch.hashes[i + kAhead]);
-        } else {
-          const K& ahead = std::invoke(key_of, std::as_const(batch.records[i + kAhead]));
-          first->Prefetch(KeyHash(ahead));
+    std::size_t i = 0;
+    try {
+      for (; i < batch.records.size(); ++i) {
+        if (prefetches && i + kAhead < batch.records.size()) {
+          if (hashed) {
+            first->Prefetch(batch.hashes[i + kAhead]);
+          } else {
+            const K& ahead = std::invoke(key_of, std::as_const(batch.records[i + kAhead]));
+            first->Prefetch(KeyHash(ahead));
+          }
+        }
+        const T& record = std::as_const(batch.records[i]);
+        const K& key = std::invoke(key_of, record);
+        SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
+        context_->set_timestamp(batch.TimestampAt(i));
+        call(record);
+        if (const auto* top = processing().heap.Top();
+            top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
+          FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
         }
       }
-      const T& record = std::as_const(batch.records[i]);
-      const K& key = std::invoke(key_of, record);
-      SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
-      context_->set_timestamp(batch.TimestampAt(i));
-      call(record);
-      if (const auto* top = processing().heap.Top();
-          top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
-        FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
-      }
+    } catch (...) {
+      const Batch<T>& given = batch;
+      TellThrownOn(*operator_context_, key_of,
+                   given.records[ThrownAt(key_of, given.records, i, kAhead)]);
+      throw;
     }
     return EndCall();
   }
@@ -487,10 +523,15 @@ class KeyedProcessOperator final : public Operator {
     if (!member.Take(entry)) return;
     SetKey(entry.key, entry.hash);
     context_->set_timestamp(timestamp);
-    if (member.timer != nullptr) {
-      base().OnTimer(*member.handle, *context_);
-    } else {
-      base().OnTimer(*member.many_handle, EventTime::FromTicks(entry.time), *context_);
+    try {
+      if (member.timer != nullptr) {
+        base().OnTimer(*member.handle, *context_);
+      } else {
+        base().OnTimer(*member.many_handle, EventTime::FromTicks(entry.time), *context_);
+      }
+    } catch (...) {
+      TellThrownFor(*operator_context_, entry.key);
+      throw;
     }
   }
 

@@ -14,8 +14,10 @@
 #include "weir/results.h"
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
+#include "weir/thrown.h"
 #include "weir/window.h"
 #include "weir/window_batch.h"
+#include "weir/window_listing.h"
 #include "weir/window_rejects.h"
 #include "weir/window_slices.h"
 
@@ -42,7 +44,7 @@ class SlicedWindowOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
-    rejects_.Open(context, results_, plan_->late_tag);
+    rejects_.Open(context, *plan_);
     fired_.Open(context);
     running_ = std::make_unique<RunningTable>(context.key_groups(), context.max_parallelism());
     return absl::OkStatus();
@@ -50,14 +52,13 @@ class SlicedWindowOperator final : public Operator {
 
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
-    if (batch.records.empty()) return absl::OkStatus();
-    if (batch.timestamps.empty()) return rejects_.NoTimestamp();
-    if (last_ != nullptr && last_->fresh && AllWithin(last_->start, last_->max_timestamp, batch)) {
-      AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
-      return absl::OkStatus();
+    at_ = batch.records.size();
+    try {
+      return Process(batch);
+    } catch (...) {
+      if (at_ < batch.records.size()) TellThrownOn(*context_, plan_->key, batch.records[at_]);
+      throw;
     }
-    WEIR_SDK_RETURN_IF_ERROR(ProcessMixed(batch));
-    return results_.Flush();
   }
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
@@ -74,8 +75,41 @@ class SlicedWindowOperator final : public Operator {
   }
 
   std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+  // A window has what is in its slices, which it shares with others; how many keys that are is not
+  // known.
+  bool ListWindows(WindowListing& listing) override {
+    listing.there_are += slices_.size();
+    Ticks next = kMinTicks;
+    for (const auto& [from, slice] : slices_) {
+      for (Ticks start = std::max(FirstWindow(slice), next);
+           start <= LastWindow(slice) && !listing.Full(); start += shape_.slide) {
+        next = start + shape_.slide;
+        AddListed(start, listing);
+      }
+      if (listing.Full()) break;
+    }
+    return true;
+  }
 
  private:
+  void AddListed(Ticks start, WindowListing& listing) {
+    const Ticks max = WindowMax(start);
+    if (CleanupTime(max) <= watermark_) return;
+    ListedWindow window{.start = start,
+                        .end = SaturatingAdd(max, 1),
+                        .fires = max <= watermark_ ? ListedWindow::Fires::kFired
+                                                   : ListedWindow::Fires::kAtWatermark,
+                        .at = max,
+                        .gone_at = CleanupTime(max),
+                        .keys = 0};
+    for (auto it = slices_.lower_bound(start); it != slices_.end() && it->first <= max; ++it) {
+      ++listing.looked;
+      window.entries += it->second.table->size();
+      window.bytes += it->second.table->memory_bytes();
+    }
+    if (window.entries > 0) listing.Add(std::move(window));
+  }
+
   using Table = KeyedTable<K, Accumulator>;
   struct Slice {
     Ticks start = 0;
@@ -128,6 +162,17 @@ class SlicedWindowOperator final : public Operator {
 
   // ---- Records.
 
+  absl::Status Process(Batch<T>& batch) {
+    if (batch.records.empty()) return absl::OkStatus();
+    if (batch.timestamps.empty()) return rejects_.NoTimestamp();
+    if (last_ != nullptr && last_->fresh && AllWithin(last_->start, last_->max_timestamp, batch)) {
+      AddBatch(*last_->table, batch, plan_->key, plan_->aggregator, at_);
+      return absl::OkStatus();
+    }
+    WEIR_SDK_RETURN_IF_ERROR(ProcessMixed(batch));
+    return results_.Flush();
+  }
+
   absl::Status ProcessMixed(Batch<T>& batch) {
     constexpr std::size_t kAhead = 16;
     const std::size_t n = batch.records.size();
@@ -144,11 +189,12 @@ class SlicedWindowOperator final : public Operator {
       slices_of_[i] = slice;
     }
     for (std::size_t i = 0; i < n; ++i) {
+      at_ = i;
       if (i + kAhead < n && slices_of_[i + kAhead] != nullptr) {
         slices_of_[i + kAhead]->table->Prefetch(batch.hashes[i + kAhead]);
       }
       if (slices_of_[i] == nullptr) [[unlikely]] {
-        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
+        rejects_.Late(batch.records[i], batch.timestamps[i], watermark_, results_);
       } else if (slices_of_[i]->fresh) [[likely]] {
         const T& record = batch.records[i];
         plan_->aggregator.Add(
@@ -265,7 +311,13 @@ class SlicedWindowOperator final : public Operator {
   void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
     const TimeWindow window{EventTime::FromTicks(start),
                             EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
-    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)), WindowMax(start));
+    try {
+      results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
+                    WindowMax(start));
+    } catch (...) {
+      TellThrownFor(*context_, key);
+      throw;
+    }
   }
 
   // False: stopped because an output is blocked.
@@ -513,9 +565,11 @@ class SlicedWindowOperator final : public Operator {
   const WindowShape shape_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
-  WindowRejects<T> rejects_;
+  WindowRejects<T, Plan> rejects_;
 
   Ticks watermark_ = kMinTicks;
+  // The record of the batch that is worked on, or none.
+  std::size_t at_ = 0;
   // Nothing is to be fired or cleaned before the watermark reaches this.
   Ticks next_due_ = kMaxTicks;
   std::map<Ticks, Slice> slices_;

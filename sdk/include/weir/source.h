@@ -80,6 +80,11 @@ class SourceReader {
     (void)paused;
     return false;
   }
+  // What the split is, for who asks: a file, a partition of a topic. Empty: it has its number alone.
+  virtual std::string SplitName(std::uint32_t split) const {
+    (void)split;
+    return {};
+  }
   // The position, for a checkpoint, in the reader's own format. A restored reader is given it back before Open: by
   // RestorePosition this subtask's own, where the source has as many subtasks as it had.
   virtual std::string SnapshotPosition() const = 0;

@@ -259,6 +259,24 @@ class KeyedTable {
     }
     return true;
   }
+  // Calls f(const K&, const V&) for entries that are here while it returns true, and looks at
+  // `slots` slots at most.
+  template <class F>
+  void Peek(std::size_t slots, F&& f) const {
+    if (reserved_ != nullptr) {
+      if constexpr (Slot::kHasReservedKey) {
+        if (!f(Slot::kReservedKey, std::as_const(*reserved_))) return;
+      }
+    }
+    for (const Group& group : groups_) {
+      if (IsNothing(group)) continue;
+      for (std::uint32_t i = 0; i <= group.mask; ++i, --slots) {
+        if (slots == 0) return;
+        const Slot& slot = group.slots[i];
+        if (!slot.Empty() && !f(slot.key, slot.value)) return;
+      }
+    }
+  }
   template <class F>
   void ForEach(F&& f) {
     Cursor cursor;

@@ -18,8 +18,10 @@
 #include "weir/state_store.h"
 #include "weir/state_table.h"
 #include "weir/stored_entries.h"
+#include "weir/thrown.h"
 #include "weir/window.h"
 #include "weir/window_batch.h"
+#include "weir/window_listing.h"
 #include "weir/window_rejects.h"
 #include "weir/window_slices.h"
 
@@ -238,7 +240,7 @@ class StoredWindowOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
-    rejects_.Open(context, results_, plan_->late_tag);
+    rejects_.Open(context, *plan_);
     merged_ = std::make_unique<KeyedTable<K, Accumulator>>(context.key_groups(),
                                                            context.max_parallelism());
     return state_.Open(context, [this](Ticks start) -> absl::Status {
@@ -253,23 +255,13 @@ class StoredWindowOperator final : public Operator {
     auto& batch = static_cast<Batch<T>&>(base);
     if (batch.records.empty()) return absl::OkStatus();
     if (batch.timestamps.empty()) return rejects_.NoTimestamp();
-    if (batch.hashes.empty()) HashBatch(batch, plan_->key);
-    state_.MakeRoom(batch.records.size());
-    if constexpr (!kShared) {
-      if (shape_.slide != shape_.size) {
-        WEIR_SDK_RETURN_IF_ERROR(ProcessOverlapping(batch));
-        return results_.Flush();
-      }
+    at_ = batch.records.size();
+    try {
+      return Process(batch);
+    } catch (...) {
+      if (at_ < batch.records.size()) TellThrownOn(*context_, plan_->key, batch.records[at_]);
+      throw;
     }
-    WEIR_SDK_RETURN_IF_ERROR(FindSlices(batch));
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      if (slices_of_[i] == nullptr) [[unlikely]] {
-        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
-      } else {
-        AddTo(*slices_of_[i], batch.records[i], batch.hashes[i]);
-      }
-    }
-    return results_.Flush();
   }
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
@@ -285,10 +277,66 @@ class StoredWindowOperator final : public Operator {
   }
 
   std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+  // How much is in a window is known of what is in memory alone.
+  bool ListWindows(WindowListing& listing) override {
+    listing.there_are += state_.slices().size();
+    Ticks next = kMinTicks;
+    for (auto& [from, slice] : state_.slices()) {
+      for (Ticks start = std::max(FirstWindow(slice), next);
+           start <= LastWindow(slice) && !listing.Full(); start += shape_.slide) {
+        next = start + shape_.slide;
+        AddListed(start, listing);
+      }
+      if (listing.Full()) break;
+    }
+    return true;
+  }
 
  private:
   using State = StoredSlices<K, Accumulator>;
   using Slice = typename State::Slice;
+
+  void AddListed(Ticks start, WindowListing& listing) {
+    const Ticks max = WindowMax(start);
+    if (CleanupTime(max) <= watermark_) return;
+    ListedWindow window{.start = start,
+                        .end = SaturatingAdd(max, 1),
+                        .fires = max <= watermark_ ? ListedWindow::Fires::kFired
+                                                   : ListedWindow::Fires::kAtWatermark,
+                        .at = max,
+                        .gone_at = CleanupTime(max),
+                        .keys = 0};
+    bool all_known = true;
+    ForEachSlice(start, [&](Slice& slice) {
+      ++listing.looked;
+      all_known = all_known && slice.table->whole();
+      window.entries += slice.table->cached();
+      window.bytes += slice.table->memory_bytes();
+    });
+    if (!all_known) window.entries = 0;
+    listing.Add(std::move(window));
+  }
+
+  absl::Status Process(Batch<T>& batch) {
+    if (batch.hashes.empty()) HashBatch(batch, plan_->key);
+    state_.MakeRoom(batch.records.size());
+    if constexpr (!kShared) {
+      if (shape_.slide != shape_.size) {
+        WEIR_SDK_RETURN_IF_ERROR(ProcessOverlapping(batch));
+        return results_.Flush();
+      }
+    }
+    WEIR_SDK_RETURN_IF_ERROR(FindSlices(batch));
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      at_ = i;
+      if (slices_of_[i] == nullptr) [[unlikely]] {
+        rejects_.Late(batch.records[i], batch.timestamps[i], watermark_, results_);
+      } else {
+        AddTo(*slices_of_[i], batch.records[i], batch.hashes[i]);
+      }
+    }
+    return results_.Flush();
+  }
 
   // ---- Which slices and windows there are.
 
@@ -369,6 +417,7 @@ class StoredWindowOperator final : public Operator {
   // Each window has the record.
   absl::Status ProcessOverlapping(Batch<T>& batch) {
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      at_ = i;
       const Ticks ts = batch.timestamps[i];
       if (ts == kMinTicks) [[unlikely]] {
         return rejects_.NoTimestamp();
@@ -388,7 +437,7 @@ class StoredWindowOperator final : public Operator {
       // Rules 3 and 7.
       if (added == 0) {
         if (SaturatingAdd(ts, shape_.lateness) <= watermark_)
-          rejects_.Late(batch.records[i], ts, results_);
+          rejects_.Late(batch.records[i], ts, watermark_, results_);
       } else {
         rejects_.SkippedWindows(skipped);
       }
@@ -474,7 +523,13 @@ class StoredWindowOperator final : public Operator {
   void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
     const TimeWindow window{EventTime::FromTicks(start),
                             EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
-    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)), WindowMax(start));
+    try {
+      results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
+                    WindowMax(start));
+    } catch (...) {
+      TellThrownFor(*context_, key);
+      throw;
+    }
   }
 
   // False: stopped because an output is blocked; goes on where it stopped.
@@ -656,9 +711,11 @@ class StoredWindowOperator final : public Operator {
   const WindowShape shape_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
-  WindowRejects<T> rejects_;
+  WindowRejects<T, Plan> rejects_;
 
   Ticks watermark_ = kMinTicks;
+  // The record of the batch that is worked on, or none.
+  std::size_t at_ = 0;
   // Nothing is to be fired or cleaned before the watermark reaches this.
   Ticks next_due_ = kMaxTicks;
   State state_;
@@ -706,6 +763,7 @@ class ByStateStore final : public Operator {
   std::vector<KeyedStateTable*> keyed_state() override {
     return operator_ != nullptr ? operator_->keyed_state() : std::vector<KeyedStateTable*>();
   }
+  bool ListWindows(WindowListing& listing) override { return operator_->ListWindows(listing); }
 
  private:
   const std::function<std::unique_ptr<Operator>(bool)> make_;

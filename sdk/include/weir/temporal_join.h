@@ -11,6 +11,7 @@
 #include "weir/connected.h"
 #include "weir/custom_state.h"
 #include "weir/interval_join.h"
+#include "weir/late_records.h"
 #include "weir/state_codec.h"
 #include "weir/timers.h"
 #include "weir/usage_error.h"
@@ -80,8 +81,14 @@ class TemporalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
 
   void Process(const A& record, Context& context) override {
     const Ticks time = TimeOf(context);
-    if (time <= context.watermark_ticks())
+    if (time <= context.watermark_ticks()) {
       records_->context().metrics().counter("numLateRecordsJoined").Add();
+      NoteLate(records_->context(), context.key(),
+               {.time = time,
+                .watermark = context.watermark_ticks(),
+                .late_from = time,
+                .fate = LateRecord::Fate::kJoinedLate});
+    }
     Records().waiting.push_back({time, record});
     WaitUntil(time);
   }

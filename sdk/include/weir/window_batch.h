@@ -11,6 +11,7 @@
 #include "weir/hash.h"
 #include "weir/in_loop.h"
 #include "weir/state_table.h"
+#include "weir/thrown.h"
 #include "weir/window.h"
 
 namespace weir::internal {
@@ -53,12 +54,13 @@ void HashBatch(Batch<T>& batch, const Key& key) {
   for (std::size_t i = 0; i < n; ++i) hashes[i] = KeyHash(std::invoke(key_of, records[i]));
 }
 
-// Adds every record of the batch to the accumulator of its key. The slot of a record is on its way
+// Adds every record of the batch to the accumulator of its key. If a function of the job throws,
+// `at` is set to the index of the record. The slot of a record is on its way
 // from memory while the kAhead records before it are added.
 template <bool kWhole, class K, class Acc, class T, class Key, class Aggregator, class HashOf>
 [[gnu::noinline]] void AddBatchAhead(KeyedTable<K, Acc>& table, const Batch<T>& batch,
-                                     InLoop<Key> key, InLoop<Aggregator> aggregator,
-                                     HashOf hash_of) {
+                                     InLoop<Key> key, InLoop<Aggregator> aggregator, HashOf hash_of,
+                                     std::size_t& at) {
   using Table = KeyedTable<K, Acc>;
   using Locator = typename Table::template Locator<kWhole>;
   constexpr std::size_t kAhead = 32;
@@ -83,24 +85,30 @@ template <bool kWhole, class K, class Acc, class T, class Key, class Aggregator,
     }
     aggregator.Add(*acc, records[i]);
   };
-  for (std::size_t i = 0; i < std::min(kAhead, n); ++i) locate(i);
   std::size_t i = 0;
-  for (; i + kAhead < n; ++i) {
-    typename Table::Slot* const home = homes[i % kAhead];
-    locate(i + kAhead);
-    add(i, home);
+  try {
+    for (std::size_t ahead = 0; ahead < std::min(kAhead, n); ++ahead) locate(ahead);
+    for (; i + kAhead < n; ++i) {
+      typename Table::Slot* const home = homes[i % kAhead];
+      locate(i + kAhead);
+      add(i, home);
+    }
+    for (; i < n; ++i) add(i, homes[i % kAhead]);
+  } catch (...) {
+    at = ThrownAt(key, batch.records, i, kAhead);
+    throw;
   }
-  for (; i < n; ++i) add(i, homes[i % kAhead]);
 }
 
 // While a snapshot of the table is written.
 template <class K, class Acc, class T, class Key, class Aggregator>
 [[gnu::noinline]] void AddBatchShared(KeyedTable<K, Acc>& table, Batch<T>& batch, const Key& key,
-                                      const Aggregator& aggregator) {
+                                      const Aggregator& aggregator, std::size_t& at) {
   constexpr std::size_t kAhead = 16;
   if (batch.hashes.empty()) HashBatch(batch, key);
   const std::size_t n = batch.records.size();
   for (std::size_t i = 0; i < n; ++i) {
+    at = i;
     if (i + kAhead < n) table.Prefetch(batch.hashes[i + kAhead]);
     const T& record = batch.records[i];
     aggregator.Add(*table.FindOrInsert(std::invoke(key, record), batch.hashes[i]).first, record);
@@ -109,15 +117,16 @@ template <class K, class Acc, class T, class Key, class Aggregator>
 
 template <class K, class Acc, class T, class Key, class Aggregator>
 void AddBatch(KeyedTable<K, Acc>& table, Batch<T>& batch, const Key& key,
-              const Aggregator& aggregator) {
+              const Aggregator& aggregator, std::size_t& at) {
   if (table.IsShared()) [[unlikely]] {
-    AddBatchShared(table, batch, key, aggregator);
+    AddBatchShared(table, batch, key, aggregator, at);
     return;
   }
   const auto add = [&](auto hash_of) {
-    table.IsWhole()
-        ? AddBatchAhead<true, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator, hash_of)
-        : AddBatchAhead<false, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator, hash_of);
+    table.IsWhole() ? AddBatchAhead<true, K, Acc, T, Key, Aggregator>(table, batch, key, aggregator,
+                                                                      hash_of, at)
+                    : AddBatchAhead<false, K, Acc, T, Key, Aggregator>(table, batch, key,
+                                                                       aggregator, hash_of, at);
   };
   // To compute the hash of an integer again costs less than to write and read it.
   if constexpr (KeyedSlot<K, Acc>::kHasReservedKey) {

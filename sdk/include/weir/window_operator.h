@@ -12,8 +12,10 @@
 #include "weir/results.h"
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
+#include "weir/thrown.h"
 #include "weir/window.h"
 #include "weir/window_batch.h"
+#include "weir/window_listing.h"
 #include "weir/window_rejects.h"
 #include "weir/window_slices.h"
 
@@ -34,20 +36,20 @@ class WindowOperator final : public Operator {
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
     results_.Open(context, ports_);
-    rejects_.Open(context, results_, plan_->late_tag);
+    rejects_.Open(context, *plan_);
     fired_.Open(context);
     return absl::OkStatus();
   }
 
   absl::Status ProcessBatch(std::size_t, BatchBase& base) override {
     auto& batch = static_cast<Batch<T>&>(base);
-    if (batch.timestamps.empty() && !batch.records.empty()) return rejects_.NoTimestamp();
-    if (shape_.slide == shape_.size) {
-      WEIR_SDK_RETURN_IF_ERROR(ProcessTumbling(batch));
-    } else {
-      WEIR_SDK_RETURN_IF_ERROR(ProcessSliding(batch));
+    at_ = batch.records.size();
+    try {
+      return Process(batch);
+    } catch (...) {
+      if (at_ < batch.records.size()) TellThrownOn(*context_, plan_->key, batch.records[at_]);
+      throw;
     }
-    return results_.Flush();
   }
 
   absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
@@ -63,6 +65,25 @@ class WindowOperator final : public Operator {
   }
 
   std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
+  bool ListWindows(WindowListing& listing) override {
+    listing.there_are += panes_.size();
+    for (const auto& [start, pane] : panes_) {
+      if (listing.Full()) break;
+      ++listing.looked;
+      const std::uint64_t keys = pane.table->size();
+      if (keys == 0) continue;
+      listing.Add(
+          {.start = start,
+           .end = SaturatingAdd(pane.max_timestamp, 1),
+           .fires = pane.fired ? ListedWindow::Fires::kFired : ListedWindow::Fires::kAtWatermark,
+           .at = pane.max_timestamp,
+           .gone_at = CleanupTime(pane.max_timestamp),
+           .keys = keys,
+           .entries = keys,
+           .bytes = pane.table->memory_bytes()});
+    }
+    return true;
+  }
 
  private:
   using Table = KeyedTable<K, Accumulator>;
@@ -84,6 +105,16 @@ class WindowOperator final : public Operator {
 
   // ---- Records.
 
+  absl::Status Process(Batch<T>& batch) {
+    if (batch.timestamps.empty() && !batch.records.empty()) return rejects_.NoTimestamp();
+    if (shape_.slide == shape_.size) {
+      WEIR_SDK_RETURN_IF_ERROR(ProcessTumbling(batch));
+    } else {
+      WEIR_SDK_RETURN_IF_ERROR(ProcessSliding(batch));
+    }
+    return results_.Flush();
+  }
+
   absl::Status ProcessTumbling(Batch<T>& batch) {
     const std::size_t n = batch.records.size();
     if (n == 0) return absl::OkStatus();
@@ -94,7 +125,7 @@ class WindowOperator final : public Operator {
         return ProcessMixed(batch);
     }
     if (last_->fired || !fired_.empty()) return ProcessMixed(batch);
-    AddBatch(*last_->table, batch, plan_->key, plan_->aggregator);
+    AddBatch(*last_->table, batch, plan_->key, plan_->aggregator, at_);
     return absl::OkStatus();
   }
 
@@ -115,11 +146,12 @@ class WindowOperator final : public Operator {
     }
     constexpr std::size_t kAhead = 16;
     for (std::size_t i = 0; i < n; ++i) {
+      at_ = i;
       if (i + kAhead < n && panes_of_[i + kAhead] != nullptr) {
         panes_of_[i + kAhead]->table->Prefetch(batch.hashes[i + kAhead]);
       }
       if (panes_of_[i] == nullptr) [[unlikely]] {
-        rejects_.Late(batch.records[i], batch.timestamps[i], results_);
+        rejects_.Late(batch.records[i], batch.timestamps[i], watermark_, results_);
         continue;
       }
       AddTo(*panes_of_[i], batch.records[i], batch.hashes[i]);
@@ -130,6 +162,7 @@ class WindowOperator final : public Operator {
   absl::Status ProcessSliding(Batch<T>& batch) {
     const bool hashed = !batch.hashes.empty();
     for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      at_ = i;
       const T& record = batch.records[i];
       const Ticks ts = batch.timestamps[i];
       if (ts == kMinTicks) [[unlikely]] {
@@ -151,7 +184,7 @@ class WindowOperator final : public Operator {
       // Rules 3 and 7.
       if (added == 0) {
         if (SaturatingAdd(ts, shape_.lateness) <= watermark_)
-          rejects_.Late(batch.records[i], ts, results_);
+          rejects_.Late(batch.records[i], ts, watermark_, results_);
       } else {
         rejects_.SkippedWindows(skipped);
       }
@@ -199,8 +232,13 @@ class WindowOperator final : public Operator {
   void EmitResult(const Pane& pane, const K& key, const Accumulator& acc) {
     const TimeWindow window{EventTime::FromTicks(pane.start),
                             EventTime::FromTicks(SaturatingAdd(pane.max_timestamp, 1))};
-    results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
-                  pane.max_timestamp);
+    try {
+      results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
+                    pane.max_timestamp);
+    } catch (...) {
+      TellThrownFor(*context_, key);
+      throw;
+    }
   }
 
   // Fires the windows whose end the watermark has passed, in order of time. False: stopped because
@@ -318,9 +356,11 @@ class WindowOperator final : public Operator {
   const WindowShape shape_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
-  WindowRejects<T> rejects_;
+  WindowRejects<T, Plan> rejects_;
 
   Ticks watermark_ = kMinTicks;
+  // The record of the batch that is worked on, or none.
+  std::size_t at_ = 0;
   // Nothing is to be fired or cleaned before the watermark reaches this.
   Ticks next_due_ = kMaxTicks;
   // Open windows by start, which is also the order of their ends.

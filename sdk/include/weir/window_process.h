@@ -10,12 +10,14 @@
 
 #include "weir/custom_state.h"
 #include "weir/json_write.h"
+#include "weir/late_records.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
 #include "weir/time_format.h"
 #include "weir/timers.h"
 #include "weir/window_assigner.h"
 #include "weir/window_contents.h"
+#include "weir/window_listing.h"
 #include "weir/window_trigger.h"
 
 namespace weir {
@@ -238,11 +240,7 @@ class WindowEngine {
     }
     const Ticks time = context.timestamp().ticks();
     spans_.clear();
-    try {
-      plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
-    } catch (const std::exception& error) {
-      throw std::invalid_argument(std::string(error.what()) + "; key " + KeyText(context));
-    }
+    plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
     std::size_t taken = 0;
     auto* const found = windows_->Find();
     Windows* all = found != nullptr ? found->get() : nullptr;
@@ -304,7 +302,55 @@ class WindowEngine {
     }
   }
 
+  void ListWindows(WindowListing& listing) {
+    listing.by_key = true;
+    listing.there_are += windows_->entries();
+    windows_->Peek(listing.most_looks, [&](const K& key, const typename Layout::Cell& all) {
+      for (const Window& window : all->windows) {
+        if (listing.Full()) break;
+        listing.Add(Listed(key, window));
+      }
+      ++listing.looked;
+      return !listing.Full();
+    });
+  }
+
  private:
+  ListedWindow Listed(const K& key, const Window& window) const {
+    ListedWindow listed{.start = window.span.start,
+                        .end = SaturatingAdd(window.span.max_timestamp, 1),
+                        .on_clock = !plan_->assigner->event_time(),
+                        .gone_at = CleanupTime(window.span)};
+    if constexpr (!std::is_same_v<K, AllRecords>) WriteJsonValue(key, listed.key);
+    listed.entries = Contents::Empty(window.contents) ? 0 : Contents::Size(window.contents);
+    if constexpr (requires { window.contents.capacity(); }) {
+      listed.bytes = window.contents.capacity() * sizeof(typename C::value_type);
+    } else {
+      listed.bytes = sizeof(C);
+    }
+    SetFiring(window, listed);
+    return listed;
+  }
+  // Among the times is that at which the window goes, which is no firing but if it is its end.
+  void SetFiring(const Window& window, ListedWindow& listed) const {
+    const auto fires_at = [&](const DueTimes& due, bool on_clock) {
+      return !due.empty() && (due.first() != listed.gone_at || listed.on_clock != on_clock ||
+                              due.first() == window.span.max_timestamp);
+    };
+    if (plan_->trigger->asks_clock() && fires_at(window.processing, true)) {
+      listed.fires = ListedWindow::Fires::kAtClock;
+      listed.at = window.processing.first();
+    }
+    if (plan_->trigger->asks_event_time() && fires_at(window.event, false) &&
+        window.event.first() <= listed.at) {
+      listed.fires = ListedWindow::Fires::kAtWatermark;
+      listed.at = window.event.first();
+    }
+    const bool kept = plan_->trigger->asks_event_time() && window.event.first() == listed.gone_at;
+    if (listed.fires == ListedWindow::Fires::kByTrigger && kept && listed.gone_at != kMaxTicks)
+      listed.fires = ListedWindow::Fires::kFired;
+  }
+
   // ---- Which window.
 
   // Rule 6.
@@ -445,12 +491,11 @@ class WindowEngine {
           .Add(static_cast<std::uint64_t>(spans_.size() - taken));
       return;
     }
-    if (SaturatingAdd(time, plan_->lateness) > context.watermark_ticks()) return;
-    if (plan_->late_tag.empty()) {
-      windows_->context().late_records_dropped().Add();
-    } else {
-      context.Emit(SideOutput<T>{plan_->late_tag.c_str()}, record);
-    }
+    Ticks late_from = SaturatingAdd(time, plan_->lateness);
+    if (late_from > context.watermark_ticks()) return;
+    for (const WindowSpan& span : spans_) late_from = std::max(late_from, CleanupTime(span));
+    RejectLate(windows_->context(), context.results(), plan_->late_tag, record, context.key(),
+               {.time = time, .watermark = context.watermark_ticks(), .late_from = late_from});
   }
   static std::string KeyText(const KeyedContext& context) {
     std::string text;
@@ -495,6 +540,7 @@ class WindowDriver final : public P {
   void OnTimer(const ProcessingTimer&, Context& context) final {
     weir_engine_.template Fire<false>(context);
   }
+  void ListWindows(WindowListing& listing) { weir_engine_.ListWindows(listing); }
 
  private:
   WindowEngine<P, T, Contents, S> weir_engine_;

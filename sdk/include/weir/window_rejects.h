@@ -1,25 +1,26 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 
+#include "weir/late_records.h"
 #include "weir/results.h"
-#include "weir/side_output.h"
+#include "weir/window.h"
 
 namespace weir::internal {
 
 // What the event-time window operators do with records that they cannot put into a window: an error
-// for one without a timestamp; the side output or the counter of dropped ones for a late one, the
-// counter of skipped windows for one that is late for some of its windows (semantics rules 3 and
-// 7). Part of the operator, in its thread.
-template <class T>
+// for one without a timestamp; RejectLate for a late one, the counter of skipped windows for one
+// that is late for some of its windows (semantics rules 3 and 7). `Plan` has the windows' shape,
+// the key and the tag of the late side output. Part of the operator, in its thread.
+template <class T, class Plan>
 class WindowRejects {
  public:
-  // `tag`: that of the late side output, or empty; it outlives this.
-  template <class Out>
-  void Open(OperatorContext& context, const Results<Out>& results, const std::string& tag) {
+  // `plan` outlives it.
+  void Open(OperatorContext& context, const Plan& plan) {
     context_ = &context;
-    tag_ = !tag.empty() && results.HasSide(tag) ? tag.c_str() : nullptr;
+    plan_ = &plan;
     skipped_windows_ = &context.metrics().counter("numLateWindowsSkipped");
   }
 
@@ -30,20 +31,26 @@ class WindowRejects {
         "source a timestamp ({.timestamp = &Record::field})");
   }
   template <class Out>
-  void Late(T& record, Ticks timestamp, Results<Out>& results) {
-    if (tag_ != nullptr) {
-      results.EmitSide(SideOutput<T>{tag_}, std::move(record), timestamp);
-    } else {
-      context_->late_records_dropped().Add();
-    }
+  void Late(T& record, Ticks timestamp, Ticks watermark, Results<Out>& results) {
+    const auto key = std::invoke(plan_->key, std::as_const(record));
+    RejectLate(*context_, results, plan_->late_tag, std::move(record), key,
+               {.time = timestamp, .watermark = watermark, .late_from = LateFrom(timestamp)});
   }
   void SkippedWindows(std::uint64_t count) {
     if (count > 0) skipped_windows_->Add(count);
   }
 
  private:
+  // When the last of its windows is gone.
+  Ticks LateFrom(Ticks timestamp) const {
+    const WindowShape& shape = plan_->shape;
+    const Ticks start = WindowStart(timestamp, shape.offset, shape.slide);
+    const bool in_gap = start <= timestamp - shape.size;
+    return SaturatingAdd(in_gap ? timestamp : start + (shape.size - 1), shape.lateness);
+  }
+
   OperatorContext* context_ = nullptr;
-  const char* tag_ = nullptr;
+  const Plan* plan_ = nullptr;
   Counter* skipped_windows_ = nullptr;
 };
 

@@ -432,6 +432,9 @@ class TriggerBase {
   virtual TriggerResult OnProcessingTime(Ticks time, Context& context) const = 0;
   virtual void Clear(Context& context) const = 0;
   virtual bool merges() const = 0;
+  // Whether its timers of event time, or on the clock, do anything.
+  virtual bool asks_event_time() const = 0;
+  virtual bool asks_clock() const = 0;
   virtual void Merge(S& into, const S& from) const = 0;
   virtual void OnMerge(Context& context) const = 0;
   // Empty, or what is wrong with it.
@@ -472,6 +475,12 @@ class TriggerOf final : public TriggerBase<T, typename Trigger::State> {
     context.state() = S();
   }
   bool merges() const override { return MergingTrigger<Trigger>; }
+  bool asks_event_time() const override {
+    return requires(Context& context) { trigger_.OnEventTime(EventTime(), context); };
+  }
+  bool asks_clock() const override {
+    return requires(Context& context) { trigger_.OnProcessingTime(EventTime(), context); };
+  }
   void Merge(S& into, const S& from) const override {
     if constexpr (MergingTrigger<Trigger>) Trigger::Merge(into, from);
   }

@@ -91,6 +91,12 @@ struct HarnessOptions {
   std::vector<std::shared_ptr<const KeyHasher>> hashers;
 };
 
+// A late record, and its key as JSON.
+struct LateExample {
+  LateRecord record;
+  std::string key;
+};
+
 namespace internal {
 
 // Collects the batches pushed to one port.
@@ -217,6 +223,8 @@ class OperatorHarness {
   Ticks wake_at() const;
   // Counters live on when the operator is restored.
   std::uint64_t late_records_dropped() const;
+  // Every one that the operator said was late.
+  const std::vector<LateExample>& late_records() const;
   std::uint64_t counter(std::string_view name) const;
   std::int64_t gauge(std::string_view name) const;
   // Lines that the operator logged, "level: text".
