@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "common/base/strings.h"
@@ -22,12 +24,13 @@
 namespace weir::chaos {
 namespace {
 
+using ::testing::AnyOfArray;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr int64_t kCount = 6'000;
 
-class DamageTest : public ::testing::TestWithParam<const char*> {
+class DamageTest : public ::testing::Test {
  protected:
   void TearDown() override {
     if (HasFailure()) cluster_.PrintLogs();
@@ -81,28 +84,10 @@ class DamageTest : public ::testing::TestWithParam<const char*> {
   JobId job_;
 };
 
-// Flink 22502, 7783: an unreadable checkpoint skipped, or its files deleted.
-TEST_P(DamageTest, OfAStateFileFailsTheJobWithItsNameAndNothingIsDeleted) {
-  const std::string what = GetParam();
-  Start(checkpoints());
-  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::COMPLETED, 5));
-  cluster_.task_manager(0).Signal(SIGKILL);
-  ASSERT_TRUE(cluster_.AwaitStatus(job_, [](const proto::JobStatusResponse& status) {
-    return status.summary().state() == proto::CREATED;
-  }));
-  const std::vector<std::filesystem::path> complete = Complete();
-  ASSERT_GE(complete.size(), 3u);
-  std::filesystem::path victim;
-  for (const auto& entry : std::filesystem::directory_iterator(complete.back())) {
-    if (entry.path().extension() == ".state" &&
-        (victim.empty() || entry.file_size() > std::filesystem::file_size(victim))) {
-      victim = entry.path();
-    }
-  }
-  ASSERT_FALSE(victim.empty());
-  if (what == "missing") {
+void Damage(const std::filesystem::path& victim, const std::string& how) {
+  if (how == "missing") {
     std::filesystem::remove(victim);
-  } else if (what == "truncated") {
+  } else if (how == "truncated") {
     std::filesystem::resize_file(victim, std::filesystem::file_size(victim) - 1);
   } else {
     std::fstream file(victim, std::ios::in | std::ios::out | std::ios::binary);
@@ -112,17 +97,56 @@ TEST_P(DamageTest, OfAStateFileFailsTheJobWithItsNameAndNothingIsDeleted) {
     file.seekp(middle);
     file.put(static_cast<char>(byte ^ 1));
   }
+}
+
+class DamagedFileTest : public DamageTest,
+                        public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {
+};
+
+// Flink 22502, 7783: an unreadable checkpoint skipped, or its files deleted.
+TEST_P(DamagedFileTest, FailsTheJobWithItsNameAndNothingIsDeleted) {
+  const auto [which, how] = GetParam();
+  const bool shared = std::string_view(which) != "own";
+  Start(checkpoints(),
+        {StrCat("state.backend=", std::string_view(which) == "sst" ? "rocksdb" : "heap")});
+  ASSERT_TRUE(AwaitCount(proto::JobCheckpoint::COMPLETED, 5));
+  cluster_.task_manager(0).Signal(SIGKILL);
+  ASSERT_TRUE(cluster_.AwaitStatus(job_, [](const proto::JobStatusResponse& status) {
+    return status.summary().state() == proto::CREATED;
+  }));
+  const std::vector<std::filesystem::path> complete = Complete();
+  ASSERT_GE(complete.size(), 3u);
+  std::vector<std::filesystem::path> files =
+      cluster::FilesBelow(shared ? complete.back().parent_path() / "shared" : complete.back());
+  std::erase_if(files, [](const auto& file) { return file.filename() == "_metadata"; });
+  ASSERT_FALSE(files.empty());
+  const auto size = [](const auto& file) { return std::filesystem::file_size(file); };
+  if (!shared) {
+    files = {*std::max_element(files.begin(), files.end(),
+                               [&](const auto& a, const auto& b) { return size(a) < size(b); })};
+  }
+  // Not all that is shared is of the last checkpoint.
+  std::vector<::testing::Matcher<std::string>> names;
+  for (const std::filesystem::path& victim : files) {
+    Damage(victim, how);
+    names.push_back(HasSubstr(victim.filename().string()));
+  }
   cluster_.StartTaskManager(2);
   ASSERT_TRUE(cluster_.AwaitState(job_, proto::FAILED)) << "it is no use to try again";
   const auto status = cluster_.Status(job_);
   ASSERT_TRUE(status.ok());
-  EXPECT_THAT(status->failure().message(), HasSubstr(victim.filename().string()));
+  EXPECT_THAT(status->failure().message(), AnyOfArray(names));
   EXPECT_EQ(Complete(), complete) << "what is left is for people to look at";
 }
-INSTANTIATE_TEST_SUITE_P(All, DamageTest, ::testing::Values("missing", "truncated", "changed"),
-                         [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(All, DamagedFileTest,
+                         ::testing::Combine(::testing::Values("own", "shared", "sst"),
+                                            ::testing::Values("missing", "truncated", "changed")),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)) + "_" +
+                                  std::get<1>(test.param);
+                         });
 
-class FullDiskTest : public DamageTest {
+class FullDiskTest : public DamageTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
     ASSERT_EQ(mkdir(disk().c_str(), 0700), 0);
