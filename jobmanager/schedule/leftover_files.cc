@@ -32,10 +32,12 @@ bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Files of attempts before `live`.
+// Files of attempts before `live`; none if the folder is gone.
 absl::StatusOr<std::vector<FileInfo>> OldFiles(FileSystem& files, const std::string& folder,
                                                uint32_t live, bool* all) {
-  WEIR_ASSIGN_OR_RETURN(std::vector<FileInfo> entries, files.List(folder));
+  auto listed = files.List(folder);
+  if (absl::IsNotFound(listed.status())) return std::vector<FileInfo>();
+  WEIR_ASSIGN_OR_RETURN(std::vector<FileInfo> entries, std::move(listed));
   const size_t found = entries.size();
   std::erase_if(entries, [live](const FileInfo& file) { return AttemptOf(file.path) >= live; });
   *all = entries.size() == found;

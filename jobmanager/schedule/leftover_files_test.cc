@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,61 @@ TEST_P(LeftoverFilesTest, EverythingGoesWhenTheJobIsOver) {
   EXPECT_THAT(In("chk-7"), ElementsAre("no folder"));
   EXPECT_THAT(In("chk-8"), ElementsAre("no folder"));
   EXPECT_THAT(In("chk-9"), ElementsAre("2-0-0.state"));
+  EXPECT_THAT(In("shared"), IsEmpty());
+}
+
+// Files among which folders of checkpoints are deleted by others just before they are listed.
+class FilesThatGo final : public FileSystem {
+ public:
+  explicit FilesThatGo(FileSystem& files) : files_(files) {}
+  absl::StatusOr<std::vector<FileInfo>> List(const std::string& directory) override {
+    if (directory.find("/chk-") != std::string::npos) {
+      const absl::Status status = files_.DeleteRecursively(directory);
+      if (!status.ok()) return status;
+    }
+    return files_.List(directory);
+  }
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenForRead(const std::string& path) override {
+    return files_.OpenForRead(path);
+  }
+  absl::StatusOr<std::unique_ptr<WritableFile>> OpenForWrite(const std::string& path,
+                                                             WriteMode mode) override {
+    return files_.OpenForWrite(path, mode);
+  }
+  absl::StatusOr<FileInfo> Stat(const std::string& path) override { return files_.Stat(path); }
+  absl::Status CreateDirectories(const std::string& path) override {
+    return files_.CreateDirectories(path);
+  }
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    return files_.Rename(from, to);
+  }
+  absl::Status SyncDirectory(const std::string& path) override {
+    return files_.SyncDirectory(path);
+  }
+  absl::Status Delete(const std::string& path) override { return files_.Delete(path); }
+  absl::Status DeleteRecursively(const std::string& path) override {
+    return files_.DeleteRecursively(path);
+  }
+
+ private:
+  FileSystem& files_;
+};
+
+// When a job ends, its checkpoints are deleted at the same time as what else there is.
+TEST_P(LeftoverFilesTest, WhatOthersDeleteMeanwhileKeepsNothingElse) {
+  Make(5, {"1-0-0.state"});
+  Make(8, {"2-0-0.state"});
+  Touch("shared/2-0-0.state");
+  FilesThatGo files(files_);
+  CheckpointStore store(files, dir_);
+  const absl::Status status =
+      DeleteLeftoverFiles(files, store, kJob, job_directory_,
+                          {.newest_complete = 6,
+                           .next_id = std::numeric_limits<uint64_t>::max(),
+                           .live_attempt = std::numeric_limits<uint32_t>::max(),
+                           .keep_directories = {},
+                           .keep_shared = {}});
+  EXPECT_TRUE(status.ok()) << status;
   EXPECT_THAT(In("shared"), IsEmpty());
 }
 

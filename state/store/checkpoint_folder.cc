@@ -201,6 +201,8 @@ absl::Status CheckpointFolder::Delete() {
   if (absl::IsNotFound(synced)) return absl::OkStatus();
   WEIR_RETURN_IF_ERROR(StorageError(synced, doing));
   const auto entries = files_.List(path_);
+  // Somebody else deletes it too.
+  if (absl::IsNotFound(entries.status())) return absl::OkStatus();
   if (!entries.ok()) return StorageError(entries.status(), doing);
   std::string foreign;
   for (const FileInfo& entry : *entries) {
