@@ -186,6 +186,21 @@ TEST_F(FilesSourceTest, SubtasksShareTheFiles) {
   EXPECT_EQ(ids, Range(0, 100));
 }
 
+TEST_F(FilesSourceTest, ItsSplitIsNamedAfterTheFileThatIsRead) {
+  Put("/in/a.jsonl", JsonLines(0, 20));
+  Put("/in/b.jsonl", JsonLines(20, 40));
+  auto reader = Make({.path = "/in"});
+  EXPECT_EQ(reader->SplitName(0), "");
+  ASSERT_TRUE(reader->Open(context_).ok());
+  ASSERT_TRUE(Read(*reader, context_, 10).ok());
+  EXPECT_EQ(reader->SplitName(0), "/in/a.jsonl");
+  ASSERT_TRUE(Read(*reader, context_, 30).ok());
+  EXPECT_EQ(reader->SplitName(0), "/in/b.jsonl");
+  EXPECT_EQ(reader->SplitName(1), "");
+  ASSERT_TRUE(Read(*reader, context_).ok());
+  EXPECT_EQ(reader->SplitName(0), "");
+}
+
 TEST_F(FilesSourceTest, ReadsGzipAndZstdByTheirFirstBytes) {
   Put("/in/a.jsonl.gz", Gzip(JsonLines(0, 300)) + Gzip(JsonLines(300, 301)));
   Put("/in/b.jsonl", Gzip(JsonLines(301, 400)));
