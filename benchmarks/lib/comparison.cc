@@ -40,6 +40,18 @@ double PeakMegabytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
+void ExitIfDifferent(std::string_view name, const Outcome& got, const Outcome& expected) {
+  if (got == expected) return;
+  std::fprintf(
+      stderr,
+      "%.*s: results differ: %llu records, digest %016llx; the plain loop has %llu, %016llx\n",
+      static_cast<int>(name.size()), name.data(), static_cast<unsigned long long>(got.results),
+      static_cast<unsigned long long>(got.digest),
+      static_cast<unsigned long long>(expected.results),
+      static_cast<unsigned long long>(expected.digest));
+  std::exit(1);
+}
+
 }  // namespace
 
 BenchOptions BenchOptions::Parse(int argc, char** argv, std::string_view what) {
@@ -83,16 +95,7 @@ double Compare(const BenchOptions& options, std::string_view name, std::uint64_t
     const Cost e = Measure(engine, got);
     if (round == 0) added_megabytes = PeakMegabytes() - before;
     const Cost l = Measure(loop, expected);
-    if (!(got == expected)) {
-      std::fprintf(
-          stderr,
-          "%.*s: results differ: %llu records, digest %016llx; the plain loop has %llu, %016llx\n",
-          static_cast<int>(name.size()), name.data(), static_cast<unsigned long long>(got.results),
-          static_cast<unsigned long long>(got.digest),
-          static_cast<unsigned long long>(expected.results),
-          static_cast<unsigned long long>(expected.digest));
-      std::exit(1);
-    }
+    ExitIfDifferent(name, got, expected);
     ratios.push_back(l.cpu_s / e.cpu_s);
     loop_wall.push_back(l.wall_s);
     loop_cpu.push_back(l.cpu_s);
@@ -121,6 +124,32 @@ double Compare(const BenchOptions& options, std::string_view name, std::uint64_t
   }
   std::fflush(stdout);
   return Median(engine_cpu);
+}
+
+void CompareCosts(const BenchOptions& options, std::string_view name, std::string_view of,
+                  double goal, const Program& base, const Program& program,
+                  const Program& expected) {
+  if (name.find(options.only) == std::string_view::npos) return;
+  const Outcome right = expected();
+  std::vector<double> ratios;
+  for (int round = 0; round < options.rounds; ++round) {
+    Outcome outcome;
+    const Cost b = Measure(base, outcome);
+    const Cost p = Measure(program, outcome);
+    ExitIfDifferent(name, outcome, right);
+    ratios.push_back(p.cpu_s / b.cpu_s);
+  }
+  const double ratio = Median(ratios);
+  if (options.json) {
+    std::printf("{\"name\":\"%.*s\",\"times\":%.3f,\"of\":\"%.*s\",\"goal\":%.2f}\n",
+                static_cast<int>(name.size()), name.data(), ratio, static_cast<int>(of.size()),
+                of.data(), goal);
+  } else {
+    std::printf("%-34.*s %.2f times the CPU time of %.*s%s\n", static_cast<int>(name.size()),
+                name.data(), ratio, static_cast<int>(of.size()), of.data(),
+                goal == 0 ? "" : (ratio <= goal ? " (goal met)" : " (above goal)"));
+  }
+  std::fflush(stdout);
 }
 
 }  // namespace weir::bench

@@ -50,4 +50,11 @@ struct BenchOptions {
 double Compare(const BenchOptions& options, std::string_view name, std::uint64_t records,
                double goal, const Program& loop, const Program& engine);
 
+// Runs two programs of the engine alternately and prints what `program` costs in CPU time beside
+// `base`, which is called `of`: the median of the ratios. `goal`: at most that; 0 for none. Ends
+// the process with 1 if the outcome of `program` is not that of `expected`, which runs once.
+void CompareCosts(const BenchOptions& options, std::string_view name, std::string_view of,
+                  double goal, const Program& base, const Program& program,
+                  const Program& expected);
+
 }  // namespace weir::bench

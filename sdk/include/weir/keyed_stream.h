@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "weir/aggregates.h"
+#include "weir/by_state_store.h"
 #include "weir/keyed_operators.h"
 #include "weir/misuse.h"
 #include "weir/sliced_window_operator.h"
@@ -249,14 +250,17 @@ class WindowedStream {
   Stream<Out> AddOperator(NodeDefinition node, std::shared_ptr<const Plan> plan,
                           const std::source_location& where) const {
     using Accumulator = typename decltype(Plan::aggregator)::Accumulator;
-    using Op = internal::ByStateStore<InMemory,
-                                      internal::StoredWindowOperator<Key, T, Out, Plan, kShared>>;
+    using InStore = internal::StoredWindowOperator<Key, T, Out, Plan, kShared>;
     node.states.push_back({internal::kWindowsState, internal::SlicesTypeText<Key, Accumulator>(),
                            internal::SlicesTypeText<Key, Accumulator, internal::EvolvingFields>()});
-    return keyed_.template Add<Out>(std::move(node), where,
-                                    [plan](std::shared_ptr<const internal::SidePorts> sides) {
-                                      return std::make_unique<Op>(plan, std::move(sides));
-                                    });
+    return keyed_.template Add<Out>(
+        std::move(node), where, [plan](std::shared_ptr<const internal::SidePorts> sides) {
+          return std::make_unique<internal::ByStateStore>(
+              [plan, sides](bool in_store) -> std::unique_ptr<Operator> {
+                if (in_store) return std::make_unique<InStore>(plan, sides);
+                return std::make_unique<InMemory>(plan, sides);
+              });
+        });
   }
 
   internal::KeyedUpstream<T, F> keyed_;

@@ -538,39 +538,4 @@ class StoredWindowOperator final : public Operator {
   std::vector<std::uint64_t> load_hashes_;
 };
 
-// One of two operators, as soon as it is known where state is kept: `InMemory`, or `InStore`.
-template <class InMemory, class InStore>
-class ByStateStore final : public Operator {
- public:
-  template <class Plan>
-  ByStateStore(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
-      : make_([plan = std::move(plan),
-               ports = std::move(ports)](bool in_store) -> std::unique_ptr<Operator> {
-          if (in_store) return std::make_unique<InStore>(plan, ports);
-          return std::make_unique<InMemory>(plan, ports);
-        }) {}
-
-  absl::Status Open(OperatorContext& context) override {
-    operator_ = make_(context.state_store() != nullptr);
-    return operator_->Open(context);
-  }
-  absl::Status ProcessBatch(std::size_t input, BatchBase& batch) override {
-    return operator_->ProcessBatch(input, batch);
-  }
-  absl::StatusOr<bool> OnWatermark(Ticks watermark) override {
-    return operator_->OnWatermark(watermark);
-  }
-  absl::StatusOr<bool> OnProcessingTime(Ticks now) override {
-    return operator_->OnProcessingTime(now);
-  }
-  std::vector<KeyedStateTable*> keyed_state() override {
-    return operator_ != nullptr ? operator_->keyed_state() : std::vector<KeyedStateTable*>();
-  }
-  bool ListWindows(WindowListing& listing) override { return operator_->ListWindows(listing); }
-
- private:
-  const std::function<std::unique_ptr<Operator>(bool)> make_;
-  std::unique_ptr<Operator> operator_;
-};
-
 }  // namespace weir::internal

@@ -187,6 +187,8 @@ struct WindowingPlan {
   std::string late_tag;
   // Of a window that keeps its records.
   std::size_t element_limit = 10'000'000;
+  // Of sessions in event time with their own trigger: the gap, 0 if it is each record's.
+  std::optional<Ticks> session_gap = std::nullopt;
 
   template <class S2>
   WindowingPlan<T, S2> WithTrigger(TriggerPtr<T, S2> other) const {

@@ -7,7 +7,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "weir/by_state_store.h"
 #include "weir/keyed_stream.h"
+#include "weir/session_operator.h"
 #include "weir/time_format.h"
 #include "weir/usage_error.h"
 #include "weir/window_assigner.h"
@@ -104,8 +106,7 @@ class AnyWindowedStream {
   auto Aggregate(internal::PlacedUid uid, A aggregator, Finish finish) const {
     using Out = std::remove_cvref_t<
         std::invoke_result_t<const Finish&, const Key&, const TimeWindow&, AggregateResult<A>&&>>;
-    using P = internal::FinishWindow<Key, AggregateResult<A>, Out, Finish>;
-    return AddAggregate<P>(std::move(uid), std::move(aggregator), std::move(finish));
+    return AddFinished<Out>(std::move(uid), std::move(aggregator), std::move(finish));
   }
   // As above for windows of all records, without the key: `finish(window, value)`.
   template <Aggregator<T> A, internal::WindowAllFinish<Key, A> Finish>
@@ -135,8 +136,7 @@ class AnyWindowedStream {
   template <internal::Reducer<T> F2>
   auto Reduce(internal::PlacedUid uid, F2 f) const {
     const auto finish = [](const Key&, const TimeWindow&, T&& value) { return std::move(value); };
-    using P = internal::FinishWindow<Key, T, T, decltype(finish)>;
-    return AddAggregate<P>(std::move(uid), internal::ReduceAggregator<T, F2>{std::move(f)}, finish);
+    return AddFinished<T>(std::move(uid), internal::ReduceAggregator<T, F2>{std::move(f)}, finish);
   }
 
   // All records of a window at once: P derives from weir::WindowProcess<Key, T, Out>; `args` go to
@@ -158,6 +158,30 @@ class AnyWindowedStream {
  private:
   template <class T2, class F2, class S2>
   friend class AnyWindowedStream;
+
+  template <class Out, class A, class Finish>
+  auto AddFinished(internal::PlacedUid uid, A aggregator, Finish finish) const {
+    using P = internal::FinishWindow<Key, AggregateResult<A>, Out, Finish>;
+    if constexpr (std::is_same_v<S, NoTriggerState> &&
+                  internal::CheckBoth<typename A::Accumulator, Out>()) {
+      if (plan_.session_gap.has_value() && evictor_ == nullptr) {
+        using Plan = internal::SessionPlan<T, F, A, Finish>;
+        using Sessions = internal::SessionOperator<Key, T, Out, Plan>;
+        auto plan = std::make_shared<const Plan>(Plan{plan_, keyed_.key, aggregator, finish});
+        return AddOperator<P>(
+            std::move(uid), internal::AccumulatedContents<T, A>{std::move(aggregator)},
+            [plan](auto make, std::shared_ptr<const internal::SidePorts> sides) {
+              return std::make_unique<internal::ByStateStore>(
+                  [plan, make, sides](bool in_store) -> std::unique_ptr<Operator> {
+                    if (in_store) return make(sides);
+                    return std::make_unique<Sessions>(plan, sides);
+                  });
+            },
+            std::move(finish));
+      }
+    }
+    return AddAggregate<P>(std::move(uid), std::move(aggregator), std::move(finish));
+  }
 
   template <class P, class A, class... Args>
   auto AddAggregate(internal::PlacedUid uid, A aggregator, Args... args) const {
@@ -186,6 +210,15 @@ class AnyWindowedStream {
 
   template <class P, class Contents, class... Args>
   auto Add(internal::PlacedUid uid, Contents contents, Args... args) const {
+    return AddOperator<P>(
+        std::move(uid), std::move(contents),
+        [](auto make, std::shared_ptr<const internal::SidePorts> sides) { return make(sides); },
+        std::move(args)...);
+  }
+
+  // `choose(make, sides)` makes the operator; make(sides) is what makes that of any windows.
+  template <class P, class Contents, class Choose, class... Args>
+  auto AddOperator(internal::PlacedUid uid, Contents contents, Choose choose, Args... args) const {
     using Driver = internal::WindowDriver<P, T, Contents, S>;
     if constexpr (internal::CheckBoth<T, typename P::Out>()) {
       NodeDefinition node;
@@ -201,9 +234,14 @@ class AnyWindowedStream {
       internal::DescribeMembers(make()->members(), uid.where, *keyed_.graph, node);
       return keyed_.template Add<typename P::Out>(
           std::move(node), uid.where,
-          [key = keyed_.key, make](std::shared_ptr<const internal::SidePorts> sides) {
-            return std::make_unique<internal::KeyedProcessOperator<Driver, F>>(make(), key,
-                                                                               std::move(sides));
+          [key = keyed_.key, make, choose](std::shared_ptr<const internal::SidePorts> sides) {
+            return choose(
+                [key,
+                 make](std::shared_ptr<const internal::SidePorts> of) -> std::unique_ptr<Operator> {
+                  return std::make_unique<internal::KeyedProcessOperator<Driver, F>>(make(), key,
+                                                                                     std::move(of));
+                },
+                std::move(sides));
           });
     } else {
       return internal::AfterMistake();
@@ -248,14 +286,19 @@ auto PlanOf(const Sliding& window) {
 }
 template <class T>
 auto PlanOf(const Session& window) {
-  return PlanOf<T>(std::make_shared<SessionAssigner<T, Duration>>(
-                       "SessionWindow(" + FormatDuration(window.gap) + ")", window.gap, true),
-                   EventTimeTrigger());
+  auto plan = PlanOf<T>(std::make_shared<SessionAssigner<T, Duration>>(
+                            "SessionWindow(" + FormatDuration(window.gap) + ")", window.gap, true),
+                        EventTimeTrigger());
+  plan.session_gap = window.gap.count();
+  return plan;
 }
 template <class T, class Gap>
 auto PlanOf(const SessionBy<Gap>& window) {
-  return PlanOf<T>(std::make_shared<SessionAssigner<T, Gap>>("SessionWindow", window.gap, true),
-                   EventTimeTrigger());
+  auto plan =
+      PlanOf<T>(std::make_shared<SessionAssigner<T, Gap>>("SessionWindow", window.gap, true),
+                EventTimeTrigger());
+  plan.session_gap = 0;
+  return plan;
 }
 template <class T>
 auto PlanOf(const Global& window) {

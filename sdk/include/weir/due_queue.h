@@ -1,0 +1,157 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "weir/binary_codec.h"
+#include "weir/time.h"
+
+namespace weir::internal {
+
+// Keys by the times at which something of them may be due. Time is cut into buckets; one whose time
+// has not come is a list without order, so that a key costs an append; of those whose time has come
+// a heap is kept. What a key waits for is usually put off before it is due, which is seen once,
+// when its bucket's time comes.
+//
+// Order among equal times: that of the serialized keys (semantics rule 19). Owned by an operator.
+template <class K>
+class DueQueue {
+ public:
+  struct Entry {
+    Ticks time;
+    std::uint64_t hash;
+    K key;
+  };
+
+  // Entries are usually up to `ahead` ticks after those that are due.
+  explicit DueQueue(Ticks ahead)
+      : shift_(static_cast<int>(
+                   std::bit_width(static_cast<std::uint64_t>(std::max<Ticks>(ahead / 64, 1)))) -
+               1) {}
+
+  void Push(Entry entry) {
+    if (entries_++ == 0) open_ = std::max(open_, std::max(BucketOf(entry.time), kMinTicks + 1) - 1);
+    Place(std::move(entry));
+  }
+
+  // False: Pop would find nothing.
+  bool MayBeDue(Ticks watermark) const {
+    if (entries_ == 0) return false;
+    return heap_.empty() ? open_ < BucketOf(watermark) : heap_.front().time <= watermark;
+  }
+
+  // Takes the first entry with a time up to `watermark`; false if there is none. Entries of a
+  // bucket whose time comes are given to settle(Entry&), which may make the time a later one, and
+  // drops the entry with false; prefetch(hash) comes some entries before.
+  template <class Prefetch, class Settle>
+  bool Pop(Ticks watermark, Entry& out, const Prefetch& prefetch, const Settle& settle) {
+    // All that is in a bucket comes later than what is in the heap.
+    while (heap_.empty()) {
+      if (!OpenNext(BucketOf(watermark), prefetch, settle)) return false;
+    }
+    if (heap_.front().time > watermark) return false;
+    std::pop_heap(heap_.begin(), heap_.end(), Later);
+    out = std::move(heap_.back());
+    heap_.pop_back();
+    --entries_;
+    return true;
+  }
+
+  // Drops the entries for which drop(const Entry&) is true.
+  template <class Drop>
+  void DropIf(const Drop& drop) {
+    entries_ -= std::erase_if(heap_, drop);
+    std::make_heap(heap_.begin(), heap_.end(), Later);
+    for (auto& bucket : near_) entries_ -= std::erase_if(bucket, drop);
+    for (auto bucket = far_.begin(); bucket != far_.end();) {
+      entries_ -= std::erase_if(bucket->second, drop);
+      bucket = bucket->second.empty() ? far_.erase(bucket) : std::next(bucket);
+    }
+  }
+
+  std::size_t memory_bytes() const {
+    std::size_t entries = heap_.capacity();
+    for (const auto& bucket : near_) entries += bucket.capacity();
+    for (const auto& [index, bucket] : far_) entries += bucket.capacity();
+    return entries * sizeof(Entry);
+  }
+
+ private:
+  static constexpr std::size_t kNear = 256;
+
+  static bool Later(const Entry& a, const Entry& b) {
+    if (a.time != b.time) return a.time > b.time;
+    return SerializedKeyCompare(b.key, a.key) < 0;
+  }
+  Ticks BucketOf(Ticks time) const { return time >> shift_; }
+  bool IsNear(Ticks bucket) const {
+    return static_cast<std::uint64_t>(bucket) - static_cast<std::uint64_t>(open_) < kNear;
+  }
+  std::vector<Entry>& Near(Ticks bucket) {
+    return near_[static_cast<std::uint64_t>(bucket) % kNear];
+  }
+
+  void Place(Entry entry) {
+    const Ticks bucket = BucketOf(entry.time);
+    if (bucket <= open_) {
+      heap_.push_back(std::move(entry));
+      std::push_heap(heap_.begin(), heap_.end(), Later);
+    } else if (IsNear(bucket)) {
+      Near(bucket).push_back(std::move(entry));
+    } else {
+      far_[bucket].push_back(std::move(entry));
+    }
+  }
+
+  // Opens the first bucket that is not empty, up to `last`; false: there is none.
+  template <class Prefetch, class Settle>
+  bool OpenNext(Ticks last, const Prefetch& prefetch, const Settle& settle) {
+    if (entries_ == 0 || open_ >= last) return false;
+    const Ticks far = far_.empty() ? kMaxTicks : far_.begin()->first;
+    Ticks next = open_ + 1;
+    while (next < last && next < far && IsNear(next) && Near(next).empty()) ++next;
+    if (!IsNear(next)) next = std::min(last, far);
+    open_ = next;
+    std::vector<Entry>& bucket = Near(next);
+    Reopen(bucket, prefetch, settle);
+    bucket.clear();
+    if (far == next) {
+      auto node = far_.extract(far_.begin());
+      Reopen(node.mapped(), prefetch, settle);
+    }
+    return true;
+  }
+  // What is put off goes to later buckets.
+  template <class Prefetch, class Settle>
+  void Reopen(std::vector<Entry>& bucket, const Prefetch& prefetch, const Settle& settle) {
+    constexpr std::size_t kAhead = 16;
+    const std::size_t n = bucket.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i + kAhead < n) prefetch(bucket[i + kAhead].hash);
+      if (settle(bucket[i])) {
+        Place(std::move(bucket[i]));
+      } else {
+        --entries_;
+      }
+    }
+  }
+
+  // The width of a bucket is two to this power.
+  const int shift_;
+  std::size_t entries_ = 0;
+  // The last bucket whose time has come; what lies in it or before is in the heap.
+  Ticks open_ = kMinTicks;
+  std::vector<Entry> heap_;
+  // The buckets after it, each at its index modulo their number, and those after them.
+  std::array<std::vector<Entry>, kNear> near_;
+  std::map<Ticks, std::vector<Entry>> far_;
+};
+
+}  // namespace weir::internal
