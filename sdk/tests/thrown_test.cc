@@ -215,7 +215,7 @@ TEST(ThrownTest, AggregationsAndWindowsNameKeyAndRecord) {
                        R"({"user":"ann","amount":13})"));
 }
 
-TEST(ThrownTest, JoinsAndPatternsNameTheKey) {
+TEST(ThrownTest, JoinsAndPatternsNameTheKeyAndTheRecordThatCame) {
   EXPECT_THAT((ErrorOf<std::int64_t>([](auto in, Job&) {
                 in.KeyBy(&Order::user)
                     .IntervalJoin(in.KeyBy(&Order::user), Between{Duration(-1), Duration(1)})
@@ -230,7 +230,7 @@ TEST(ThrownTest, JoinsAndPatternsNameTheKey) {
                     .Select("op", [](const Match<Order>&) { return std::int64_t{1}; })
                     .To("out", Print{});
               })),
-              EndsWith(kKey));
+              EndsWith(kKeyAndRecord));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,9 +43,11 @@ class PatternMatcher {
   // `found(match)` for each match that the event completes.
   template <class Found>
   void Process(KeyMatches<T>& key, T record, Ticks time, Found&& found) {
+    at_work_.reset();
     Begin(key);
     const std::uint32_t event = key.events.Add(std::move(record), time, key.next_number++);
     key.events.Reference(event);
+    at_work_ = event;
     std::fill(verdicts_.begin(), verdicts_.end(), Verdict::kUnknown);
     current_.clear();
     current_.swap(key.partial);
@@ -56,6 +59,11 @@ class PatternMatcher {
     }
     Report(key, found);
     if (key.events.Release(event)) key.events.Free(event);
+  }
+
+  // The record that Process was given last, if that has thrown; null: it is not known.
+  const T* AtWork(const KeyMatches<T>& key) const {
+    return at_work_.has_value() ? &key.events[*at_work_].record : nullptr;
   }
 
   // The time has come to `now`: `timed_out(match, time)` for each partial match whose time is over,
@@ -339,6 +347,8 @@ class PatternMatcher {
 
   const PatternAutomaton automaton_;
   const SkipTo skip_;
+  // Of the key whose event is worked on.
+  std::optional<std::uint32_t> at_work_;
   std::uint32_t skip_step_ = 0;
   // The transitions of all states, those of state i from first_[i] to first_[i + 1].
   std::vector<Transition> compiled_;

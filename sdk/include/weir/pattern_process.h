@@ -20,6 +20,7 @@
 #include "weir/pattern_matches.h"
 #include "weir/process.h"
 #include "weir/side_output.h"
+#include "weir/thrown.h"
 #include "weir/timers.h"
 
 namespace weir {
@@ -117,7 +118,14 @@ class PatternFunction final
     for (PendingPatternEvent<T>& event : taken_) {
       if (event.time != last || &event == taken_.data()) Advance(*matches, event.time, out);
       last = event.time;
-      matcher_.Process(*matches, std::move(event.record), event.time, Found(out, event.time));
+      try {
+        matcher_.Process(*matches, std::move(event.record), event.time, Found(out, event.time));
+      } catch (...) {
+        const T* const record = matcher_.AtWork(*matches);
+        const auto key_of = [&context](const T&) -> const K& { return context.key(); };
+        if (record != nullptr) TellThrownOn(matches_->context(), key_of, *record);
+        throw;
+      }
       KeepLimit(*matches, context);
     }
     taken_.clear();
