@@ -61,24 +61,28 @@ class Input {
   std::vector<internal::Column<T>> pieces_;
 };
 
+enum class Lend { kYes, kNo };
+
 // A source of the records of an Input, which outlives the job: subtask s of p emits every p-th
 // piece. Trivial records are lent: the batch has the piece's own memory until the next Poll, and
-// whoever gets it leaves it as it was. Others are copied.
+// whoever gets it leaves it as it was. Others are copied, as all must be that go to another task,
+// which takes batches over: Lend::kNo.
 template <class T>
 class MemorySource {
  public:
   using Record = T;
-  explicit MemorySource(Input<T>& input) : input_(input) {}
+  explicit MemorySource(Input<T>& input, Lend lend = Lend::kYes)
+      : input_(input), lends_(lend == Lend::kYes && std::is_trivially_copyable_v<T>) {}
   auto MakeFactory() const {
-    return [&input = input_]() -> std::unique_ptr<SourceReader> {
-      return std::make_unique<Reader>(input);
+    return [&input = input_, lends = lends_]() -> std::unique_ptr<SourceReader> {
+      return std::make_unique<Reader>(input, lends);
     };
   }
 
  private:
   class Reader final : public SourceReader {
    public:
-    explicit Reader(Input<T>& input) : input_(input) {}
+    Reader(Input<T>& input, bool lends) : input_(input), lends_(lends) {}
     absl::Status Open(SourceContext& context) override {
       next_ = context.subtask();
       stride_ = context.parallelism();
@@ -95,7 +99,7 @@ class MemorySource {
       PollResult result;
       if (next_ < input_.pieces().size()) {
         internal::Column<T>& piece = input_.pieces()[next_];
-        if constexpr (std::is_trivially_copyable_v<T>) {
+        if (lends_) {
           lent_ = &piece;
           lent_size_ = piece.size();
           column.swap(piece);
@@ -117,12 +121,14 @@ class MemorySource {
 
    private:
     Input<T>& input_;
+    const bool lends_;
     std::size_t next_ = 0;
     std::size_t stride_ = 1;
     internal::Column<T>* lent_ = nullptr;
     std::size_t lent_size_ = 0;
   };
   Input<T>& input_;
+  const bool lends_;
 };
 
 // A function for a ForEach sink that adds add(record, outcome) up over one subtask. `outcome`
