@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -44,11 +45,18 @@ Input<Event> MakeEvents(std::uint64_t n, const Case& c) {
   return events;
 }
 
-// The loop: a flat table that knows the number of keys, with a key's latest session in the slot. A
-// session is given out when the next record of its key finds that none can join it any more.
+// The loop: a flat table that knows the number of keys, with a key's latest session in the slot. In
+// time: a session is given out when no record can join it any more, as a job does it, by keys in
+// buckets of a sixteenth of the gap. Else when the next record of its key finds that, or at the
+// end.
 class Sessions {
  public:
-  Sessions(const Case& c, Outcome& out) : gap_(c.gap), disorder_(c.disorder), out_(out) {
+  Sessions(const Case& c, bool in_time, Outcome& out)
+      : gap_(c.gap),
+        disorder_(c.disorder),
+        in_time_(in_time),
+        bucket_(std::max<Ticks>(c.gap / 16, 1)),
+        out_(out) {
     int bits = 4;
     while ((std::uint64_t{1} << bits) < c.keys * 2) ++bits;
     shift_ = 64 - bits;
@@ -57,7 +65,10 @@ class Sessions {
 
   void Add(const Event& event) {
     const Ticks time = event.at.ticks();
-    greatest_ = std::max(greatest_, time);
+    if (time > greatest_) {
+      greatest_ = time;
+      if (greatest_ >= next_due_) GiveOutDue();
+    }
     Slot& slot = SlotOf(event.key);
     if (slot.before == 0 && time >= slot.last.first - gap_ && time <= slot.last.newest + gap_) {
       slot.last.first = std::min(slot.last.first, time);
@@ -69,7 +80,7 @@ class Sessions {
   }
   void Finish() {
     for (const Slot& slot : slots_) {
-      if (slot.key == kNone) continue;
+      if (!slot.used) continue;
       GiveOut(slot.key, slot.last);
       if (slot.before == 0) continue;
       for (const Session& session : lists_[slot.before - 1]) GiveOut(slot.key, session);
@@ -83,6 +94,8 @@ class Sessions {
     Ticks newest = 0;
     std::int64_t sum = 0;
   };
+  // Joins no other.
+  static constexpr Session kNoSession{kMaxTicks / 2, kMinTicks / 2, 0};
   struct Slot {
     std::int64_t key = kNone;
     Session last;
@@ -90,21 +103,83 @@ class Sessions {
     std::size_t before = 0;
     // `last` is one.
     bool used = false;
+    // In some bucket.
+    bool waits = false;
   };
 
+  std::size_t PlaceOf(std::int64_t key) const {
+    return (static_cast<std::uint64_t>(key) * 0x9E3779B97F4A7C15ULL) >> shift_;
+  }
   Slot& SlotOf(std::int64_t key) {
-    std::size_t i = (static_cast<std::uint64_t>(key) * 0x9E3779B97F4A7C15ULL) >> shift_;
+    std::size_t i = PlaceOf(key);
     while (slots_[i].key != key) {
       if (slots_[i].key == kNone) {
         slots_[i].key = key;
-        slots_[i].last = {kMaxTicks / 2, kMinTicks / 2, 0};
+        slots_[i].last = kNoSession;
         break;
       }
       i = (i + 1) & (slots_.size() - 1);
     }
     return slots_[i];
   }
+  bool IsOver(const Session& session) const {
+    return session.newest + gap_ <= greatest_ - disorder_;
+  }
+  void Wait(Slot& slot, Ticks until) {
+    slot.waits = true;
+    buckets_[until / bucket_].push_back(slot.key);
+    next_due_ = (buckets_.begin()->first + 1) * bucket_ + disorder_;
+  }
+  void GiveOutDue() {
+    while (!buckets_.empty() && greatest_ >= (buckets_.begin()->first + 1) * bucket_ + disorder_) {
+      const std::vector<std::int64_t> keys = std::move(buckets_.begin()->second);
+      buckets_.erase(buckets_.begin());
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (i + 16 < keys.size()) __builtin_prefetch(&slots_[PlaceOf(keys[i + 16])]);
+        GiveOutOver(SlotOf(keys[i]));
+      }
+    }
+    next_due_ = buckets_.empty() ? kMaxTicks : (buckets_.begin()->first + 1) * bucket_ + disorder_;
+  }
+  void GiveOutOver(Slot& slot) {
+    slot.waits = false;
+    if (slot.before != 0) {
+      std::vector<Session>& list = lists_[slot.before - 1];
+      std::erase_if(list, [&](const Session& session) {
+        const bool over = IsOver(session);
+        if (over) GiveOut(slot.key, session);
+        return over;
+      });
+      if (list.empty()) {
+        spare_.push_back(slot.before);
+        slot.before = 0;
+      }
+    }
+    Ticks until = slot.last.newest + gap_;
+    if (IsOver(slot.last)) {
+      GiveOut(slot.key, slot.last);
+      if (slot.before == 0) {
+        slot.used = false;
+        slot.last = kNoSession;
+        return;
+      }
+      std::vector<Session>& list = lists_[slot.before - 1];
+      slot.last = list.back();
+      list.pop_back();
+      if (list.empty()) {
+        spare_.push_back(slot.before);
+        slot.before = 0;
+      }
+      until = slot.last.newest + gap_;
+    }
+    if (slot.before != 0) {
+      for (const Session& session : lists_[slot.before - 1])
+        until = std::min(until, session.newest + gap_);
+    }
+    Wait(slot, until);
+  }
   void AddToSome(Slot& slot, Session session) {
+    if (in_time_ && !slot.waits) Wait(slot, session.newest + gap_);
     if (!slot.used) {
       slot.used = true;
       slot.last = session;
@@ -126,7 +201,7 @@ class Sessions {
         session.first = std::min(session.first, other.first);
         session.newest = std::max(session.newest, other.newest);
         session.sum += other.sum;
-      } else if (other.newest + gap_ < greatest_ - disorder_) {
+      } else if (IsOver(other)) {
         GiveOut(slot.key, other);
       } else {
         list[kept++] = other;
@@ -147,17 +222,21 @@ class Sessions {
 
   const Ticks gap_;
   const Ticks disorder_;
+  const bool in_time_;
+  const Ticks bucket_;
   Outcome& out_;
   int shift_ = 0;
   std::vector<Slot> slots_;
   std::vector<std::vector<Session>> lists_;
   std::vector<std::size_t> spare_;
   Ticks greatest_ = 0;
+  std::map<Ticks, std::vector<std::int64_t>> buckets_;
+  Ticks next_due_ = kMaxTicks;
 };
 
-Outcome Loop(Input<Event>& events, const Case& c) {
+Outcome Loop(Input<Event>& events, const Case& c, bool in_time) {
   Outcome out;
-  Sessions sessions(c, out);
+  Sessions sessions(c, in_time, out);
   events.ForEach([&](const Event& event) { sessions.Add(event); });
   sessions.Finish();
   return out;
@@ -205,7 +284,10 @@ int main(int argc, char** argv) {
     const std::uint64_t n = options.Scaled(10'000'000);
     Input<Event> events = MakeEvents(n, c);
     Compare(
-        options, c.name, n, kGoal, [&] { return Loop(events, c); },
+        options, c.name, n, kGoal, [&] { return Loop(events, c, true); },
+        [&] { return Engine(events, c); });
+    Compare(
+        options, c.name + "/loop_gives_out_late", n, 0, [&] { return Loop(events, c, false); },
         [&] { return Engine(events, c); });
   }
 }
