@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -159,6 +160,9 @@ class AnyWindowedStream {
   template <class T2, class F2, class S2>
   friend class AnyWindowedStream;
 
+  using MakeOperator = std::shared_ptr<
+      const std::function<std::unique_ptr<Operator>(std::shared_ptr<const internal::SidePorts>)>>;
+
   template <class Out, class A, class Finish>
   auto AddFinished(internal::PlacedUid uid, A aggregator, Finish finish) const {
     using P = internal::FinishWindow<Key, AggregateResult<A>, Out, Finish>;
@@ -170,10 +174,10 @@ class AnyWindowedStream {
         auto plan = std::make_shared<const Plan>(Plan{plan_, keyed_.key, aggregator, finish});
         return AddOperator<P>(
             std::move(uid), internal::AccumulatedContents<T, A>{std::move(aggregator)},
-            [plan](auto make, std::shared_ptr<const internal::SidePorts> sides) {
+            [plan](const MakeOperator& make, std::shared_ptr<const internal::SidePorts> sides) {
               return std::make_unique<internal::ByStateStore>(
                   [plan, make, sides](bool in_store) -> std::unique_ptr<Operator> {
-                    if (in_store) return make(sides);
+                    if (in_store) return (*make)(sides);
                     return std::make_unique<Sessions>(plan, sides);
                   });
             },
@@ -212,11 +216,13 @@ class AnyWindowedStream {
   auto Add(internal::PlacedUid uid, Contents contents, Args... args) const {
     return AddOperator<P>(
         std::move(uid), std::move(contents),
-        [](auto make, std::shared_ptr<const internal::SidePorts> sides) { return make(sides); },
+        [](const MakeOperator& make, std::shared_ptr<const internal::SidePorts> sides) {
+          return (*make)(std::move(sides));
+        },
         std::move(args)...);
   }
 
-  // `choose(make, sides)` makes the operator; make(sides) is what makes that of any windows.
+  // `choose(make, sides)` makes the operator; (*make)(sides) is what makes that of any windows.
   template <class P, class Contents, class Choose, class... Args>
   auto AddOperator(internal::PlacedUid uid, Contents contents, Choose choose, Args... args) const {
     using Driver = internal::WindowDriver<P, T, Contents, S>;
@@ -232,16 +238,15 @@ class AnyWindowedStream {
         return std::make_unique<Driver>(plan, contents, args...);
       };
       internal::DescribeMembers(make()->members(), uid.where, *keyed_.graph, node);
+      const auto make_any = std::make_shared<const typename MakeOperator::element_type>(
+          [key = keyed_.key, make](std::shared_ptr<const internal::SidePorts> sides) {
+            return std::make_unique<internal::KeyedProcessOperator<Driver, F>>(make(), key,
+                                                                               std::move(sides));
+          });
       return keyed_.template Add<typename P::Out>(
           std::move(node), uid.where,
-          [key = keyed_.key, make, choose](std::shared_ptr<const internal::SidePorts> sides) {
-            return choose(
-                [key,
-                 make](std::shared_ptr<const internal::SidePorts> of) -> std::unique_ptr<Operator> {
-                  return std::make_unique<internal::KeyedProcessOperator<Driver, F>>(make(), key,
-                                                                                     std::move(of));
-                },
-                std::move(sides));
+          [make_any, choose](std::shared_ptr<const internal::SidePorts> sides) {
+            return choose(make_any, std::move(sides));
           });
     } else {
       return internal::AfterMistake();
