@@ -279,9 +279,6 @@ TEST(StateConverter, ConvertsEachLayoutOfAKeyGroup) {
   };
   EXPECT_EQ(convert("map", old_entries), new_entries);
   EXPECT_EQ(convert("map", ""), "");
-  const std::string windows[] = {Bytes(std::int64_t{60}, true), Bytes(std::int64_t{120}, false)};
-  EXPECT_EQ(convert("windows", windows[0] + old_entries + windows[1] + old_entries),
-            windows[0] + new_entries + windows[1] + new_entries);
   const std::string through = Bytes(std::int64_t{59});
   const std::string slices[] = {Bytes(std::int64_t{60}), Bytes(std::int64_t{120})};
   EXPECT_EQ(convert("slices", through + slices[0] + old_entries + slices[1] + old_entries),
