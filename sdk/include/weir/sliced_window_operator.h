@@ -39,7 +39,7 @@ class SlicedWindowOperator final : public Operator {
   using Accumulator = typename Aggregator::Accumulator;
 
   SlicedWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
-      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+      : plan_(std::move(plan)), ports_(std::move(ports)), times_(plan_->shape), snapshot_(*this) {}
 
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
@@ -78,38 +78,19 @@ class SlicedWindowOperator final : public Operator {
   // A window has what is in its slices, which it shares with others; how many keys that are is not
   // known.
   bool ListWindows(WindowListing& listing) override {
-    listing.there_are += slices_.size();
-    Ticks next = kMinTicks;
-    for (const auto& [from, slice] : slices_) {
-      for (Ticks start = std::max(FirstWindow(slice), next);
-           start <= LastWindow(slice) && !listing.Full(); start += shape_.slide) {
-        next = start + shape_.slide;
-        AddListed(start, listing);
+    times_.List(slices_, watermark_, listing, [&](ListedWindow window) {
+      for (auto it = slices_.lower_bound(window.start);
+           it != slices_.end() && it->first <= window.at; ++it) {
+        ++listing.looked;
+        window.entries += it->second.table->size();
+        window.bytes += it->second.table->memory_bytes();
       }
-      if (listing.Full()) break;
-    }
+      if (window.entries > 0) listing.Add(std::move(window));
+    });
     return true;
   }
 
  private:
-  void AddListed(Ticks start, WindowListing& listing) {
-    const Ticks max = WindowMax(start);
-    if (CleanupTime(max) <= watermark_) return;
-    ListedWindow window{.start = start,
-                        .end = SaturatingAdd(max, 1),
-                        .fires = max <= watermark_ ? ListedWindow::Fires::kFired
-                                                   : ListedWindow::Fires::kAtWatermark,
-                        .at = max,
-                        .gone_at = CleanupTime(max),
-                        .keys = 0};
-    for (auto it = slices_.lower_bound(start); it != slices_.end() && it->first <= max; ++it) {
-      ++listing.looked;
-      window.entries += it->second.table->size();
-      window.bytes += it->second.table->memory_bytes();
-    }
-    if (window.entries > 0) listing.Add(std::move(window));
-  }
-
   using Table = KeyedTable<K, Accumulator>;
   struct Slice {
     Ticks start = 0;
@@ -133,32 +114,10 @@ class SlicedWindowOperator final : public Operator {
 
   // ---- Which slices and windows there are.
 
-  Ticks SliceStart(Ticks ts) const {
-    const Ticks window = WindowStart(ts, shape_.offset, shape_.slide);
-    const Ticks cut = shape_.size % shape_.slide;
-    return cut != 0 && ts - window >= cut ? window + cut : window;
+  Ticks EarliestMax(const Slice& slice) const {
+    return times_.WindowMax(times_.FirstWindow(slice));
   }
-  Ticks SliceMax(Ticks start) const {
-    const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
-    const Ticks cut = shape_.size % shape_.slide;
-    return (cut != 0 && start == window ? window + cut : window + shape_.slide) - 1;
-  }
-  // Starts of the last and of the first window over the slice.
-  Ticks LastWindow(const Slice& slice) const {
-    return WindowStart(slice.start, shape_.offset, shape_.slide);
-  }
-  Ticks FirstWindow(const Slice& slice) const {
-    return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
-           shape_.slide;
-  }
-  Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
-  Ticks EarliestMax(const Slice& slice) const { return WindowMax(FirstWindow(slice)); }
-  Ticks CleanupTime(Ticks max_timestamp) const {
-    return SaturatingAdd(max_timestamp, shape_.lateness);
-  }
-  bool SliceIsLate(const Slice& slice) const {
-    return CleanupTime(WindowMax(LastWindow(slice))) <= watermark_;
-  }
+  bool SliceIsLate(const Slice& slice) const { return times_.IsLate(slice, watermark_); }
 
   // ---- Records.
 
@@ -183,7 +142,7 @@ class SlicedWindowOperator final : public Operator {
       Slice* slice = last_;
       if (slice == nullptr || ts < slice->start || ts > slice->max_timestamp) {
         if (ts == kMinTicks) return rejects_.NoTimestamp();
-        slice = FindSlice(SliceStart(ts));
+        slice = FindSlice(times_.SliceStart(ts));
         if (slice != nullptr) last_ = slice;
       }
       slices_of_[i] = slice;
@@ -229,9 +188,10 @@ class SlicedWindowOperator final : public Operator {
     }
     std::uint64_t skipped = 0;
     const Ticks reached = std::max(watermark_, fired_.OfHash(hash));
-    for (Ticks start = LastWindow(slice); start >= FirstWindow(slice); start -= shape_.slide) {
-      const Ticks max = WindowMax(start);
-      if (CleanupTime(max) <= watermark_) {
+    for (Ticks start = times_.LastWindow(slice); start >= times_.FirstWindow(slice);
+         start -= times_.shape().slide) {
+      const Ticks max = times_.WindowMax(start);
+      if (times_.CleanupTime(max) <= watermark_) {
         ++skipped;
       } else if (max <= reached) {
         EmitResult(start, key, Combined(start, key, hash));
@@ -261,7 +221,7 @@ class SlicedWindowOperator final : public Operator {
   Accumulator Combined(Ticks window, const K& key, std::uint64_t hash) {
     Accumulator all{};
     bool first = true;
-    const Ticks end = WindowMax(window);
+    const Ticks end = times_.WindowMax(window);
     for (auto it = slices_.lower_bound(window); it != slices_.end() && it->first <= end; ++it) {
       const Accumulator* part = it->second.table->Find(key, hash);
       if (part == nullptr) continue;
@@ -281,15 +241,16 @@ class SlicedWindowOperator final : public Operator {
     if (auto it = slices_.find(start); it != slices_.end()) return &it->second;
     Slice slice;
     slice.start = start;
-    slice.max_timestamp = SliceMax(start);
+    slice.max_timestamp = times_.SliceMax(start);
     if (SliceIsLate(slice)) return nullptr;
     slice.fresh = EarliestMax(slice) > watermark_ && fired_.empty();
     slice.table = NewTable();
-    for (Ticks window = LastWindow(slice); window >= FirstWindow(slice); window -= shape_.slide) {
-      if (WindowMax(window) > watermark_) pending_.insert(window);
+    for (Ticks window = times_.LastWindow(slice); window >= times_.FirstWindow(slice);
+         window -= times_.shape().slide) {
+      if (times_.WindowMax(window) > watermark_) pending_.insert(window);
     }
-    next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slice))));
-    if (!pending_.empty()) next_due_ = std::min(next_due_, WindowMax(*pending_.begin()));
+    next_due_ = std::min(next_due_, times_.CleanupTime(times_.WindowMax(times_.LastWindow(slice))));
+    if (!pending_.empty()) next_due_ = std::min(next_due_, times_.WindowMax(*pending_.begin()));
     return &slices_.emplace(start, std::move(slice)).first->second;
   }
 
@@ -310,10 +271,10 @@ class SlicedWindowOperator final : public Operator {
 
   void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
     const TimeWindow window{EventTime::FromTicks(start),
-                            EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
+                            EventTime::FromTicks(SaturatingAdd(start, times_.shape().size))};
     try {
       results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
-                    WindowMax(start));
+                    times_.WindowMax(start));
     } catch (...) {
       TellThrownFor(*context_, key);
       throw;
@@ -322,7 +283,7 @@ class SlicedWindowOperator final : public Operator {
 
   // False: stopped because an output is blocked.
   bool FireDue() {
-    while (!pending_.empty() && WindowMax(*pending_.begin()) <= watermark_) {
+    while (!pending_.empty() && times_.WindowMax(*pending_.begin()) <= watermark_) {
       const Ticks window = *pending_.begin();
       if (results_.Blocked()) return false;
       if (!firing_) {
@@ -340,7 +301,7 @@ class SlicedWindowOperator final : public Operator {
 
   // Makes the running aggregates those of the window.
   void Cover(Ticks window) {
-    const Ticks end = SaturatingAdd(window, shape_.size);
+    const Ticks end = SaturatingAdd(window, times_.shape().size);
     if (covered_to_ <= window || covered_from_ > window) {
       Uncover();
       covered_from_ = covered_to_ = turned_ = window;
@@ -419,7 +380,7 @@ class SlicedWindowOperator final : public Operator {
   // Emits the results of the covered window from where the last call stopped; false if it stopped
   // again.
   bool EmitWindow(Ticks window) {
-    const Ticks max = WindowMax(window);
+    const Ticks max = times_.WindowMax(window);
     std::uint32_t since_check = 0;
     const auto go_on = [&] { return ++since_check % kBatchRecords != 0 || !results_.Blocked(); };
     if constexpr (!kRetracts) {
@@ -474,9 +435,11 @@ class SlicedWindowOperator final : public Operator {
 
   void FindNextDue() {
     next_due_ = kMaxTicks;
-    if (!pending_.empty()) next_due_ = WindowMax(*pending_.begin());
+    if (!pending_.empty()) next_due_ = times_.WindowMax(*pending_.begin());
     if (!slices_.empty())
-      next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slices_.begin()->second))));
+      next_due_ = std::min(
+          next_due_,
+          times_.CleanupTime(times_.WindowMax(times_.LastWindow(slices_.begin()->second))));
     // Slices stop being fresh when the first window over them fires, which is always one of those
     // pending.
   }
@@ -540,7 +503,7 @@ class SlicedWindowOperator final : public Operator {
           return fired_.Restore(key_group, through, watermark_);
         },
         [&](Ticks start, std::size_t entries) {
-          if (SliceStart(start) != start) {
+          if (times_.SliceStart(start) != start) {
             return absl::DataLossError(
                 "state 'windows': no slice of windows of this size and slide");
           }
@@ -562,7 +525,7 @@ class SlicedWindowOperator final : public Operator {
 
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<const SidePorts> ports_;
-  const WindowShape shape_;
+  const SliceTimes<true> times_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
   WindowRejects<T, Plan> rejects_;

@@ -38,7 +38,7 @@ class StoredWindowOperator final : public Operator {
   using Accumulator = typename Aggregator::Accumulator;
 
   StoredWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
-      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+      : plan_(std::move(plan)), ports_(std::move(ports)), times_(plan_->shape), snapshot_(*this) {}
 
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
@@ -48,7 +48,7 @@ class StoredWindowOperator final : public Operator {
                                                            context.max_parallelism());
     return state_.Open(context, [this](Ticks start) -> absl::Status {
       if (state_.Find(start) != nullptr) return absl::OkStatus();
-      if (SliceStart(start) != start) return NoSlice();
+      if (times_.SliceStart(start) != start) return NoSlice();
       AddSlice(start, /*empty=*/false);
       return absl::OkStatus();
     });
@@ -82,16 +82,17 @@ class StoredWindowOperator final : public Operator {
   std::vector<KeyedStateTable*> keyed_state() override { return {&snapshot_}; }
   // How much is in a window is known of what is in memory alone.
   bool ListWindows(WindowListing& listing) override {
-    listing.there_are += state_.slices().size();
-    Ticks next = kMinTicks;
-    for (auto& [from, slice] : state_.slices()) {
-      for (Ticks start = std::max(FirstWindow(slice), next);
-           start <= LastWindow(slice) && !listing.Full(); start += shape_.slide) {
-        next = start + shape_.slide;
-        AddListed(start, listing);
-      }
-      if (listing.Full()) break;
-    }
+    times_.List(state_.slices(), watermark_, listing, [&](ListedWindow window) {
+      bool all_known = true;
+      ForEachSlice(window.start, [&](Slice& slice) {
+        ++listing.looked;
+        all_known = all_known && slice.table->whole();
+        window.entries += slice.table->cached();
+        window.bytes += slice.table->memory_bytes();
+      });
+      if (!all_known) window.entries = 0;
+      listing.Add(std::move(window));
+    });
     return true;
   }
 
@@ -99,32 +100,11 @@ class StoredWindowOperator final : public Operator {
   using State = StoredSlices<K, Accumulator>;
   using Slice = typename State::Slice;
 
-  void AddListed(Ticks start, WindowListing& listing) {
-    const Ticks max = WindowMax(start);
-    if (CleanupTime(max) <= watermark_) return;
-    ListedWindow window{.start = start,
-                        .end = SaturatingAdd(max, 1),
-                        .fires = max <= watermark_ ? ListedWindow::Fires::kFired
-                                                   : ListedWindow::Fires::kAtWatermark,
-                        .at = max,
-                        .gone_at = CleanupTime(max),
-                        .keys = 0};
-    bool all_known = true;
-    ForEachSlice(start, [&](Slice& slice) {
-      ++listing.looked;
-      all_known = all_known && slice.table->whole();
-      window.entries += slice.table->cached();
-      window.bytes += slice.table->memory_bytes();
-    });
-    if (!all_known) window.entries = 0;
-    listing.Add(std::move(window));
-  }
-
   absl::Status Process(Batch<T>& batch) {
     if (batch.hashes.empty()) HashBatch(batch, plan_->key);
     state_.MakeRoom(batch.records.size());
     if constexpr (!kShared) {
-      if (shape_.slide != shape_.size) {
+      if (times_.shape().slide != times_.shape().size) {
         WEIR_SDK_RETURN_IF_ERROR(ProcessOverlapping(batch));
         return results_.Flush();
       }
@@ -141,37 +121,6 @@ class StoredWindowOperator final : public Operator {
     return results_.Flush();
   }
 
-  // ---- Which slices and windows there are.
-
-  Ticks SliceStart(Ticks ts) const {
-    const Ticks window = WindowStart(ts, shape_.offset, shape_.slide);
-    const Ticks cut = Cut();
-    return cut != 0 && ts - window >= cut ? window + cut : window;
-  }
-  Ticks SliceMax(Ticks start) const {
-    if constexpr (!kShared) return WindowMax(start);
-    const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
-    const Ticks cut = Cut();
-    return (cut != 0 && start == window ? window + cut : window + shape_.slide) - 1;
-  }
-  // Where in a slide a window ends.
-  Ticks Cut() const { return kShared ? shape_.size % shape_.slide : 0; }
-  // Starts of the last and of the first window over the slice.
-  Ticks LastWindow(const Slice& slice) const {
-    return kShared ? WindowStart(slice.start, shape_.offset, shape_.slide) : slice.start;
-  }
-  Ticks FirstWindow(const Slice& slice) const {
-    if constexpr (!kShared) return slice.start;
-    return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
-           shape_.slide;
-  }
-  Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
-  Ticks CleanupTime(Ticks max_timestamp) const {
-    return SaturatingAdd(max_timestamp, shape_.lateness);
-  }
-  bool IsLate(const Slice& slice) const {
-    return CleanupTime(WindowMax(LastWindow(slice))) <= watermark_;
-  }
   static absl::Status NoSlice() {
     return absl::DataLossError("state 'windows': no slice of windows of this size and slide");
   }
@@ -188,7 +137,7 @@ class StoredWindowOperator final : public Operator {
       const Ticks ts = batch.timestamps[i];
       if (last == nullptr || ts < last->start || ts > last->max_timestamp) {
         if (ts == kMinTicks) return rejects_.NoTimestamp();
-        last = FindSlice(SliceStart(ts));
+        last = FindSlice(times_.SliceStart(ts));
         if (last != nullptr) {
           state_.Use(*last);
           all_whole = all_whole && last->table->whole();
@@ -227,8 +176,8 @@ class StoredWindowOperator final : public Operator {
       }
       std::uint64_t skipped = 0;
       std::uint64_t added = 0;
-      for (Ticks start = WindowStart(ts, shape_.offset, shape_.slide); start > ts - shape_.size;
-           start -= shape_.slide) {
+      for (Ticks start = WindowStart(ts, times_.shape().offset, times_.shape().slide);
+           start > ts - times_.shape().size; start -= times_.shape().slide) {
         if (Slice* const slice = FindSlice(start); slice != nullptr) {
           state_.Use(*slice);
           AddTo(*slice, batch.records[i], batch.hashes[i]);
@@ -239,7 +188,7 @@ class StoredWindowOperator final : public Operator {
       }
       // Rules 3 and 7.
       if (added == 0) {
-        if (SaturatingAdd(ts, shape_.lateness) <= watermark_)
+        if (SaturatingAdd(ts, times_.shape().lateness) <= watermark_)
           rejects_.Late(batch.records[i], ts, watermark_, results_);
       } else {
         rejects_.SkippedWindows(skipped);
@@ -253,15 +202,15 @@ class StoredWindowOperator final : public Operator {
     Accumulator& acc = *slice.table->FindOrInsert(key, hash).first;
     plan_->aggregator.Add(acc, record);
     const Ticks reached = std::max(watermark_, state_.fired().OfHash(hash));
-    if (WindowMax(FirstWindow(slice)) > reached) [[likely]] {
+    if (times_.WindowMax(times_.FirstWindow(slice)) > reached) [[likely]] {
       return;
     }
     // Windows that have fired and are still open fire again.
     std::uint64_t skipped = 0;
-    const Ticks last = LastWindow(slice);
-    for (Ticks start = FirstWindow(slice); start <= last; start += shape_.slide) {
-      const Ticks max = WindowMax(start);
-      if (CleanupTime(max) <= watermark_) {
+    const Ticks last = times_.LastWindow(slice);
+    for (Ticks start = times_.FirstWindow(slice); start <= last; start += times_.shape().slide) {
+      const Ticks max = times_.WindowMax(start);
+      if (times_.CleanupTime(max) <= watermark_) {
         ++skipped;
       } else if (max <= reached) {
         late_.push_back(start);
@@ -295,7 +244,7 @@ class StoredWindowOperator final : public Operator {
   template <class F>
   void ForEachSlice(Ticks window, F&& f) {
     auto& slices = state_.slices();
-    const Ticks end = WindowMax(window);
+    const Ticks end = times_.WindowMax(window);
     for (auto it = slices.lower_bound(window); it != slices.end() && it->first <= end; ++it)
       f(it->second);
   }
@@ -306,18 +255,18 @@ class StoredWindowOperator final : public Operator {
     if (Slice* const slice = state_.Find(start); slice != nullptr) return slice;
     Slice slice;
     slice.start = start;
-    slice.max_timestamp = SliceMax(start);
-    if (IsLate(slice)) return nullptr;
+    slice.max_timestamp = times_.SliceMax(start);
+    if (times_.IsLate(slice, watermark_)) return nullptr;
     return &AddSlice(start, /*empty=*/true);
   }
   Slice& AddSlice(Ticks start, bool empty) {
-    Slice& slice = state_.Add(start, SliceMax(start), empty);
-    const Ticks first = FirstWindow(slice);
-    for (Ticks window = LastWindow(slice); window >= first; window -= shape_.slide) {
-      if (WindowMax(window) > watermark_) pending_.insert(window);
+    Slice& slice = state_.Add(start, times_.SliceMax(start), empty);
+    const Ticks first = times_.FirstWindow(slice);
+    for (Ticks window = times_.LastWindow(slice); window >= first; window -= times_.shape().slide) {
+      if (times_.WindowMax(window) > watermark_) pending_.insert(window);
     }
-    next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(slice))));
-    if (!pending_.empty()) next_due_ = std::min(next_due_, WindowMax(*pending_.begin()));
+    next_due_ = std::min(next_due_, times_.CleanupTime(times_.WindowMax(times_.LastWindow(slice))));
+    if (!pending_.empty()) next_due_ = std::min(next_due_, times_.WindowMax(*pending_.begin()));
     return slice;
   }
 
@@ -325,10 +274,10 @@ class StoredWindowOperator final : public Operator {
 
   void EmitResult(Ticks start, const K& key, const Accumulator& acc) {
     const TimeWindow window{EventTime::FromTicks(start),
-                            EventTime::FromTicks(SaturatingAdd(start, shape_.size))};
+                            EventTime::FromTicks(SaturatingAdd(start, times_.shape().size))};
     try {
       results_.Emit(plan_->make_result(key, window, plan_->aggregator.Result(acc)),
-                    WindowMax(start));
+                    times_.WindowMax(start));
     } catch (...) {
       TellThrownFor(*context_, key);
       throw;
@@ -337,7 +286,7 @@ class StoredWindowOperator final : public Operator {
 
   // False: stopped because an output is blocked; goes on where it stopped.
   bool FireDue() {
-    while (!pending_.empty() && WindowMax(*pending_.begin()) <= watermark_) {
+    while (!pending_.empty() && times_.WindowMax(*pending_.begin()) <= watermark_) {
       const Ticks window = *pending_.begin();
       if (results_.Blocked()) return false;
       if (!firing_.has_value()) {
@@ -352,7 +301,7 @@ class StoredWindowOperator final : public Operator {
   }
   bool EmitWindow(Ticks window) {
     for (; firing_->group <= state_.Groups().last; ++firing_->group) {
-      if (state_.fired().HasFired(firing_->group - state_.Groups().first, WindowMax(window)))
+      if (state_.fired().HasFired(firing_->group - state_.Groups().first, times_.WindowMax(window)))
         continue;
       if (!EmitKeyGroup(window)) return false;
       firing_->at.clear();
@@ -440,15 +389,17 @@ class StoredWindowOperator final : public Operator {
   }
 
   void CleanUp() {
-    while (!state_.slices().empty() && IsLate(state_.slices().begin()->second)) state_.EraseFirst();
+    while (!state_.slices().empty() && times_.IsLate(state_.slices().begin()->second, watermark_))
+      state_.EraseFirst();
     state_.fired().Advance(watermark_);
   }
   void FindNextDue() {
     next_due_ = kMaxTicks;
-    if (!pending_.empty()) next_due_ = WindowMax(*pending_.begin());
+    if (!pending_.empty()) next_due_ = times_.WindowMax(*pending_.begin());
     if (!state_.slices().empty()) {
       const Slice& first = state_.slices().begin()->second;
-      next_due_ = std::min(next_due_, CleanupTime(WindowMax(LastWindow(first))));
+      next_due_ =
+          std::min(next_due_, times_.CleanupTime(times_.WindowMax(times_.LastWindow(first))));
     }
   }
 
@@ -487,7 +438,7 @@ class StoredWindowOperator final : public Operator {
         bytes, key_group, context_->max_parallelism(),
         [&](Ticks through) { return state_.fired().Restore(key_group, through, watermark_); },
         [&](Ticks start, std::size_t entries) {
-          if (SliceStart(start) != start) return NoSlice();
+          if (times_.SliceStart(start) != start) return NoSlice();
           // Null: all its windows have been cleaned, here as where it comes from.
           slice = FindSlice(start);
           state_.MakeRoom(entries);
@@ -511,7 +462,7 @@ class StoredWindowOperator final : public Operator {
 
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<const SidePorts> ports_;
-  const WindowShape shape_;
+  const SliceTimes<kShared> times_;
   OperatorContext* context_ = nullptr;
   Results<Out> results_;
   WindowRejects<T, Plan> rejects_;

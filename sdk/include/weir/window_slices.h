@@ -14,6 +14,8 @@
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
 #include "weir/time.h"
+#include "weir/window.h"
+#include "weir/window_listing.h"
 
 // What the operators of aggregating windows have in common, whether a slice of time is a window or
 // shared by several: their state as it is written (docs/FORMATS.md, `slices<K,A>`).
@@ -73,6 +75,76 @@ class FiredTimes {
   KeyGroupRange range_;
   std::uint32_t max_parallelism_ = 1;
   std::vector<Ticks> times_;
+};
+
+// Which slices and windows there are. kShared: time is cut at the starts and ends of windows, and
+// windows share the slices that they cover; else each window is a slice of its own. A slice has its
+// `start` and its `max_timestamp`, inclusive; a window is named by its start.
+template <bool kShared>
+class SliceTimes {
+ public:
+  explicit SliceTimes(WindowShape shape) : shape_(std::move(shape)) {}
+  const WindowShape& shape() const { return shape_; }
+
+  Ticks SliceStart(Ticks ts) const {
+    const Ticks window = WindowStart(ts, shape_.offset, shape_.slide);
+    const Ticks cut = Cut();
+    return cut != 0 && ts - window >= cut ? window + cut : window;
+  }
+  Ticks SliceMax(Ticks start) const {
+    if constexpr (!kShared) return WindowMax(start);
+    const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
+    const Ticks cut = Cut();
+    return (cut != 0 && start == window ? window + cut : window + shape_.slide) - 1;
+  }
+  // Starts of the last and of the first window over the slice.
+  template <class Slice>
+  Ticks LastWindow(const Slice& slice) const {
+    return kShared ? WindowStart(slice.start, shape_.offset, shape_.slide) : slice.start;
+  }
+  template <class Slice>
+  Ticks FirstWindow(const Slice& slice) const {
+    if constexpr (!kShared) return slice.start;
+    return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
+           shape_.slide;
+  }
+  Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
+  Ticks CleanupTime(Ticks max_timestamp) const {
+    return SaturatingAdd(max_timestamp, shape_.lateness);
+  }
+  template <class Slice>
+  bool IsLate(const Slice& slice, Ticks watermark) const {
+    return CleanupTime(WindowMax(LastWindow(slice))) <= watermark;
+  }
+
+  // Calls add(ListedWindow) for each window over some of the slices, by start, that is not over.
+  template <class Slices, class Add>
+  void List(const Slices& slices, Ticks watermark, WindowListing& listing, Add&& add) const {
+    listing.there_are += slices.size();
+    Ticks next = kMinTicks;
+    for (const auto& [from, slice] : slices) {
+      for (Ticks start = std::max(FirstWindow(slice), next);
+           start <= LastWindow(slice) && !listing.Full(); start += shape_.slide) {
+        next = start + shape_.slide;
+        const Ticks max = WindowMax(start);
+        if (CleanupTime(max) <= watermark) continue;
+        add(ListedWindow{.start = start,
+                         .end = SaturatingAdd(max, 1),
+                         .fires = max <= watermark ? ListedWindow::Fires::kFired
+                                                   : ListedWindow::Fires::kAtWatermark,
+                         .at = max,
+                         .gone_at = CleanupTime(max),
+                         .keys = 0});
+      }
+      if (listing.Full()) break;
+    }
+  }
+
+ private:
+  // Where in a slide a window ends.
+  Ticks Cut() const { return kShared ? shape_.size % shape_.slide : 0; }
+
+  const WindowShape shape_;
 };
 
 // The slices of an operator at a snapshot, by their starts.
