@@ -175,6 +175,34 @@ TEST(OpenWindowsTest, OneThatHasFiredWaitsForLateRecords) {
   EXPECT_THAT(w.Rows(), ElementsAre("\"a\" [0, 10) fired, gone 14, 1/1"));
 }
 
+TEST(OpenWindowsTest, ThoseThatShareRecordsAreListedEach) {
+  for (const testing::HarnessMode& mode : testing::AllHarnessModes()) {
+    SCOPED_TRACE(mode.name);
+    Opened<std::int64_t> w(
+        [](auto keyed) {
+          return keyed.Window(Sliding{Duration(10), Duration(5)})
+              .AllowLateness(Duration(5))
+              .template Process<Visits>("w");
+        },
+        mode);
+    w.Add("a", 7);
+    w.Add("a", 12);
+    w.Add("a", 120);
+    EXPECT_THAT(w.Rows(), ElementsAre("\"a\" [0, 10) watermark 9, gone 14, 1/1",
+                                      "\"a\" [5, 15) watermark 14, gone 19, 1/2",
+                                      "\"a\" [10, 20) watermark 19, gone 24, 1/1",
+                                      "\"a\" [115, 125) watermark 124, gone 129, 1/1",
+                                      "\"a\" [120, 130) watermark 129, gone 134, 1/1"));
+    EXPECT_GT(w.List().windows[1].bytes, w.List().windows[0].bytes);
+    ASSERT_TRUE(w.harness().Watermark(9).ok());
+    EXPECT_THAT(w.Rows(), ElementsAre("\"a\" [5, 15) watermark 14, gone 19, 1/2",
+                                      "\"a\" [10, 20) watermark 19, gone 24, 1/1",
+                                      "\"a\" [115, 125) watermark 124, gone 129, 1/1",
+                                      "\"a\" [120, 130) watermark 129, gone 134, 1/1",
+                                      "\"a\" [0, 10) fired, gone 14, 1/1"));
+  }
+}
+
 TEST(OpenWindowsTest, OnTheClockTheyFireThere) {
   Opened<std::int64_t> w([](auto keyed) {
     return keyed.Window(OnProcessingTime{Tumbling{Duration(10)}}).template Process<Visits>("w");

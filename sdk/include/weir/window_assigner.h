@@ -53,6 +53,8 @@ class WindowAssigner {
   virtual std::string Problem() const { return ""; }
   const std::string& description() const { return description_; }
   bool event_time() const { return event_time_; }
+  // Null: they are not aligned.
+  virtual const WindowShape* shape() const { return nullptr; }
   // Windows that touch become one.
   bool merging() const { return merging_; }
 
@@ -74,6 +76,7 @@ class AlignedAssigner final : public WindowAssigner<T> {
       windows.push_back({start, start + (shape_.size - 1)});
     }
   }
+  const WindowShape* shape() const override { return &shape_; }
   std::string Problem() const override { return shape_.Problem(); }
 
  private:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -65,6 +66,15 @@ class WindowElements {
   std::size_t size_;
 };
 
+// What an evictor looks at before a firing: it removes all other records of the window, whatever
+// they are.
+struct EvictorReach {
+  // The last so many records, at least one.
+  std::size_t last = std::numeric_limits<std::size_t>::max();
+  // Those that are not earlier than the newest one's time less this.
+  Duration back = Duration::max();
+};
+
 // Removes records from a window before or after its function is called for a firing; they are gone
 // for later firings too (semantics rule 16). Derive for one of your own.
 template <class T>
@@ -78,6 +88,8 @@ class Evictor {
   virtual void After(Elements& elements, const TimeWindow& window) const {
     (void)elements, (void)window;
   }
+  // By default all records.
+  virtual EvictorReach Reach() const { return {}; }
   // Empty, or what is wrong with it.
   virtual std::string Problem() const { return ""; }
 };
@@ -116,6 +128,16 @@ class EvictorOf final : public Evictor<T> {
   }
   void After(Elements& elements, const TimeWindow&) const override {
     if (evict_.after) Apply(elements);
+  }
+  EvictorReach Reach() const override {
+    EvictorReach reach;
+    if (evict_.after) return reach;
+    if constexpr (requires { evict_.count; }) {
+      reach.last = std::max<std::size_t>(evict_.count, 1);
+    } else if constexpr (requires { evict_.size; }) {
+      reach.back = evict_.size;
+    }
+    return reach;
   }
   std::string Problem() const override {
     if constexpr (requires { evict_.size; }) {
@@ -211,6 +233,7 @@ struct ListedContents {
   static bool Empty(const Stored& contents) { return contents.empty(); }
   static std::size_t Size(const Stored& contents) { return contents.size(); }
   static void Clear(Stored& contents) { contents.clear(); }
+  EvictorReach Reach() const { return evictor != nullptr ? evictor->Reach() : EvictorReach(); }
   template <class Use>
   void Fire(Stored& contents, const WindowSpan& span, Use&& use) const {
     if (evictor != nullptr) evictor->Before(contents, span.Public());
@@ -233,6 +256,7 @@ struct ListedAggregate {
   static bool Empty(const Stored& contents) { return contents.empty(); }
   static std::size_t Size(const Stored& contents) { return contents.size(); }
   static void Clear(Stored& contents) { contents.clear(); }
+  EvictorReach Reach() const { return list.Reach(); }
   template <class Use>
   void Fire(Stored& contents, const WindowSpan& span, Use&& use) const {
     list.Fire(contents, span, [&](const WindowElements<T>& elements) {

@@ -1,17 +1,21 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "weir/custom_state.h"
 #include "weir/json_write.h"
 #include "weir/late_records.h"
+#include "weir/open_windows.h"
 #include "weir/process.h"
+#include "weir/shared_records.h"
 #include "weir/side_output.h"
 #include "weir/time_format.h"
 #include "weir/timers.h"
@@ -85,98 +89,6 @@ class WindowResultProcess : public internal::WindowFunctionBase<K, O, W> {
 
 namespace internal {
 
-// A window of a key, as it is kept and written.
-template <class C, class S, class W>
-struct StoredWindow {
-  Ticks start = 0;
-  Ticks max_timestamp = 0;
-  C contents{};
-  S trigger{};
-  W state{};
-  std::vector<Ticks> event_timers;
-  std::vector<Ticks> processing_timers;
-};
-template <class C, class S, class W>
-struct StoredWindows {
-  std::vector<StoredWindow<C, S, W>> windows;
-};
-
-template <class C, class S, class W>
-struct OpenWindow {
-  WindowSpan span;
-  C contents{};
-  S trigger{};
-  W state{};
-  DueTimes event;
-  DueTimes processing;
-};
-// Of a key, by their times.
-template <class C, class S, class W>
-struct OpenWindows {
-  std::vector<OpenWindow<C, S, W>> windows;
-  // For when the key's event timer is set: for the first of the windows' times, or earlier.
-  // Nothing: not known, or it is not set.
-  std::optional<Ticks> event_timer;
-
-  Ticks Due(bool event) const {
-    Ticks due = kMaxTicks;
-    for (const auto& window : windows)
-      due = std::min(due, event ? window.event.first() : window.processing.first());
-    return due;
-  }
-  bool HasTimers(bool event) const {
-    return std::any_of(windows.begin(), windows.end(), [&](const auto& window) {
-      return !(event ? window.event : window.processing).empty();
-    });
-  }
-};
-
-template <class C, class S, class W>
-struct WindowsLayout {
-  static constexpr bool kWritesAll = true;
-  using Cell = std::unique_ptr<OpenWindows<C, S, W>>;
-  template <class Fields>
-  static std::string Notation() {
-    return TypeNotation<StoredWindows<C, S, W>, Fields>();
-  }
-  bool Writes(const Cell& cell) const { return cell != nullptr; }
-  void Encode(const Cell& cell, std::string& out) const {
-    StoredWindows<C, S, W> stored;
-    for (const auto& window : cell->windows) {
-      stored.windows.push_back({window.span.start, window.span.max_timestamp, window.contents,
-                                window.trigger, window.state, window.event.times(),
-                                window.processing.times()});
-    }
-    EncodeValue(stored, out);
-  }
-  WindowsLayout Frozen() const { return *this; }
-  bool Decode(Decoder& in, Cell& cell) const {
-    StoredWindows<C, S, W> stored;
-    if (!DecodeValue(in, stored)) return false;
-    cell = std::make_unique<OpenWindows<C, S, W>>();
-    for (auto& window : stored.windows) {
-      auto& open = cell->windows.emplace_back();
-      open.span = {window.start, window.max_timestamp};
-      open.contents = std::move(window.contents);
-      open.trigger = std::move(window.trigger);
-      open.state = std::move(window.state);
-      open.event.times() = std::move(window.event_timers);
-      open.processing.times() = std::move(window.processing_timers);
-    }
-    const auto& windows = cell->windows;
-    for (std::size_t i = 0; i < windows.size(); ++i) {
-      const bool ordered = i == 0 || windows[i - 1].span < windows[i].span;
-      if (!ordered ||
-          !std::is_sorted(windows[i].event.times().begin(), windows[i].event.times().end()) ||
-          !std::is_sorted(windows[i].processing.times().begin(),
-                          windows[i].processing.times().end())) {
-        return in.FailedIn("windows");
-      }
-    }
-    return true;
-  }
-};
-
 // All that the operator needs of what was declared.
 template <class T, class S>
 struct WindowingPlan {
@@ -193,6 +105,16 @@ struct WindowingPlan {
   template <class S2>
   WindowingPlan<T, S2> WithTrigger(TriggerPtr<T, S2> other) const {
     return {assigner, std::move(other), lateness, late_tag, element_limit};
+  }
+  // Of windows that overlap and do nothing before they end: until then they can share their
+  // records.
+  std::optional<SliceTimes<true>> SharedTimes() const {
+    const WindowShape* const shape = assigner->shape();
+    if (shape == nullptr || shape->slide <= 0 || shape->size <= shape->slide ||
+        !trigger->waits_for_end(assigner->event_time())) {
+      return std::nullopt;
+    }
+    return SliceTimes<true>(*shape);
   }
   // Empty, or what is wrong with it.
   std::string Problem() const {
@@ -211,6 +133,10 @@ struct WindowingPlan {
 
 // Windows of every kind, with any trigger (semantics rules 4 to 17, 22). P is a window function;
 // Contents says what a window keeps and what P is called with.
+//
+// Windows that overlap and keep records share them until they end. Then each has what it holds for
+// itself, as others have from the beginning: what it was given when it was restored from a snapshot
+// in which it had it so, and after that the shared ones.
 template <class P, class T, class Contents, class S>
 class WindowEngine {
  public:
@@ -229,6 +155,8 @@ class WindowEngine {
       : function_(function),
         plan_(std::move(plan)),
         contents_(std::move(contents)),
+        times_(plan_->SharedTimes()),
+        shared_(AddShared()),
         windows_(function.template AddState<State>("windows")),
         event_(&function, "windows.event"),
         processing_(&function, "windows.processing") {}
@@ -241,39 +169,51 @@ class WindowEngine {
           "a timestamp ({.timestamp = &Record::field})");
     }
     const Ticks time = context.timestamp().ticks();
+    const Ticks at = event_time ? time : context.now().ticks();
+    // Windows that end later share the record.
+    const Ticks ended = Ended(context);
+    if (SharedByAll(at, ended)) return Share(record, at, time, context);
     spans_.clear();
-    plan_->assigner->Assign(record, event_time ? time : context.now().ticks(), spans_);
+    plan_->assigner->Assign(record, at, spans_);
     std::size_t taken = 0;
-    auto* const found = windows_->Find();
-    Windows* all = found != nullptr ? found->get() : nullptr;
+    bool shared = false;
+    Windows* all = FindWindows();
+    EndOverdue(all, context);
     for (const WindowSpan& assigned : spans_) {
       WindowSpan span = assigned;
       if (plan_->assigner->merging() && all != nullptr) span = Cover(*all, span);
       if (IsLate(span, context)) continue;
       ++taken;
-      if (all == nullptr) {
-        auto& cell = windows_->FindOrInsert();
-        cell = std::make_unique<Windows>();
-        all = cell.get();
+      if (span.max_timestamp > ended) {
+        shared = true;
+        continue;
       }
+      if (all == nullptr) all = &Keep({});
       Window& window = plan_->assigner->merging() ? Merged(*all, span, context) : Find(*all, span);
       Add(window, record, time, context);
     }
     if (taken < spans_.size() || spans_.empty()) Rejected(record, time, taken, context);
-    if (taken > 0) SetTimers(*all);
+    if (shared) Share(record, at, time, context, ended);
+    if (all != nullptr && taken > 0) SetTimers(all, FindShared());
   }
 
   // The timers of the key's earliest time.
   template <bool kEventTime>
   void Fire(KeyedContext& context) {
-    auto* const cell = windows_->Find();
-    if (cell == nullptr) return;
-    Windows& all = **cell;
-    const Ticks time = all.Due(kEventTime);
+    Windows* const kept = FindWindows();
+    Shared* shared = FindShared();
+    if (kept == nullptr && shared == nullptr) return;
+    Windows made;
+    Windows& all = kept != nullptr ? *kept : made;
+    const Ticks time = Due(kEventTime, &all, shared);
     if constexpr (kEventTime) {
       all.event_timer.reset();
       // What was due then has been put off.
-      if (time > context.timestamp().ticks()) return SetTimers(all);
+      if (time > context.timestamp().ticks()) return SetTimers(&all, shared);
+    }
+    if (shared != nullptr && kEventTime == plan_->assigner->event_time()) {
+      End(all, *shared, time);
+      shared = FindShared();
     }
     for (std::size_t i = 0; i < all.windows.size();) {
       Window& window = all.windows[i];
@@ -297,16 +237,31 @@ class WindowEngine {
       static_cast<typename P::WindowBase&>(function_).Clear(out);
       all.windows.erase(all.windows.begin() + static_cast<std::ptrdiff_t>(i));
     }
-    if (all.windows.empty()) {
-      windows_->Erase();
+    if (!all.windows.empty()) {
+      SetTimers(&all, shared);
+      if (kept == nullptr) Keep(std::move(made));
     } else {
-      SetTimers(all);
+      if (kept != nullptr) windows_->Erase();
+      if (shared != nullptr) SetTimers(nullptr, shared);
     }
   }
 
   void ListWindows(WindowListing& listing) {
     listing.by_key = true;
     listing.there_are += windows_->entries();
+    if constexpr (kShares) {
+      if (times_.has_value()) {
+        listing.there_are += shared_->entries();
+        shared_->Peek(listing.most_looks, [&](const K& key, const Shared& shared) {
+          shared.ForEachWindow(*times_, [&](const WindowSpan& span, std::size_t records) {
+            listing.Add(Listed(key, span, records));
+            return !listing.Full();
+          });
+          ++listing.looked;
+          return !listing.Full();
+        });
+      }
+    }
     windows_->Peek(listing.most_looks, [&](const K& key, const typename Layout::Cell& all) {
       for (const Window& window : all->windows) {
         if (listing.Full()) break;
@@ -318,12 +273,32 @@ class WindowEngine {
   }
 
  private:
-  ListedWindow Listed(const K& key, const Window& window) const {
-    ListedWindow listed{.start = window.span.start,
-                        .end = SaturatingAdd(window.span.max_timestamp, 1),
+  // Whether windows that overlap share records; those of other functions keep none.
+  static constexpr bool kShares =
+      std::is_same_v<S, NoTriggerState> && requires(const Contents& contents) { contents.Reach(); };
+  using Shared = SharedRecords<T>;
+  using SharedState = CustomState<K, Shared, SharedRecordsLayout<T>>;
+
+  ListedWindow Listed(const K& key, const WindowSpan& span) const {
+    ListedWindow listed{.start = span.start,
+                        .end = SaturatingAdd(span.max_timestamp, 1),
                         .on_clock = !plan_->assigner->event_time(),
-                        .gone_at = CleanupTime(window.span)};
+                        .gone_at = CleanupTime(span)};
     if constexpr (!std::is_same_v<K, AllRecords>) WriteJsonValue(key, listed.key);
+    return listed;
+  }
+  // One with so many of the shared records.
+  ListedWindow Listed(const K& key, const WindowSpan& span, std::size_t records) const {
+    ListedWindow listed = Listed(key, span);
+    listed.fires =
+        listed.on_clock ? ListedWindow::Fires::kAtClock : ListedWindow::Fires::kAtWatermark;
+    listed.at = span.max_timestamp;
+    listed.entries = records;
+    listed.bytes = records * sizeof(SharedRecord<T>);
+    return listed;
+  }
+  ListedWindow Listed(const K& key, const Window& window) const {
+    ListedWindow listed = Listed(key, window.span);
     listed.entries = Contents::Empty(window.contents) ? 0 : Contents::Size(window.contents);
     if constexpr (requires { window.contents.capacity(); }) {
       listed.bytes = window.contents.capacity() * sizeof(typename C::value_type);
@@ -353,7 +328,97 @@ class WindowEngine {
       listed.fires = ListedWindow::Fires::kFired;
   }
 
+  // ---- Records that windows share.
+
+  SharedState* AddShared() {
+    if constexpr (kShares) {
+      if (times_.has_value()) {
+        return function_.template AddState<SharedState>("windows.records",
+                                                        SharedRecordsLayout<T>(*times_));
+      }
+    }
+    return nullptr;
+  }
+  // Null: there are none.
+  Shared* FindShared() {
+    if constexpr (kShares) {
+      if (times_.has_value()) return shared_->Find();
+    }
+    return nullptr;
+  }
+  // Windows that end later share their records.
+  Ticks Ended(const KeyedContext& context) {
+    if (!kShares || !times_.has_value()) return kMaxTicks;
+    const Shared* const shared = FindShared();
+    return std::max(shared != nullptr ? shared->ended() : kMinTicks,
+                    plan_->assigner->event_time() ? context.watermark_ticks() : kMinTicks);
+  }
+  // Whether all windows of a record do.
+  bool SharedByAll(Ticks at, Ticks ended) const {
+    if (!kShares || !times_.has_value()) return false;
+    return at > ended || times_->FirstEnd(at) > ended;
+  }
+  // Among the windows that end later than `ended`; none that ends before shares any more.
+  void Share(const T& record, Ticks at, Ticks time, KeyedContext& context,
+             Ticks ended = kMinTicks) {
+    if constexpr (kShares) {
+      Shared& shared = shared_->FindOrInsert();
+      shared.SetEnded(ended);
+      const bool first = shared.Add(*times_, at, time, record);
+      if (shared.size() > plan_->element_limit) CheckLimit(shared, at, context);
+      if (first) SetTimers(FindWindows(), &shared);
+    }
+  }
+  void CheckLimit(const Shared& shared, Ticks at, KeyedContext& context) const {
+    std::optional<WindowSpan> full;
+    shared.ForEachWindowOver(*times_, at, [&](const WindowSpan& span, std::size_t records) {
+      if (records > plan_->element_limit) full = span;
+      return true;
+    });
+    if (full.has_value()) TooMany(*full, context);
+  }
+  // Those that end by `through` get what they hold for themselves. Nothing may be left.
+  void End(Windows& all, Shared& shared, Ticks through) {
+    if constexpr (kShares) {
+      EvictorReach reach = contents_.Reach();
+      const bool event_time = plan_->assigner->event_time();
+      // Times of records say nothing of where they lie in windows on the clock.
+      if (!event_time) reach.back = EvictorReach().back;
+      shared.End(*times_, through, reach, [&](const WindowSpan& span, const auto& records) {
+        Window& window = Find(all, span);
+        window.contents.reserve(window.contents.size() + records.size());
+        for (const auto* record : records) window.contents.push_back(record->element);
+        DueTimes& due = event_time ? window.event : window.processing;
+        due.Add(span.max_timestamp);
+        if (CleanupTime(span) != kMaxTicks) due.Add(CleanupTime(span));
+      });
+      if (shared.empty()) shared_->Erase();
+    }
+  }
+  // Those that should have fired: the key has come with a snapshot to where the watermark is
+  // further.
+  void EndOverdue(Windows*& all, const KeyedContext& context) {
+    Shared* const shared = FindShared();
+    if (shared == nullptr || !plan_->assigner->event_time() ||
+        shared->FirstEnd(*times_) > context.watermark_ticks()) {
+      return;
+    }
+    if (all == nullptr) all = &Keep({});
+    End(*all, *shared, context.watermark_ticks());
+  }
+
   // ---- Which window.
+
+  // Null: the key has none.
+  Windows* FindWindows() {
+    auto* const cell = windows_->Find();
+    return cell != nullptr ? cell->get() : nullptr;
+  }
+  Windows& Keep(Windows&& all) {
+    auto& cell = windows_->FindOrInsert();
+    cell = std::make_unique<Windows>(std::move(all));
+    return *cell;
+  }
 
   // Rule 6.
   Ticks CleanupTime(const WindowSpan& span) const {
@@ -437,7 +502,7 @@ class WindowEngine {
 
   void Add(Window& window, const T& record, Ticks time, KeyedContext& context) {
     contents_.Add(window.contents, record, time);
-    if (Contents::Size(window.contents) > plan_->element_limit) TooMany(window, context);
+    if (Contents::Size(window.contents) > plan_->element_limit) TooMany(window.span, context);
     TriggerContext<S> trigger = ContextOf(window, context);
     Apply(plan_->trigger->OnRecord(record, time, trigger), window, context);
     const Ticks cleanup = CleanupTime(window.span);
@@ -458,21 +523,32 @@ class WindowEngine {
       Contents::Clear(window.contents);
   }
 
+  // Of windows of their own, and of those that share.
+  bool HasTimers(bool event, const Windows* all, const Shared* shared) const {
+    return (all != nullptr && all->HasTimers(event)) ||
+           (shared != nullptr && event == plan_->assigner->event_time());
+  }
+  Ticks Due(bool event, const Windows* all, const Shared* shared) const {
+    const Ticks due = all != nullptr ? all->Due(event) : kMaxTicks;
+    if (shared == nullptr || event != plan_->assigner->event_time()) return due;
+    return std::min(due, shared->FirstEnd(*times_));
+  }
+
   // A timer that comes too early does nothing but set itself again, so one that is only moved to a
   // later time, as those of sessions are with each record, is left alone.
-  void SetTimers(Windows& all) {
-    if (all.HasTimers(true)) {
-      const Ticks due = all.Due(true);
-      if (!all.event_timer.has_value() || due < *all.event_timer) {
+  void SetTimers(Windows* all, const Shared* shared) {
+    if (HasTimers(true, all, shared)) {
+      const Ticks due = Due(true, all, shared);
+      if (all == nullptr || !all->event_timer.has_value() || due < *all->event_timer) {
         event_.Set(EventTime::FromTicks(due));
-        all.event_timer = due;
+        if (all != nullptr) all->event_timer = due;
       }
     } else if (event_.AnySet()) {
       event_.Clear();
-      all.event_timer.reset();
+      if (all != nullptr) all->event_timer.reset();
     }
-    if (all.HasTimers(false)) {
-      const Ticks due_on_clock = all.Due(false);
+    if (HasTimers(false, all, shared)) {
+      const Ticks due_on_clock = Due(false, all, shared);
       const auto set = processing_.Time();
       if (!set.has_value() || set->ticks() != due_on_clock)
         processing_.Set(EventTime::FromTicks(due_on_clock));
@@ -504,19 +580,23 @@ class WindowEngine {
     WriteJsonValue(context.key(), text);
     return text;
   }
-  [[noreturn]] void TooMany(const Window& window, const KeyedContext& context) const {
-    const bool global = window.span.start == kMinTicks;
+  [[noreturn]] void TooMany(const WindowSpan& span, const KeyedContext& context) const {
+    const bool global = span.start == kMinTicks;
     throw std::length_error(
         "a window of key " + KeyText(context) + " holds more than " +
         std::to_string(plan_->element_limit) + " records" +
         (global ? std::string()
-                : ", that which starts at " + FormatTime(EventTime::FromTicks(window.span.start))) +
+                : ", that which starts at " + FormatTime(EventTime::FromTicks(span.start))) +
         "; aggregate them as they come (Aggregate), let the trigger purge, or see LimitElements");
   }
 
   P& function_;
   const std::shared_ptr<const WindowingPlan<T, S>> plan_;
   const Contents contents_;
+  // Empty: each window has its records for itself.
+  const std::optional<SliceTimes<true>> times_;
+  // As far as windows share them; null: they do not.
+  SharedState* const shared_;
   State* const windows_;
   EventTimer event_;
   ProcessingTimer processing_;

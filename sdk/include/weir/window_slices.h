@@ -108,6 +108,11 @@ class SliceTimes {
     return WindowStart(slice.max_timestamp - shape_.size, shape_.offset, shape_.slide) +
            shape_.slide;
   }
+  // The last moment of the first window over `ts`, if one is.
+  Ticks FirstEnd(Ticks ts) const {
+    return WindowMax(WindowStart(SaturatingAdd(ts, -shape_.size), shape_.offset, shape_.slide) +
+                     shape_.slide);
+  }
   Ticks WindowMax(Ticks start) const { return SaturatingAdd(start, shape_.size - 1); }
   Ticks CleanupTime(Ticks max_timestamp) const {
     return SaturatingAdd(max_timestamp, shape_.lateness);

@@ -432,6 +432,8 @@ class TriggerBase {
   virtual TriggerResult OnProcessingTime(Ticks time, Context& context) const = 0;
   virtual void Clear(Context& context) const = 0;
   virtual bool merges() const = 0;
+  // Whether it is that of windows by themselves, which does nothing before their end.
+  virtual bool waits_for_end(bool event_time) const = 0;
   // Whether its timers of event time, or on the clock, do anything.
   virtual bool asks_event_time() const = 0;
   virtual bool asks_clock() const = 0;
@@ -475,6 +477,10 @@ class TriggerOf final : public TriggerBase<T, typename Trigger::State> {
     context.state() = S();
   }
   bool merges() const override { return MergingTrigger<Trigger>; }
+  bool waits_for_end(bool event_time) const override {
+    return event_time ? std::is_same_v<Trigger, EventTimeTrigger>
+                      : std::is_same_v<Trigger, ProcessingTimeTrigger>;
+  }
   bool asks_event_time() const override {
     return requires(Context& context) { trigger_.OnEventTime(EventTime(), context); };
   }
