@@ -11,13 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/engine/flat_sums.h"
 #include "benchmarks/lib/comparison.h"
 #include "benchmarks/lib/embedded.h"
 
 namespace weir::bench {
 namespace {
 
-constexpr std::int64_t kKeys = 1'000;
+constexpr std::uint64_t kKeys = 1'000;
 
 struct Event {
   EventTime at;
@@ -36,7 +37,8 @@ Input<Event> MakeEvents(std::uint64_t n, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (std::uint64_t i = 0; i < n; ++i) {
     events.Add({EventTime::FromTicks(static_cast<Ticks>(i + 1)),
-                static_cast<std::int64_t>(random() % kKeys), static_cast<std::int64_t>(i)});
+                static_cast<std::int64_t>((random() % kKeys) * 0xD6E8FEB86659FD93ULL >> 1),
+                static_cast<std::int64_t>(i)});
   }
   return events;
 }
@@ -48,8 +50,19 @@ Outcome Loop(Input<Event>& left, Input<Event>& right, Ticks reach) {
     std::deque<Event> left;
     std::deque<Event> right;
   };
-  std::vector<Waiting> keys(kKeys);
+  // Of each key its place in `waiting`, from 1 on.
+  FlatSums places(kKeys);
+  std::vector<Waiting> waiting;
+  waiting.reserve(kKeys);
   Outcome out;
+  const auto of_key = [&](std::int64_t key) -> Waiting& {
+    std::int64_t& place = places[key];
+    if (place == 0) {
+      waiting.emplace_back();
+      place = static_cast<std::int64_t>(waiting.size());
+    }
+    return waiting[static_cast<std::size_t>(place - 1)];
+  };
   const auto drop_before = [](std::deque<Event>& events, Ticks time) {
     while (!events.empty() && events.front().at.ticks() < time) events.pop_front();
   };
@@ -60,12 +73,12 @@ Outcome Loop(Input<Event>& left, Input<Event>& right, Ticks reach) {
   for (std::size_t piece = 0; piece < left.pieces().size(); ++piece) {
     for (std::size_t i = 0; i < left.pieces()[piece].size(); ++i) {
       const Event& a = left.pieces()[piece][i];
-      Waiting& of_a = keys[static_cast<std::size_t>(a.key)];
+      Waiting& of_a = of_key(a.key);
       drop_before(of_a.right, a.at.ticks() - reach);
       for (const Event& b : of_a.right) add(a, b);
       of_a.left.push_back(a);
       const Event& b = right.pieces()[piece][i];
-      Waiting& of_b = keys[static_cast<std::size_t>(b.key)];
+      Waiting& of_b = of_key(b.key);
       drop_before(of_b.left, b.at.ticks() - reach);
       for (const Event& of_left : of_b.left) add(of_left, b);
       of_b.right.push_back(b);
