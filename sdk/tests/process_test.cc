@@ -235,6 +235,55 @@ TEST(ProcessFunctionTest, EmitsWithTheTimestampOfTheRecord) {
                           Timed<std::int64_t>{1, kMinTicks}));
 }
 
+// Fires at its time; then as often again as its record says, with a detour for "b".
+struct Again : KeyedProcess<std::string, Command, std::string> {
+  EventTimer due{this, "due"};
+  ValueState<std::int64_t> left{this, "left"};
+  void Process(const Command& command, Context& ctx) override {
+    left.Set(std::stoll(command.text));
+    due.Set(ctx.timestamp());
+  }
+  void OnTimer(const EventTimer&, Context& ctx) override {
+    ctx.Emit(ctx.key() + (due.IsSet() || due.Time().has_value() || due.AnySet() ? " set" : ""));
+    if (left.Get() == 0) return left.Clear();
+    left.Set(left.Get() - 1);
+    due.Set(ctx.timestamp() + Duration(1));
+    EXPECT_TRUE(due.IsSet() && due.AnySet());
+    if (ctx.key() != "b") return;
+    due.Clear();
+    EXPECT_FALSE(due.IsSet());
+    due.Set(ctx.timestamp() + Duration(2));
+  }
+};
+
+// Rule 18.
+TEST(ProcessFunctionTest, ATimerIsNotSetWhileItFiresUntilItIsSetAgain) {
+  JobDefinition definition;
+  const DefineInput input;
+  internal::GraphBuilder graph(input, definition);
+  Job(graph)
+      .From<Command>("in", Files{.path = "x"})
+      .KeyBy(&Command::key)
+      .Process<Again>("t")
+      .To("out", Print{});
+  for (const std::string key : {"a", "b"}) {
+    OperatorHarness harness(definition.nodes[1].make_operator, {});
+    harness.AddOutput<std::string>();
+    ASSERT_TRUE(harness.Open().ok());
+    ASSERT_TRUE(harness.Process<Command>({{{key, "2"}, 10}}).ok());
+    ASSERT_TRUE(harness.Watermark(10).ok());
+    ASSERT_TRUE(harness.Watermark(20).ok());
+    std::vector<Ticks> times;
+    for (const auto& out : harness.Take<std::string>()) {
+      EXPECT_EQ(out.value, key);
+      times.push_back(out.timestamp);
+    }
+    const Ticks step = key == "b" ? 2 : 1;
+    EXPECT_THAT(times, ElementsAre(10, 10 + step, 10 + 2 * step));
+    for (KeyedStateTable* table : harness.op().keyed_state()) EXPECT_EQ(table->entries(), 0u);
+  }
+}
+
 struct Mover : KeyedProcess<std::int64_t, std::int64_t, std::int64_t> {
   EventTimer timer{this, "timer"};
   void Process(const std::int64_t& n, Context& ctx) override {

@@ -8,9 +8,8 @@
 
 namespace weir::internal {
 
-// The state of a key of an operator of the SDK's own, as a member of a KeyedProcess: a value behind
-// a pointer, so that tables stay small. `Cell` is default constructible and moves; `Layout` writes
-// it (RecordLayout says how).
+// The state of a key of an operator of the SDK's own, as a member of a KeyedProcess. `Cell` is
+// default constructible and moves; `Layout` writes it (RecordLayout says how).
 template <class K, class Cell, class Layout>
 class CustomState final : public StateMember {
  public:

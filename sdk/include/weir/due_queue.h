@@ -15,20 +15,25 @@
 
 namespace weir::internal {
 
+// A key, and when something of it may be due.
+template <class K>
+struct DueEntry {
+  Ticks time;
+  std::uint64_t hash;
+  K key;
+};
+
 // Keys by the times at which something of them may be due. Time is cut into buckets; one whose time
 // has not come is a list without order, so that a key costs an append; of those whose time has come
 // a heap is kept. What a key waits for is usually put off before it is due, which is seen once,
-// when its bucket's time comes.
+// when its bucket's time comes. What comes in order stays a list there, too.
 //
-// Order among equal times: that of the serialized keys (semantics rule 19). Owned by an operator.
-template <class K>
+// Order among equal times: that of the serialized keys, then that of `member` if entries have one
+// (semantics rule 19). Owned by an operator.
+template <class K, class Entry_ = DueEntry<K>>
 class DueQueue {
  public:
-  struct Entry {
-    Ticks time;
-    std::uint64_t hash;
-    K key;
-  };
+  using Entry = Entry_;
 
   // Entries are usually up to `ahead` ticks after those that are due.
   explicit DueQueue(Ticks ahead)
@@ -44,7 +49,20 @@ class DueQueue {
   // False: Pop would find nothing.
   bool MayBeDue(Ticks watermark) const {
     if (entries_ == 0) return false;
-    return heap_.empty() ? open_ < BucketOf(watermark) : heap_.front().time <= watermark;
+    const Entry* const ready = Ready();
+    return ready == nullptr ? open_ < BucketOf(watermark) : ready->time <= watermark;
+  }
+  std::size_t size() const { return entries_; }
+
+  // The first of all whose bucket's time has come by `time`, which need not be due; null: none.
+  const Entry* First(Ticks time) {
+    return First(time, [](std::uint64_t) {}, [](const Entry&) { return true; });
+  }
+  // Takes what First has returned.
+  Entry PopFirst() {
+    Entry first;
+    PopReady(first);
+    return first;
   }
 
   // Takes the first entry with a time up to `watermark`; false if there is none. Entries of a
@@ -52,21 +70,18 @@ class DueQueue {
   // drops the entry with false; prefetch(hash) comes some entries before.
   template <class Prefetch, class Settle>
   bool Pop(Ticks watermark, Entry& out, const Prefetch& prefetch, const Settle& settle) {
-    // All that is in a bucket comes later than what is in the heap.
-    while (heap_.empty()) {
-      if (!OpenNext(BucketOf(watermark), prefetch, settle)) return false;
-    }
-    if (heap_.front().time > watermark) return false;
-    std::pop_heap(heap_.begin(), heap_.end(), Later);
-    out = std::move(heap_.back());
-    heap_.pop_back();
-    --entries_;
+    const Entry* const first = First(watermark, prefetch, settle);
+    if (first == nullptr || first->time > watermark) return false;
+    PopReady(out);
     return true;
   }
 
   // Drops the entries for which drop(const Entry&) is true.
   template <class Drop>
   void DropIf(const Drop& drop) {
+    run_.erase(run_.begin(), run_.begin() + static_cast<std::ptrdiff_t>(run_at_));
+    run_at_ = 0;
+    entries_ -= std::erase_if(run_, drop);
     entries_ -= std::erase_if(heap_, drop);
     std::make_heap(heap_.begin(), heap_.end(), Later);
     for (auto& bucket : near_) entries_ -= std::erase_if(bucket, drop);
@@ -77,7 +92,7 @@ class DueQueue {
   }
 
   std::size_t memory_bytes() const {
-    std::size_t entries = heap_.capacity();
+    std::size_t entries = heap_.capacity() + run_.capacity();
     for (const auto& bucket : near_) entries += bucket.capacity();
     for (const auto& [index, bucket] : far_) entries += bucket.capacity();
     return entries * sizeof(Entry);
@@ -88,8 +103,59 @@ class DueQueue {
 
   static bool Later(const Entry& a, const Entry& b) {
     if (a.time != b.time) return a.time > b.time;
+    if constexpr (requires { a.member; }) {
+      if (a.key == b.key) return a.member > b.member;
+    }
     return SerializedKeyCompare(b.key, a.key) < 0;
   }
+
+  // ---- What is ready: of buckets whose time has come.
+
+  bool RunIsEmpty() const { return run_at_ == run_.size(); }
+  bool RunIsFirst() const {
+    return !RunIsEmpty() && (heap_.empty() || !Later(run_[run_at_], heap_.front()));
+  }
+  const Entry* Ready() const {
+    if (RunIsFirst()) return &run_[run_at_];
+    return heap_.empty() ? nullptr : &heap_.front();
+  }
+  void AddReady(Entry entry) {
+    if (RunIsEmpty() || !Later(run_.back(), entry)) {
+      if (run_at_ >= kNear && run_at_ * 2 >= run_.size()) {
+        run_.erase(run_.begin(), run_.begin() + static_cast<std::ptrdiff_t>(run_at_));
+        run_at_ = 0;
+      }
+      run_.push_back(std::move(entry));
+    } else {
+      heap_.push_back(std::move(entry));
+      std::push_heap(heap_.begin(), heap_.end(), Later);
+    }
+  }
+  void PopReady(Entry& out) {
+    --entries_;
+    if (RunIsFirst()) {
+      out = std::move(run_[run_at_++]);
+      if (!RunIsEmpty()) return;
+      run_.clear();
+      run_at_ = 0;
+    } else {
+      std::pop_heap(heap_.begin(), heap_.end(), Later);
+      out = std::move(heap_.back());
+      heap_.pop_back();
+    }
+  }
+  template <class Prefetch, class Settle>
+  const Entry* First(Ticks time, const Prefetch& prefetch, const Settle& settle) {
+    // All that is in a bucket comes later than what is ready.
+    while (entries_ > 0) {
+      if (const Entry* const ready = Ready(); ready != nullptr) return ready;
+      if (!OpenNext(BucketOf(time), prefetch, settle)) break;
+    }
+    return nullptr;
+  }
+
+  // ---- Buckets.
+
   Ticks BucketOf(Ticks time) const { return time >> shift_; }
   bool IsNear(Ticks bucket) const {
     return static_cast<std::uint64_t>(bucket) - static_cast<std::uint64_t>(open_) < kNear;
@@ -101,8 +167,7 @@ class DueQueue {
   void Place(Entry entry) {
     const Ticks bucket = BucketOf(entry.time);
     if (bucket <= open_) {
-      heap_.push_back(std::move(entry));
-      std::push_heap(heap_.begin(), heap_.end(), Later);
+      AddReady(std::move(entry));
     } else if (IsNear(bucket)) {
       Near(bucket).push_back(std::move(entry));
     } else {
@@ -144,10 +209,13 @@ class DueQueue {
   }
 
   // The width of a bucket is two to this power.
-  const int shift_;
+  int shift_;
   std::size_t entries_ = 0;
-  // The last bucket whose time has come; what lies in it or before is in the heap.
+  // The last bucket whose time has come; what lies in it or before is ready: a list in order, from
+  // run_at_ on, and a heap of what came out of order.
   Ticks open_ = kMinTicks;
+  std::vector<Entry> run_;
+  std::size_t run_at_ = 0;
   std::vector<Entry> heap_;
   // The buckets after it, each at its index modulo their number, and those after them.
   std::array<std::vector<Entry>, kNear> near_;

@@ -77,7 +77,10 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
       : plan_(std::move(plan)),
         kind_(kind),
         join_(std::move(join)),
-        buffers_(this->template AddState<State>("buffers")) {}
+        buffers_(this->template AddState<State>("buffers")) {
+    // And as the watermark stays behind the records.
+    this->ExpectTimersAhead(4 * std::max(plan_->LeftWaits(), plan_->RightWaits()));
+  }
 
   void Process(const A& record, Context& context) override {
     const Ticks time = TimeOf(context);
@@ -100,9 +103,9 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
 
   // Records that no other can be joined with any more.
   void OnTimer(const EventTimer&, Context& context) override {
-    auto* const cell = buffers_->Find();
-    if (cell == nullptr) return;
-    JoinBuffers<A, B>& buffers = *cell->buffers;
+    JoinBuffers<A, B>* const found = buffers_->Find();
+    if (found == nullptr) return;
+    JoinBuffers<A, B>& buffers = *found;
     const Ticks watermark = context.watermark_ticks();
     buffers.left.RemoveUpTo(SaturatingAdd(watermark, -plan_->LeftWaits()),
                             [&](const BufferedRecord<A>& left) {
@@ -125,7 +128,7 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
   }
 
  private:
-  using State = CustomState<K, JoinBuffersCell<A, B>, JoinBuffersLayout<A, B>>;
+  using State = CustomState<K, JoinBuffers<A, B>, JoinBuffersLayout<A, B>>;
 
   bool KeepsLeft() const { return kind_ == JoinKind::kLeft || kind_ == JoinKind::kFull; }
   bool KeepsRight() const { return kind_ == JoinKind::kRight || kind_ == JoinKind::kFull; }
@@ -147,15 +150,15 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
                 .late_from = SaturatingAdd(time, 1)});
   }
   JoinBuffers<A, B>& Buffers() {
-    auto& cell = buffers_->FindOrInsert();
-    if (cell.buffers == nullptr) cell.buffers = std::make_unique<JoinBuffers<A, B>>();
-    if (cell.buffers->due == kMinTicks) cell.buffers->due = DueOf(*cell.buffers);
-    return *cell.buffers;
+    JoinBuffers<A, B>& buffers = buffers_->FindOrInsert();
+    if (buffers.due == kMinTicks) [[unlikely]] {
+      buffers.due = DueOf(buffers);
+    }
+    return buffers;
   }
   void Emit(BufferedRecord<A>& left, BufferedRecord<B>& right, Context& context) {
     left.matched = right.matched = true;
-    context.set_timestamp(std::max(left.time, right.time));
-    context.Emit(join_(&left.record, &right.record));
+    context.results().Emit(join_(&left.record, &right.record), std::max(left.time, right.time));
   }
   Ticks DueOf(const JoinBuffers<A, B>& buffers) const {
     Ticks due = kMaxTicks;
@@ -166,7 +169,9 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
     return due;
   }
   void Wait(JoinBuffers<A, B>& buffers, Ticks until) {
-    if (until >= buffers.due && due_.IsSet()) return;
+    if (until >= buffers.due && buffers.due != kMaxTicks) [[likely]] {
+      return;
+    }
     buffers.due = std::min(buffers.due, until);
     due_.Set(EventTime::FromTicks(buffers.due));
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,19 +30,23 @@ class JoinBuffer {
   using Entry = BufferedRecord<T>;
 
   Entry& Add(Ticks time, const T& record) {
-    if (Empty() || entries_.back().time <= time) {
-      entries_.push_back({time, record, false});
-      return entries_.back();
+    if (Empty() || last_time_ <= time) [[likely]] {
+      last_time_ = time;
+      return entries_.emplace_back(time, record, false);
     }
-    const auto at = std::upper_bound(begin(), end(), time,
-                                     [](Ticks t, const Entry& entry) { return t < entry.time; });
-    return *entries_.insert(at, {time, record, false});
+    return Insert(time, record);
   }
   // f(entry) for those of the times from `first` to `last`, both included.
   template <class F>
   void ForEach(Ticks first, Ticks last, F&& f) {
-    auto at = std::lower_bound(begin(), end(), first,
-                               [](const Entry& entry, Ticks t) { return entry.time < t; });
+    // Few are over and not removed yet.
+    auto at = begin();
+    for (int looked = 0; at != end() && at->time < first; ++at) {
+      if (++looked < kLooks) continue;
+      at = std::lower_bound(at, end(), first,
+                            [](const Entry& entry, Ticks t) { return entry.time < t; });
+      break;
+    }
     for (; at != end() && at->time <= last; ++at) f(*at);
   }
   // Removes those of the times up to `last`, after f(entry).
@@ -65,15 +68,25 @@ class JoinBuffer {
   // False if they are not in order.
   bool Load(std::vector<Entry> entries) {
     entries_ = std::move(entries);
+    if (!Empty()) last_time_ = entries_.back().time;
     return std::is_sorted(entries_.begin(), entries_.end(),
                           [](const Entry& a, const Entry& b) { return a.time < b.time; });
   }
 
  private:
+  [[gnu::noinline]] Entry& Insert(Ticks time, const T& record) {
+    const auto at = std::upper_bound(begin(), end(), time,
+                                     [](Ticks t, const Entry& entry) { return t < entry.time; });
+    return *entries_.insert(at, {time, record, false});
+  }
   auto begin() { return entries_.begin() + static_cast<std::ptrdiff_t>(begin_); }
   auto end() { return entries_.end(); }
+  // How many are looked at one by one before the first is searched for.
+  static constexpr int kLooks = 8;
   std::vector<Entry> entries_;
   std::size_t begin_ = 0;
+  // Of the last entry, if there is one: here, so that adding one waits for no memory.
+  Ticks last_time_ = 0;
 };
 
 // What an interval join has of a key.
@@ -81,12 +94,9 @@ template <class A, class B>
 struct JoinBuffers {
   JoinBuffer<A> left;
   JoinBuffer<B> right;
-  // When the timer is set; of the buffers.
+  // For when the timer is set; kMaxTicks: perhaps it is not; kMinTicks: it is not known. Of the
+  // buffers.
   Ticks due = kMaxTicks;
-};
-template <class A, class B>
-struct JoinBuffersCell {
-  std::unique_ptr<JoinBuffers<A, B>> buffers;
 };
 // As it is written.
 template <class A, class B>
@@ -102,20 +112,19 @@ struct JoinBuffersLayout {
   static std::string Notation() {
     return TypeNotation<StoredJoinBuffers<A, B>, Fields>();
   }
-  bool Writes(const JoinBuffersCell<A, B>& cell) const { return cell.buffers != nullptr; }
-  void Encode(const JoinBuffersCell<A, B>& cell, std::string& out) const {
-    const StoredJoinBuffers<A, B> stored{cell.buffers->left.Stored(), cell.buffers->right.Stored()};
+  bool Writes(const JoinBuffers<A, B>&) const { return true; }
+  void Encode(const JoinBuffers<A, B>& buffers, std::string& out) const {
+    const StoredJoinBuffers<A, B> stored{buffers.left.Stored(), buffers.right.Stored()};
     EncodeValue(stored, out);
   }
   JoinBuffersLayout Frozen() const { return *this; }
-  bool Decode(Decoder& in, JoinBuffersCell<A, B>& cell) const {
+  bool Decode(Decoder& in, JoinBuffers<A, B>& buffers) const {
     StoredJoinBuffers<A, B> stored;
     if (!DecodeValue(in, stored)) return false;
-    cell.buffers = std::make_unique<JoinBuffers<A, B>>();
     // The timer is a state of its own.
-    cell.buffers->due = kMinTicks;
-    return (cell.buffers->left.Load(std::move(stored.left)) &&
-            cell.buffers->right.Load(std::move(stored.right))) ||
+    buffers.due = kMinTicks;
+    return (buffers.left.Load(std::move(stored.left)) &&
+            buffers.right.Load(std::move(stored.right))) ||
            in.FailedIn("times");
   }
 };

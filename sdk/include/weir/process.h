@@ -157,6 +157,9 @@ class KeyedProcess {
     return added;
   }
 
+  // Timers in event time will usually be set for so much after what the watermark has reached.
+  void ExpectTimersAhead(Ticks ahead) { event_timers_.queue = internal::TimerQueue<K>(ahead); }
+
   // For the operator that owns the function.
   template <bool kEventTime>
   struct TimerDomain {
@@ -167,15 +170,15 @@ class KeyedProcess {
       internal::KeyedTimers<K>* many = nullptr;
       const internal::ManyTimers<kEventTime>* many_handle = nullptr;
 
-      bool Take(const typename internal::TimerHeap<K>::Entry& entry) {
+      bool Take(const typename internal::TimerQueue<K>::Entry& entry) {
         return timer != nullptr ? timer->Take(entry) : many->Take(entry);
       }
-      bool Stale(const typename internal::TimerHeap<K>::Entry& entry) {
+      bool Stale(const typename internal::TimerQueue<K>::Entry& entry) {
         return timer != nullptr ? timer->Stale(entry) : many->Stale(entry);
       }
       std::size_t size() const { return timer != nullptr ? timer->size() : many->size(); }
     };
-    internal::TimerHeap<K> heap;
+    internal::TimerQueue<K> queue{internal::kUsualTimerAhead};
     std::vector<Member> members;
     bool closed = false;
     std::uint64_t dropped = 0;
@@ -195,7 +198,7 @@ class KeyedProcess {
   template <class Timer, bool kEventTime>
   Timer* MakeTimer(std::string name) {
     auto& domain = timers<kEventTime>();
-    auto member = std::make_unique<Timer>(current_, domain.heap,
+    auto member = std::make_unique<Timer>(current_, domain.queue,
                                           static_cast<std::uint32_t>(domain.members.size()),
                                           std::move(name), &domain.closed, &domain.dropped);
     Timer* const added = member.get();
@@ -404,12 +407,12 @@ class KeyedProcessOperator final : public Operator {
   absl::StatusOr<bool> Finish() override {
     processing().closed = true;
     bool done = true;
-    while (processing().heap.Top() != nullptr) {
+    while (processing().queue.First(kMaxTicks) != nullptr) {
       if (results_.Blocked()) {
         done = false;
         break;
       }
-      const auto entry = processing().heap.Pop();
+      const auto entry = processing().queue.PopFirst();
       Fire<false>(entry, kMinTicks);
       FireEvent(kMaxTicks, /*may_stop=*/false);
     }
@@ -480,7 +483,7 @@ class KeyedProcessOperator final : public Operator {
         SetKey(key, hashed ? batch.hashes[i] : KeyHash(key));
         context_->set_timestamp(batch.TimestampAt(i));
         call(record);
-        if (const auto* top = processing().heap.Top();
+        if (const auto* top = processing().queue.First(kMaxTicks);
             top != nullptr && top->time < operator_context_->ProcessingTime()) [[unlikely]] {
           FireProcessing(operator_context_->ProcessingTime(), /*may_stop=*/false);
         }
@@ -518,7 +521,7 @@ class KeyedProcessOperator final : public Operator {
   }
 
   template <bool kEventTime>
-  void Fire(const typename TimerHeap<K>::Entry& entry, Ticks timestamp) {
+  void Fire(const typename TimerQueue<K>::Entry& entry, Ticks timestamp) {
     auto& member = base().template timers<kEventTime>().members[entry.member];
     if (!member.Take(entry)) return;
     SetKey(entry.key, entry.hash);
@@ -526,6 +529,7 @@ class KeyedProcessOperator final : public Operator {
     try {
       if (member.timer != nullptr) {
         base().OnTimer(*member.handle, *context_);
+        member.timer->Fired();
       } else {
         base().OnTimer(*member.many_handle, EventTime::FromTicks(entry.time), *context_);
       }
@@ -537,20 +541,20 @@ class KeyedProcessOperator final : public Operator {
 
   // Rule 19. Returns false if it stopped because an output is blocked.
   bool FireEvent(Ticks watermark, bool may_stop = true) {
-    while (const auto* top = event().heap.Top()) {
+    while (const auto* top = event().queue.First(watermark)) {
       if (top->time > watermark) break;
       if (may_stop && results_.Blocked()) return false;
-      const auto entry = event().heap.Pop();
+      const auto entry = event().queue.PopFirst();
       Fire<true>(entry, entry.time);
     }
     return true;
   }
   // Rule 20.
   bool FireProcessing(Ticks now, bool may_stop) {
-    while (const auto* top = processing().heap.Top()) {
+    while (const auto* top = processing().queue.First(kMaxTicks)) {
       if (top->time >= now) break;
       if (may_stop && results_.Blocked()) return false;
-      const auto entry = processing().heap.Pop();
+      const auto entry = processing().queue.PopFirst();
       Fire<false>(entry, kMinTicks);
     }
     return true;
@@ -559,18 +563,18 @@ class KeyedProcessOperator final : public Operator {
   template <class Domain>
   void Compact(Domain& domain) {
     constexpr std::size_t kSlackEntries = 1024;
-    if (domain.heap.size() <= kSlackEntries) return;
+    if (domain.queue.size() <= kSlackEntries) return;
     std::size_t live = 0;
     for (const auto& member : domain.members) live += member.size();
-    if (domain.heap.size() <= 2 * live + kSlackEntries) return;
-    domain.heap.Retain(
-        [&](const auto& entry) { return !domain.members[entry.member].Stale(entry); });
+    if (domain.queue.size() <= 2 * live + kSlackEntries) return;
+    domain.queue.DropIf(
+        [&](const auto& entry) { return domain.members[entry.member].Stale(entry); });
   }
 
   absl::Status EndCall() {
     Compact(event());
     Compact(processing());
-    const auto* top = processing().heap.Top();
+    const auto* top = processing().queue.First(kMaxTicks);
     operator_context_->WakeAt(top != nullptr ? top->time : kMaxTicks);
     base().current().key = nullptr;
     return results_.Flush();

@@ -51,7 +51,7 @@ class SessionOperator final : public Operator {
         ports_(std::move(ports)),
         gap_(*plan_->windows.session_gap),
         lateness_(plan_->windows.lateness),
-        queue_(std::max(gap_ > 0 ? gap_ : kUsualGap, lateness_ / 2)) {}
+        queue_(std::max(gap_ > 0 ? gap_ : kUsualTimerAhead, lateness_ / 2)) {}
 
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
@@ -109,8 +109,6 @@ class SessionOperator final : public Operator {
   using Sessions = OpenSessions<A>;
   using Layout = SessionsLayout<A>;
   using Entry = typename DueQueue<K>::Entry;
-  // Where each record has its own: a minute.
-  static constexpr Ticks kUsualGap = 60'000'000;
 
   static constexpr std::size_t kAhead = 16;
   static constexpr std::size_t kSpareLists = 4096;
@@ -422,10 +420,10 @@ class SessionOperator final : public Operator {
   // Sessions with another trigger may have set timers of processing time, which nobody waits for
   // here: they are kept as state.
   CurrentKey<K> no_key_;
-  TimerHeap<K> no_heap_;
+  TimerQueue<K> no_queue_{kUsualTimerAhead};
   const bool not_closed_ = false;
   std::uint64_t none_dropped_ = 0;
-  KeyedTimer<K> processing_{no_key_,      no_heap_,      0, "windows.processing",
+  KeyedTimer<K> processing_{no_key_,      no_queue_,     0, "windows.processing",
                             &not_closed_, &none_dropped_};
 };
 

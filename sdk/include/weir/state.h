@@ -109,16 +109,14 @@ class CurrentEntry {
   // Written.
   V& FindOrInsert() {
     if (stored_ != nullptr) [[unlikely]] {
-      FindStored();
-      Written();
-      cell_->present = true;
-      return cell_->value;
+      return FindOrInsertStored();
     }
-    if (Find() != nullptr) {
-      Written();
-    } else {
-      cached_ = table_->table.FindOrInsert(*current_.key, current_.hash).first;
+    auto& table = table_->table;
+    if (generation_ != current_.generation || cached_ == nullptr || table.IsShared()) {
+      cached_ = table.FindOrInsert(*current_.key, current_.hash).first;
+      generation_ = current_.generation;
     }
+    table.MarkChanged(cached_, current_.hash);
     return *cached_;
   }
   void Erase() {
@@ -139,6 +137,12 @@ class CurrentEntry {
  private:
   using Stored = typename Table::Stored;
 
+  [[gnu::noinline]] V& FindOrInsertStored() {
+    FindStored();
+    Written();
+    cell_->present = true;
+    return cell_->value;
+  }
   V* FindStored() {
     if (generation_ != current_.generation) {
       cell_ = &stored_->Look(*current_.key, current_.hash);

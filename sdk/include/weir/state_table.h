@@ -74,9 +74,11 @@ class KeyedTable {
 
   // Brings the place where the key would be from memory.
   void Prefetch(std::uint64_t hash) const {
-    __builtin_prefetch(HomeIn(groups_[GroupOf(hash)], TagOf(hash)), 1);
+    const Slot* const home = HomeIn(groups_[GroupOf(hash)], TagOf(hash));
+    __builtin_prefetch(home, 1);
+    if constexpr (sizeof(Slot) > 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(home) + 64, 1);
   }
-
   // For a loop over many records that finds first where a key's entry is (Home), so that it can be
   // brought from memory, and looks there later (FindAt). Does not read the table's own members
   // again, which the compiler must otherwise take for changed after each store to a value. Valid as
@@ -319,15 +321,7 @@ class KeyedTable {
   // A value that Find or FindOrInsert has returned was changed, or is about to be. Tables that
   // changes are asked of must be told.
   void MarkChanged(const V* value, std::uint64_t hash) {
-    if (changes_ == nullptr) return;
-    const std::size_t index = GroupOf(hash);
-    if (value == reserved_.get()) [[unlikely]] {
-      return changes_->MarkReserved();
-    }
-    // Division by a constant.
-    const auto offset = static_cast<std::size_t>(
-        reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(groups_[index].slots));
-    changes_->Mark(index, offset / sizeof(Slot));
+    if (changes_ != nullptr) Mark(value, hash);
   }
   // Whether entries are looked up one by one, because somebody may be writing what they were, or
   // they may be absent. For loops that do not go through Find and FindOrInsert.
@@ -420,6 +414,17 @@ class KeyedTable {
     return index;
   }
 
+  [[gnu::noinline]] void Mark(const V* value, std::uint64_t hash) {
+    const std::size_t index = GroupOf(hash);
+    if (value == reserved_.get()) [[unlikely]] {
+      return changes_->MarkReserved();
+    }
+    // Division by a constant.
+    const auto offset = static_cast<std::size_t>(
+        reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(groups_[index].slots));
+    changes_->Mark(index, offset / sizeof(Slot));
+  }
+
   static void Destroy(Slot& slot) {
     slot.key.~K();
     slot.value.~V();
@@ -503,7 +508,6 @@ class KeyedTable {
       at |= static_cast<std::size_t>(bucket[i].Holds(tag, key)) * i;
     return bucket + at;
   }
-
   void EraseReserved() {
     reserved_.reset();
     --size_;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "weir/codec.h"
+#include "weir/due_queue.h"
 #include "weir/hash.h"
 #include "weir/state.h"
 #include "weir/state_codec.h"
@@ -19,49 +19,25 @@
 namespace weir::internal {
 
 // The due times of named timers of one domain (event or processing time), typed by key. Each timer
-// member has a table from key to time, which is the truth and what is snapshotted; a heap orders
-// what may be due. A moved timer leaves its old entry in the heap, which is pushed again with the
-// new time when it comes up, so moving a timer later costs no heap operation.
+// member has a table from key to time, which is the truth and what is snapshotted; a queue orders
+// what may be due. A moved timer leaves its old entry in the queue, which is pushed again with the
+// new time when it comes up, so moving a timer later costs nothing there.
 //
 // Order among equal times: serialized key, then the order of declaration (semantics rule 19).
 template <class K>
-class TimerHeap {
- public:
-  struct Entry {
-    Ticks time;
-    std::uint32_t member;
-    std::uint64_t hash;
-    K key;
-  };
-
-  void Push(Ticks time, std::uint32_t member, std::uint64_t hash, const K& key) {
-    heap_.push_back({time, member, hash, key});
-    std::push_heap(heap_.begin(), heap_.end(), Later);
-  }
-  const Entry* Top() const { return heap_.empty() ? nullptr : &heap_.front(); }
-  Entry Pop() {
-    std::pop_heap(heap_.begin(), heap_.end(), Later);
-    Entry entry = std::move(heap_.back());
-    heap_.pop_back();
-    return entry;
-  }
-  std::size_t size() const { return heap_.size(); }
-  template <class Keep>
-  void Retain(Keep&& keep) {
-    std::erase_if(heap_, [&](const Entry& entry) { return !keep(entry); });
-    std::make_heap(heap_.begin(), heap_.end(), Later);
-  }
-
- private:
-  static bool Later(const Entry& a, const Entry& b) {
-    if (a.time != b.time) return a.time > b.time;
-    if (!(a.key == b.key)) return SerializedKeyCompare(b.key, a.key) < 0;
-    return a.member > b.member;
-  }
-  std::vector<Entry> heap_;
+struct TimerEntry {
+  Ticks time;
+  std::uint64_t hash;
+  K key;
+  std::uint32_t member;
 };
+template <class K>
+using TimerQueue = DueQueue<K, TimerEntry<K>>;
 
-// What a timer member does. `heap` and `current` of the typed one belong to the function.
+// How far ahead timers usually are set, where it is not known: a minute.
+inline constexpr Ticks kUsualTimerAhead = 60'000'000;
+
+// What a timer member does. `queue` and `current` of the typed one belong to the function.
 class TimerAccess : public StateMember {
  public:
   virtual void Set(Ticks time) = 0;
@@ -71,7 +47,7 @@ class TimerAccess : public StateMember {
   virtual bool AnySet() const = 0;
 };
 
-// A timer's due time and the earliest entry that the heap holds for it.
+// A timer's due time and the earliest entry that the queue holds for it.
 struct TimerCell {
   Ticks due = 0;
   Ticks queued = 0;
@@ -86,10 +62,10 @@ struct TimerLayout {
 template <class K>
 class KeyedTimer final : public TimerAccess {
  public:
-  KeyedTimer(const CurrentKey<K>& current, TimerHeap<K>& heap, std::uint32_t member,
+  KeyedTimer(const CurrentKey<K>& current, TimerQueue<K>& queue, std::uint32_t member,
              std::string name, const bool* closed, std::uint64_t* dropped)
       : current_(current),
-        heap_(heap),
+        queue_(queue),
         member_(member),
         name_(std::move(name)),
         closed_(closed),
@@ -110,34 +86,48 @@ class KeyedTimer final : public TimerAccess {
       ++*dropped_;
       return;
     }
+    if (firing_ != nullptr) {
+      TimerCell* const cell = std::exchange(firing_, nullptr);
+      *cell = {time, time};
+      queue_.Push({time, current_.hash, *current_.key, member_});
+      return;
+    }
     SetFor(*current_.key, current_.hash, time);
   }
-  void Clear() override { table_->cells.Erase(*current_.key, current_.hash); }
+  void Clear() override {
+    firing_ = nullptr;
+    table_->cells.Erase(*current_.key, current_.hash);
+  }
   std::optional<Ticks> Get() override {
     const TimerCell* cell = table_->cells.Find(*current_.key, current_.hash);
-    return cell != nullptr ? std::optional<Ticks>(cell->due) : std::nullopt;
+    return cell != nullptr && cell != firing_ ? std::optional<Ticks>(cell->due) : std::nullopt;
   }
 
-  bool AnySet() const override { return table_->cells.size() > 0; }
+  bool AnySet() const override { return size() > 0; }
 
-  // Whether the heap's entry is a timer that is due at its time; if so it is taken out. An entry of
-  // a timer that has been moved later is queued again; one of a deleted timer is dropped.
-  bool Take(const typename TimerHeap<K>::Entry& entry) {
+  // Whether the queue's entry is a timer that is due at its time; if so it is no longer set, and
+  // the caller sets its key as the current one and calls Fired afterwards. An entry of a timer that
+  // has been moved later is queued again; one of a deleted timer is dropped.
+  bool Take(const typename TimerQueue<K>::Entry& entry) {
     TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
     if (cell == nullptr || cell->queued != entry.time) return false;
     if (cell->due > entry.time) {
       cell->queued = cell->due;
-      heap_.Push(cell->due, member_, entry.hash, entry.key);
+      queue_.Push({cell->due, entry.hash, entry.key, member_});
       return false;
     }
-    table_->cells.Erase(entry.key, entry.hash);
+    firing_ = cell;
     return true;
   }
-  bool Stale(const typename TimerHeap<K>::Entry& entry) {
+  // Its cell goes, unless the timer was set again, as most are.
+  void Fired() {
+    if (firing_ != nullptr) Clear();
+  }
+  bool Stale(const typename TimerQueue<K>::Entry& entry) {
     const TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
     return cell == nullptr || cell->queued != entry.time;
   }
-  std::size_t size() const { return table_->cells.size(); }
+  std::size_t size() const { return table_->cells.size() - (firing_ != nullptr ? 1 : 0); }
   void DropAll() { table_->cells.Clear(); }
 
  private:
@@ -182,18 +172,20 @@ class KeyedTimer final : public TimerAccess {
     cell->due = time;
     if (inserted || time < cell->queued) {
       cell->queued = time;
-      heap_.Push(time, member_, hash, key);
+      queue_.Push({time, hash, key, member_});
     }
   }
 
  private:
   const CurrentKey<K>& current_;
-  TimerHeap<K>& heap_;
+  TimerQueue<K>& queue_;
   std::uint32_t member_;
   std::string name_;
   const bool* closed_;
   std::uint64_t* dropped_;
   std::unique_ptr<Table> table_;
+  // The cell of the current key's timer while that fires and is not set again; else null.
+  TimerCell* firing_ = nullptr;
 };
 
 // What a member of many timers does.
@@ -216,15 +208,15 @@ struct TimersLayout {
   }
 };
 
-// The timers of one member: those of each key by their time. An entry of the heap whose time is not
-// among them any more is dropped when it comes up.
+// The timers of one member: those of each key by their time. An entry of the queue whose time is
+// not among them any more is dropped when it comes up.
 template <class K>
 class KeyedTimers final : public TimersAccess {
  public:
-  KeyedTimers(const CurrentKey<K>& current, TimerHeap<K>& heap, std::uint32_t member,
+  KeyedTimers(const CurrentKey<K>& current, TimerQueue<K>& queue, std::uint32_t member,
               std::string name, const bool* closed, std::uint64_t* dropped)
       : current_(current),
-        heap_(heap),
+        queue_(queue),
         member_(member),
         name_(std::move(name)),
         closed_(closed),
@@ -254,10 +246,10 @@ class KeyedTimers final : public TimersAccess {
     table_->cells.Erase(*current_.key, current_.hash);
   }
 
-  bool Take(const typename TimerHeap<K>::Entry& entry) {
+  bool Take(const typename TimerQueue<K>::Entry& entry) {
     return Erase(entry.key, entry.hash, entry.time);
   }
-  bool Stale(const typename TimerHeap<K>::Entry& entry) {
+  bool Stale(const typename TimerQueue<K>::Entry& entry) {
     const std::set<Ticks>* due = table_->cells.Find(entry.key, entry.hash);
     return due == nullptr || !due->contains(entry.time);
   }
@@ -311,7 +303,7 @@ class KeyedTimers final : public TimersAccess {
   void SetFor(const K& key, std::uint64_t hash, Ticks time) {
     if (!table_->cells.FindOrInsert(key, hash).first->insert(time).second) return;
     ++table_->timers;
-    heap_.Push(time, member_, hash, key);
+    queue_.Push({time, hash, key, member_});
   }
   // Whether it was set.
   bool Erase(const K& key, std::uint64_t hash, Ticks time) {
@@ -323,7 +315,7 @@ class KeyedTimers final : public TimersAccess {
   }
 
   const CurrentKey<K>& current_;
-  TimerHeap<K>& heap_;
+  TimerQueue<K>& queue_;
   const std::uint32_t member_;
   const std::string name_;
   const bool* closed_;
