@@ -1,10 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -28,7 +30,10 @@ class PatternMatcher {
       first_.push_back(compiled_.size() - state.transitions.size());
     }
     first_.push_back(compiled_.size());
-    verdicts_.resize(predicates_.size());
+    verdicts_.resize(terms_.size());
+    times_out_ = automaton_.within > 0 ||
+                 std::any_of(automaton_.states.begin(), automaton_.states.end(),
+                             [](const PatternState& state) { return state.within_previous > 0; });
     const auto step =
         std::find(automaton_.names.begin(), automaton_.names.end(), pattern.skip_step);
     skip_step_ = static_cast<std::uint32_t>(step - automaton_.names.begin());
@@ -72,7 +77,9 @@ class PatternMatcher {
   void Advance(KeyMatches<T>& key, Ticks now, Found&& found, TimedOut&& timed_out) {
     Begin(key);
     bool any = false;
-    for (const PartialMatch& match : key.partial) any = any || TimeoutOf(match, now) != kMinTicks;
+    if (times_out_) {
+      for (const PartialMatch& match : key.partial) any = any || TimeoutOf(match, now) != kMinTicks;
+    }
     if (any) {
       std::vector<std::pair<PartialMatch, Ticks>> over;
       current_.clear();
@@ -94,7 +101,8 @@ class PatternMatcher {
         key.Release(match.node);
       }
     }
-    std::erase_if(key.timeouts, [&](Ticks timeout) { return timeout <= now; });
+    if (!key.timeouts.empty())
+      std::erase_if(key.timeouts, [&](Ticks timeout) { return timeout <= now; });
   }
 
   // Gives up the partial matches that began first, until `most` are left. Returns how many.
@@ -119,6 +127,8 @@ class PatternMatcher {
     Condition::Kind kind;
     std::int32_t left;
     std::int32_t right;
+    // It asks of the event alone: the same for all partial matches.
+    bool simple;
   };
   struct Edge {
     std::uint32_t source;
@@ -133,14 +143,19 @@ class PatternMatcher {
     if (condition == nullptr) return kAlways;
     if (const auto done = compiled_conditions_.find(condition); done != compiled_conditions_.end())
       return done->second;
-    Term term{condition->kind, kAlways, kAlways};
+    Term term{condition->kind, kAlways, kAlways, true};
+    const auto is_simple = [this](std::int32_t of) {
+      return of == kAlways || terms_[static_cast<std::size_t>(of)].simple;
+    };
     if (condition->kind == Condition::Kind::kPredicate) {
       term.left = static_cast<std::int32_t>(predicates_.size());
       predicates_.push_back(
           std::static_pointer_cast<const PatternPredicate<T>>(condition->predicate));
+      term.simple = predicates_.back()->simple != nullptr;
     } else {
       term.left = Compile(condition->left);
       term.right = condition->right != nullptr ? Compile(condition->right) : kAlways;
+      term.simple = is_simple(term.left) && is_simple(term.right);
     }
     terms_.push_back(term);
     const auto index = static_cast<std::int32_t>(terms_.size() - 1);
@@ -151,7 +166,19 @@ class PatternMatcher {
   bool Holds(std::int32_t condition, KeyMatches<T>& key, const PartialMatch& match,
              std::uint32_t event) {
     if (condition == kAlways) return true;
+    const Verdict known = verdicts_[static_cast<std::size_t>(condition)];
+    return known != Verdict::kUnknown ? known == Verdict::kYes
+                                      : Evaluate(condition, key, match, event);
+  }
+  [[gnu::noinline]] bool Evaluate(std::int32_t condition, KeyMatches<T>& key,
+                                  const PartialMatch& match, std::uint32_t event) {
     const Term& term = terms_[static_cast<std::size_t>(condition)];
+    const bool holds = Ask(term, key, match, event);
+    if (term.simple)
+      verdicts_[static_cast<std::size_t>(condition)] = holds ? Verdict::kYes : Verdict::kNo;
+    return holds;
+  }
+  bool Ask(const Term& term, KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
     switch (term.kind) {
       case Condition::Kind::kNot:
         return !Holds(term.left, key, match, event);
@@ -164,13 +191,7 @@ class PatternMatcher {
     }
     const PatternPredicate<T>& predicate = *predicates_[static_cast<std::size_t>(term.left)];
     const T& record = key.events[event].record;
-    if (predicate.simple) {
-      // The same for all partial matches.
-      Verdict& verdict = verdicts_[static_cast<std::size_t>(term.left)];
-      if (verdict == Verdict::kUnknown)
-        verdict = predicate.simple(record) ? Verdict::kYes : Verdict::kNo;
-      return verdict == Verdict::kYes;
-    }
+    if (predicate.simple) return predicate.simple(record);
     if (!so_far_known_) {
       Collect(key, match.node, so_far_);
       so_far_known_ = true;
@@ -248,12 +269,9 @@ class PatternMatcher {
   void FindEdges(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
     edges_.clear();
     open_.clear();
-    open_.push_back(match.state);
-    while (!open_.empty()) {
-      const std::uint32_t state = open_.back();
-      open_.pop_back();
-      for (std::size_t i = first_[state]; i < first_[state + 1]; ++i) {
-        const Transition& transition = compiled_[i];
+    std::uint32_t state = match.state;
+    for (;;) {
+      for (const Transition& transition : From(state)) {
         if (!Holds(transition.condition, key, match, event)) continue;
         if (transition.action == PatternAction::kProceed) {
           open_.push_back(transition.target);
@@ -261,26 +279,30 @@ class PatternMatcher {
           edges_.push_back({state, transition.action, transition.target});
         }
       }
+      if (open_.empty()) return;
+      state = open_.back();
+      open_.pop_back();
     }
   }
   // The final state, if proceeding transitions lead to it.
   std::uint32_t FinalAfter(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event,
                            std::uint32_t from) {
     open_.clear();
-    open_.push_back(from);
-    while (!open_.empty()) {
-      const std::uint32_t state = open_.back();
-      open_.pop_back();
-      for (std::size_t i = first_[state]; i < first_[state + 1]; ++i) {
-        const Transition& transition = compiled_[i];
+    for (;;) {
+      for (const Transition& transition : From(from)) {
         if (transition.action != PatternAction::kProceed) continue;
         if (!Holds(transition.condition, key, match, event)) continue;
         if (automaton_.states[transition.target].kind == PatternState::Kind::kFinal)
           return transition.target;
         open_.push_back(transition.target);
       }
+      if (open_.empty()) return kNoIndex;
+      from = open_.back();
+      open_.pop_back();
     }
-    return kNoIndex;
+  }
+  std::span<const Transition> From(std::uint32_t state) const {
+    return {compiled_.data() + first_[state], compiled_.data() + first_[state + 1]};
   }
 
   // When the match's time was over, if it is; else kMinTicks. Times wrap around as in Java, which
@@ -350,6 +372,8 @@ class PatternMatcher {
   // Of the key whose event is worked on.
   std::optional<std::uint32_t> at_work_;
   std::uint32_t skip_step_ = 0;
+  // Partial matches may time out.
+  bool times_out_ = false;
   // The transitions of all states, those of state i from first_[i] to first_[i + 1].
   std::vector<Transition> compiled_;
   std::vector<std::size_t> first_;
@@ -357,7 +381,7 @@ class PatternMatcher {
   std::vector<std::shared_ptr<const PatternPredicate<T>>> predicates_;
   std::map<ConditionPtr, std::int32_t> compiled_conditions_;
 
-  // Of the current event.
+  // Of the current event, those of the simple terms.
   std::vector<Verdict> verdicts_;
   // Of the current partial match.
   Match<T> so_far_;

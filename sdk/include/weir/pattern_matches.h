@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -64,6 +65,15 @@ struct StoredMatches {
 
 // ---- The same as it is worked on.
 
+// Brings memory that is about to be used closer, all of it at once; not more than pays.
+inline void PrefetchLines(const void* from, std::size_t bytes) {
+  constexpr std::size_t kLine = 64;
+  constexpr std::size_t kMost = 8 * kLine;
+  const char* const begin = static_cast<const char*>(from);
+  for (std::size_t at = 0; at < std::min(bytes, kMost); at += kLine)
+    __builtin_prefetch(begin + at, 1);
+}
+
 // Slots that are used again.
 template <class V>
 class SlotPool {
@@ -91,6 +101,13 @@ class SlotPool {
     slots_[slot].next_free = free_;
     free_ = slot;
   }
+  // None is used any more; the memory stays.
+  void Clear() {
+    slots_.clear();
+    free_ = kNoIndex;
+  }
+  std::size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot); }
+  void Prefetch() const { PrefetchLines(slots_.data(), slots_.size() * sizeof(Slot)); }
 
  private:
   struct Slot {
@@ -139,6 +156,8 @@ class PartialMatchHeap {
   auto begin() const { return heap_.begin(); }
   auto end() const { return heap_.end(); }
   void swap(PartialMatchHeap& other) noexcept { heap_.swap(other.heap_); }
+  std::size_t memory_bytes() const { return heap_.capacity() * sizeof(PartialMatch); }
+  void Prefetch() const { PrefetchLines(heap_.data(), heap_.size() * sizeof(PartialMatch)); }
 
  private:
   void SinkFrom(std::size_t at, const PartialMatch& match) {
@@ -200,6 +219,29 @@ struct KeyMatches {
     const std::uint32_t node = nodes.Add(previous, event, step);
     nodes.Reference(node);
     return node;
+  }
+  // As a new one, with the memory that it has.
+  void Clear() {
+    pending.clear();
+    events.Clear();
+    nodes.Clear();
+    partial.clear();
+    complete.clear();
+    timeouts.clear();
+    next_number = 0;
+    due = kMaxTicks;
+  }
+  std::size_t memory_bytes() const {
+    return pending.capacity() * sizeof(PendingPatternEvent<T>) + events.memory_bytes() +
+           nodes.memory_bytes() + partial.memory_bytes() + complete.memory_bytes() +
+           timeouts.capacity() * sizeof(Ticks);
+  }
+  // Brings from memory what the events that wait will be matched with.
+  void Prefetch() const {
+    PrefetchLines(pending.data(), pending.size() * sizeof(PendingPatternEvent<T>));
+    partial.Prefetch();
+    nodes.Prefetch();
+    events.Prefetch();
   }
   // Nothing but a search that has not begun.
   bool IsIdle() const {

@@ -98,19 +98,19 @@ class PatternFunction final
     const Ticks time = context.timestamp().ticks();
     if (time <= context.watermark_ticks()) return Late(record, context);
     MatchesCell<T>& cell = matches_->FindOrInsert();
-    if (cell.matches == nullptr) cell.matches = std::make_unique<KeyMatches<T>>();
+    if (cell.matches == nullptr) cell.matches = NewMatches();
     KeyMatches<T>& matches = *cell.matches;
     matches.pending.push_back({record, time});
-    if (time < matches.due) {
-      matches.due = time;
-      due_.Set(EventTime::FromTicks(time));
-    }
+    if (time >= matches.due) return;
+    matches.due = time;
+    due_.Set(EventTime::FromTicks(time));
   }
 
   void OnTimer(const EventTimer&, Context& context) override {
     MatchesCell<T>* const cell = matches_->Find();
     if (cell == nullptr) return;
     KeyMatches<T>* const matches = cell->matches.get();
+    matches->Prefetch();
     const Ticks watermark = context.watermark_ticks();
     typename P::Context out(context, context.key());
     TakeDue(*matches, watermark);
@@ -134,6 +134,7 @@ class PatternFunction final
     if (matches->due != kMaxTicks) {
       due_.Set(EventTime::FromTicks(matches->due));
     } else if (matches->IsIdle()) {
+      Keep(std::move(cell->matches));
       matches_->Erase();
     }
   }
@@ -148,6 +149,18 @@ class PatternFunction final
     const std::uint64_t print = automaton.Fingerprint();
     for (int shift = 60; shift >= 0; shift -= 4) name += kHex[(print >> shift) & 15];
     return name;
+  }
+
+  std::unique_ptr<KeyMatches<T>> NewMatches() {
+    if (spare_.empty()) return std::make_unique<KeyMatches<T>>();
+    std::unique_ptr<KeyMatches<T>> matches = std::move(spare_.back());
+    spare_.pop_back();
+    return matches;
+  }
+  void Keep(std::unique_ptr<KeyMatches<T>> matches) {
+    if (spare_.size() >= kSpares || matches->memory_bytes() > kSpareBytes) return;
+    matches->Clear();
+    spare_.push_back(std::move(matches));
   }
 
   void Late(const T& record, Context& context) {
@@ -211,6 +224,10 @@ class PatternFunction final
   State* const matches_;
   EventTimer due_{this, "due"};
   std::vector<PendingPatternEvent<T>> taken_;
+  // Of keys that are idle, for those that come: at most so many, of at most so many bytes each.
+  static constexpr std::size_t kSpares = 4096;
+  static constexpr std::size_t kSpareBytes = 4096;
+  std::vector<std::unique_ptr<KeyMatches<T>>> spare_;
 };
 
 // A PatternProcess made of functions.
