@@ -42,12 +42,12 @@ class Generator {
                    Auction& auction) const;
   void MakeBid(std::uint64_t number, std::uint64_t last_auction, std::uint64_t last_person,
                Bid& bid) const;
-  std::int64_t Millis(std::uint64_t number) const {
-    return options_.base_ms + static_cast<std::int64_t>(number * 1000 / options_.rate);
-  }
+  std::int64_t Millis(std::uint64_t number) const;
 
   GeneratorOptions options_;
   std::uint64_t key_;
+  // The largest integer over the rate.
+  std::uint64_t per_rate_;
   std::shared_ptr<const Channel[]> channels_;
 };
 
