@@ -266,6 +266,39 @@ TEST(SessionOperatorTest, WritesTheBytesOfTheEngineForAnyWindowsAndReadsThem) {
   }
 }
 
+// It is written while records go on changing the sessions.
+TEST(SessionOperatorTest, ASnapshotHasTheSessionsAsTheyWereWhenItWasTaken) {
+  const JobDefinition sessions = CountVisits(Engine::kSessions, 10, 0);
+  Subtask of(sessions);
+  Subtask expected(sessions);
+  std::vector<testing::Timed<SessionVisit>> visits;
+  for (std::int64_t key = 0; key < 50; ++key) visits.push_back({{key, 1, 0}, key});
+  of.Process(visits);
+  expected.Process(visits);
+  std::vector<std::pair<std::string, std::unique_ptr<KeyedStateSnapshot>>> snapshots;
+  for (KeyedStateTable* const table : of.harness.op().keyed_state())
+    snapshots.emplace_back(table->name(), table->TakeSnapshot(SnapshotUse::kLive));
+  for (auto& visit : visits) visit.value.value = 2;
+  of.Process(visits);
+
+  Subtask read(sessions);
+  for (KeyedStateTable* const table : read.harness.op().keyed_state()) {
+    const auto snapshot = std::find_if(snapshots.begin(), snapshots.end(), [&](const auto& named) {
+      return named.first == table->name();
+    });
+    ASSERT_NE(snapshot, snapshots.end());
+    for (std::uint32_t key_group = 0; key_group < 128; ++key_group) {
+      std::string bytes;
+      snapshot->second->WriteKeyGroup(key_group, bytes);
+      ASSERT_TRUE(table->ReadKeyGroup(key_group, bytes).ok());
+    }
+  }
+  read.Finish();
+  expected.Finish();
+  EXPECT_EQ(read.results, expected.results);
+  EXPECT_EQ(read.results.size(), 50u);
+}
+
 // Semantics rule 49: subtasks whose watermarks differ become one, which has the least of them.
 TEST(SessionOperatorTest, FiresNothingAgainThatHasFiredBeforeARescale) {
   const JobDefinition sessions = CountVisits(Engine::kSessions, 10, 100);

@@ -13,6 +13,7 @@
 
 #include "weir/aggregates.h"
 #include "weir/due_queue.h"
+#include "weir/in_loop.h"
 #include "weir/json_write.h"
 #include "weir/late_records.h"
 #include "weir/results.h"
@@ -107,6 +108,7 @@ class SessionOperator final : public Operator {
  private:
   using Session = OpenSession<A>;
   using Sessions = OpenSessions<A>;
+  using Table = KeyedTable<K, Sessions>;
   using Layout = SessionsLayout<A>;
   using Entry = typename DueQueue<K>::Entry;
 
@@ -127,28 +129,49 @@ class SessionOperator final : public Operator {
   }
   template <class HashOf>
   absl::Status AddAll(Batch<T>& batch, const HashOf& hash_of) {
+    return table_->IsWhole() ? AddAhead<true>(batch, hash_of) : AddAhead<false>(batch, hash_of);
+  }
+  // The sessions of a record are on their way from memory while the kAhead records before it are
+  // added.
+  template <bool kWhole, class HashOf>
+  [[gnu::noinline]] absl::Status AddAhead(Batch<T>& batch, const HashOf hash_of) {
+    using Locator = typename Table::template Locator<kWhole>;
+    const Locator locator(*table_);
+    typename Table::Slot* homes[kAhead];
     const std::size_t n = batch.records.size();
-    const auto prefetch = [&](std::size_t i) {
-      const K& key = std::invoke(plan_->key, std::as_const(batch.records[i]));
-      table_->Prefetch(hash_of(key, i));
+    T* const records = batch.records.data();
+    const Ticks* const times = batch.timestamps.data();
+    const InLoop<decltype(Plan::key)> key_of = plan_->key;
+    // Somebody may be writing what was there, or not all is there.
+    const bool looks_home = !table_->IsShared();
+    const auto locate = [&](std::size_t i) __attribute__((always_inline)) {
+      homes[i % kAhead] = locator.Home(hash_of(std::invoke(key_of, std::as_const(records[i])), i));
+      Table::PrefetchAt(homes[i % kAhead]);
     };
-    for (std::size_t i = 0; i < std::min(kAhead, n); ++i) prefetch(i);
+    for (std::size_t i = 0; i < std::min(kAhead, n); ++i) locate(i);
     for (std::size_t i = 0; i < n; ++i) {
       at_ = i;
-      if (i + kAhead < n) prefetch(i + kAhead);
-      const Ticks time = batch.timestamps[i];
-      if (time == kMinTicks) [[unlikely]] {
+      typename Table::Slot* const home = homes[i % kAhead];
+      if (i + kAhead < n) locate(i + kAhead);
+      if (times[i] == kMinTicks) [[unlikely]] {
         return NoTimestamp();
       }
-      const K& key = std::invoke(plan_->key, std::as_const(batch.records[i]));
-      Add(batch.records[i], time, key, hash_of(key, i));
+      const K& key = std::invoke(key_of, std::as_const(records[i]));
+      const std::uint64_t hash = hash_of(key, i);
+      Sessions* all = looks_home ? Locator::FindAt(home, key, hash) : nullptr;
+      if (all == nullptr) all = table_->Find(key, hash);
+      const std::uint64_t moves = table_->moves();
+      Add(records[i], times[i], key, hash, all);
+      if (table_->moves() != moves) [[unlikely]] {
+        for (std::size_t j = i + 1; j < std::min(i + kAhead + 1, n); ++j) locate(j);
+      }
     }
     return absl::OkStatus();
   }
 
-  void Add(T& record, Ticks time, const K& key, std::uint64_t hash) {
+  // `all`: those of the key, or null.
+  void Add(T& record, Ticks time, const K& key, std::uint64_t hash, Sessions* all) {
     const WindowSpan span = SpanOf(record, time);
-    Sessions* const all = table_->Find(key, hash);
     if (all == nullptr) return AddFirst(record, span, key, hash);
     Session& last = all->last;
     const Ticks max_timestamp = std::max(last.max_timestamp, span.max_timestamp);
@@ -408,7 +431,7 @@ class SessionOperator final : public Operator {
   Ticks watermark_ = kMinTicks;
   std::unique_ptr<NamedTable<K, Sessions, Layout>> sessions_;
   // That of `sessions_`.
-  KeyedTable<K, Sessions>* table_ = nullptr;
+  Table* table_ = nullptr;
   DueQueue<K> queue_;
   std::unique_ptr<SessionTimers<K, A>> timers_;
   // The record of the batch that is worked on.

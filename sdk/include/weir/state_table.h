@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -74,11 +75,18 @@ class KeyedTable {
 
   // Brings the place where the key would be from memory.
   void Prefetch(std::uint64_t hash) const {
-    const Slot* const home = HomeIn(groups_[GroupOf(hash)], TagOf(hash));
-    __builtin_prefetch(home, 1);
-    if constexpr (sizeof(Slot) > 64)
-      __builtin_prefetch(reinterpret_cast<const char*>(home) + 64, 1);
+    PrefetchAt(HomeIn(groups_[GroupOf(hash)], TagOf(hash)));
   }
+  // Likewise from its home on (Locator). Of a slot that fills a cache line the next line comes too:
+  // the rest of it, or the next slot, since where the table is nearly full every other key is not
+  // in its first place.
+  [[gnu::always_inline]] static void PrefetchAt(const Slot* home) {
+    __builtin_prefetch(home, 1);
+    if constexpr (kBucketSlots<Slot> == 1)
+      __builtin_prefetch(
+          reinterpret_cast<const char*>(home) + std::min<std::size_t>(sizeof(Slot), 64), 1);
+  }
+
   // For a loop over many records that finds first where a key's entry is (Home), so that it can be
   // brought from memory, and looks there later (FindAt). Does not read the table's own members
   // again, which the compiler must otherwise take for changed after each store to a value. Valid as

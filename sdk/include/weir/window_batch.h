@@ -70,7 +70,7 @@ template <bool kWhole, class K, class Acc, class T, class Key, class Aggregator,
   const Locator locator(table);
   const auto locate = [&](std::size_t i) __attribute__((always_inline)) {
     typename Table::Slot* const home = locator.Home(hash_of(std::invoke(key, records[i]), i));
-    __builtin_prefetch(home, 1);
+    Table::PrefetchAt(home);
     homes[i % kAhead] = home;
   };
   const auto add = [&](std::size_t i, typename Table::Slot* home) __attribute__((always_inline)) {
