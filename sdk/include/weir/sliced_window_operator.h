@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "weir/aggregates.h"
+#include "weir/open_by_start.h"
 #include "weir/results.h"
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
@@ -39,7 +40,11 @@ class SlicedWindowOperator final : public Operator {
   using Accumulator = typename Aggregator::Accumulator;
 
   SlicedWindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
-      : plan_(std::move(plan)), ports_(std::move(ports)), times_(plan_->shape), snapshot_(*this) {}
+      : plan_(std::move(plan)),
+        ports_(std::move(ports)),
+        times_(plan_->shape),
+        by_start_(times_.LeastSlice()),
+        snapshot_(*this) {}
 
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
@@ -238,7 +243,13 @@ class SlicedWindowOperator final : public Operator {
   // The slice that starts at `start`, made if it is not there yet; null if all its windows are
   // late.
   Slice* FindSlice(Ticks start) {
-    if (auto it = slices_.find(start); it != slices_.end()) return &it->second;
+    if (Slice* const known = by_start_.Find(start); known != nullptr) return known;
+    const auto it = slices_.find(start);
+    Slice* const slice = it != slices_.end() ? &it->second : OpenSlice(start);
+    if (slice != nullptr) by_start_.Remember(start, slice, slices_.size());
+    return slice;
+  }
+  Slice* OpenSlice(Ticks start) {
     Slice slice;
     slice.start = start;
     slice.max_timestamp = times_.SliceMax(start);
@@ -427,6 +438,7 @@ class SlicedWindowOperator final : public Operator {
       LeaveBefore(slice.max_timestamp + 1);
       Recycle(std::move(slice.table));
       Recycle(std::move(slice.suffix));
+      by_start_.Forget(slice.start);
       slices_.erase(slices_.begin());
     }
     fired_.Advance(watermark_);
@@ -537,6 +549,7 @@ class SlicedWindowOperator final : public Operator {
   Ticks next_due_ = kMaxTicks;
   std::map<Ticks, Slice> slices_;
   Slice* last_ = nullptr;
+  OpenByStart<Slice> by_start_;
   // Starts of the windows over some slice that have not fired.
   std::set<Ticks> pending_;
   // Which time the running aggregates cover, and up to where suffixes reach.

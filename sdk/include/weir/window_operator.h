@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/open_by_start.h"
 #include "weir/results.h"
 #include "weir/state_codec.h"
 #include "weir/state_table.h"
@@ -31,7 +31,11 @@ class WindowOperator final : public Operator {
   using Accumulator = typename decltype(Plan::aggregator)::Accumulator;
 
   WindowOperator(std::shared_ptr<const Plan> plan, std::shared_ptr<const SidePorts> ports)
-      : plan_(std::move(plan)), ports_(std::move(ports)), shape_(plan_->shape), snapshot_(*this) {}
+      : plan_(std::move(plan)),
+        ports_(std::move(ports)),
+        shape_(plan_->shape),
+        by_start_(shape_.slide),
+        snapshot_(*this) {}
 
   absl::Status Open(OperatorContext& context) override {
     context_ = &context;
@@ -205,13 +209,12 @@ class WindowOperator final : public Operator {
   // The window that starts at `start`, made if it is not open yet; null if it is late.
   Pane* FindPane(Ticks start) {
     const Ticks max_timestamp = start + (shape_.size - 1);
-    Pane*& recent = recent_[static_cast<std::uint64_t>(start / shape_.slide) % recent_.size()];
-    if (recent != nullptr && recent->start == start) return recent;
+    if (Pane* const known = by_start_.Find(start); known != nullptr) return known;
     if (WindowIsLate(max_timestamp)) return nullptr;
     auto [it, inserted] = panes_.try_emplace(start);
     if (inserted) InitPane(it->second, start, max_timestamp, max_timestamp <= watermark_);
-    recent = &it->second;
-    return recent;
+    by_start_.Remember(start, &it->second, panes_.size());
+    return &it->second;
   }
 
   void InitPane(Pane& pane, Ticks start, Ticks max_timestamp, bool fired) {
@@ -269,11 +272,11 @@ class WindowOperator final : public Operator {
         pane.table->Clear();
         spare_tables_.push_back(std::move(pane.table));
       }
+      by_start_.Forget(pane.start);
       panes_.erase(panes_.begin());
     }
     fired_.Advance(watermark_);
     last_ = nullptr;
-    recent_.fill(nullptr);
   }
 
   void FindNextDue() {
@@ -366,7 +369,7 @@ class WindowOperator final : public Operator {
   // Open windows by start, which is also the order of their ends.
   std::map<Ticks, Pane> panes_;
   Pane* last_ = nullptr;
-  std::array<Pane*, 16> recent_{};
+  OpenByStart<Pane> by_start_;
   std::vector<std::unique_ptr<Table>> spare_tables_;
   std::vector<Pane*> panes_of_;
   FiredTimes fired_;

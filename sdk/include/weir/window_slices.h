@@ -91,6 +91,10 @@ class SliceTimes {
     const Ticks cut = Cut();
     return cut != 0 && ts - window >= cut ? window + cut : window;
   }
+  // Slices start at least so many ticks apart.
+  Ticks LeastSlice() const {
+    return Cut() == 0 ? shape_.slide : std::min(Cut(), shape_.slide - Cut());
+  }
   Ticks SliceMax(Ticks start) const {
     if constexpr (!kShared) return WindowMax(start);
     const Ticks window = WindowStart(start, shape_.offset, shape_.slide);
