@@ -27,6 +27,14 @@ class CustomState final : public StateMember {
     entry_.LoadBatch(reinterpret_cast<const K* const*>(keys), hashes, records);
   }
   void Prefetch(std::uint64_t hash) const override { entry_.Prefetch(hash); }
+  bool HasContents() const override {
+    return requires(const Cell& cell) { cell.Prefetch(true); };
+  }
+  void PrefetchContents(const void* key, std::uint64_t hash, bool all) const override {
+    if constexpr (requires(const Cell& cell) { cell.Prefetch(true); })
+      entry_.Glance(*static_cast<const K*>(key), hash,
+                    [all](const Cell& cell) { cell.Prefetch(all); });
+  }
 
   // Of the operator, once it is open.
   OperatorContext& context() { return *context_; }

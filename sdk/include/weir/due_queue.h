@@ -58,6 +58,10 @@ class DueQueue {
   const Entry* First(Ticks time) {
     return First(time, [](std::uint64_t) {}, [](const Entry&) { return true; });
   }
+  // One of those that come after that, about `ahead` later; null: it is not known.
+  const Entry* Ahead(std::size_t ahead) const {
+    return run_at_ + ahead < run_.size() ? &run_[run_at_ + ahead] : nullptr;
+  }
   // Takes what First has returned.
   Entry PopFirst() {
     Entry first;

@@ -31,6 +31,8 @@ class PatternMatcher {
     }
     first_.push_back(compiled_.size());
     verdicts_.resize(terms_.size());
+    for (std::uint32_t state = 0; state < automaton_.states.size(); ++state)
+      same_edges_.push_back(AsksOfEventAlone(state));
     times_out_ = automaton_.within > 0 ||
                  std::any_of(automaton_.states.begin(), automaton_.states.end(),
                              [](const PatternState& state) { return state.within_previous > 0; });
@@ -54,6 +56,7 @@ class PatternMatcher {
     key.events.Reference(event);
     at_work_ = event;
     std::fill(verdicts_.begin(), verdicts_.end(), Verdict::kUnknown);
+    edges_of_ = kNoIndex;
     current_.clear();
     current_.swap(key.partial);
     bool started = false;
@@ -210,6 +213,10 @@ class PatternMatcher {
   bool Step(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event, Ticks time) {
     so_far_known_ = false;
     FindEdges(key, match, event);
+    if (PassesBy(match)) {
+      key.partial.Add(match);
+      return false;
+    }
     next_.clear();
     bool started = false;
     bool stopped = false;
@@ -265,8 +272,40 @@ class PatternMatcher {
     }
   }
 
+  // Whether the event, whose edges were found, leaves the match as it is.
+  bool PassesBy(const PartialMatch& match) const {
+    if (IsBegin(match)) return edges_.empty();
+    return edges_.size() == 1 && edges_.front().action == PatternAction::kIgnore &&
+           edges_.front().target == match.state;
+  }
+
+  // Whether the transitions of a state, and those behind proceeding ones, are the same for all
+  // partial matches.
+  bool AsksOfEventAlone(std::uint32_t state) const {
+    std::vector<std::uint32_t> seen{state};
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      for (const Transition& transition : From(seen[i])) {
+        if (transition.condition != kAlways &&
+            !terms_[static_cast<std::size_t>(transition.condition)].simple) {
+          return false;
+        }
+        if (transition.action == PatternAction::kProceed &&
+            std::find(seen.begin(), seen.end(), transition.target) == seen.end()) {
+          seen.push_back(transition.target);
+        }
+      }
+    }
+    return true;
+  }
+
   // The transitions that the event takes, those behind proceeding ones as well.
   void FindEdges(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
+    if (match.state == edges_of_) return;
+    edges_of_ = kNoIndex;
+    FindEdgesAnew(key, match, event);
+    if (same_edges_[match.state]) edges_of_ = match.state;
+  }
+  void FindEdgesAnew(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
     edges_.clear();
     open_.clear();
     std::uint32_t state = match.state;
@@ -386,7 +425,11 @@ class PatternMatcher {
   // Of the current partial match.
   Match<T> so_far_;
   bool so_far_known_ = false;
+  // Of each state: AsksOfEventAlone.
+  std::vector<bool> same_edges_;
   std::vector<Edge> edges_;
+  // The state of which they are, whichever partial match is in it, or kNoIndex.
+  std::uint32_t edges_of_ = kNoIndex;
   std::vector<std::uint32_t> open_;
   std::vector<PartialMatch> next_;
   PartialMatchHeap current_;

@@ -253,6 +253,14 @@ struct KeyMatches {
 template <class T>
 struct MatchesCell {
   std::unique_ptr<KeyMatches<T>> matches;
+  void Prefetch(bool all) const {
+    if (matches == nullptr) return;
+    if (all) {
+      matches->Prefetch();
+    } else {
+      PrefetchLines(matches.get(), sizeof(*matches));
+    }
+  }
 };
 
 template <class T>

@@ -110,7 +110,6 @@ class PatternFunction final
     MatchesCell<T>* const cell = matches_->Find();
     if (cell == nullptr) return;
     KeyMatches<T>* const matches = cell->matches.get();
-    matches->Prefetch();
     const Ticks watermark = context.watermark_ticks();
     typename P::Context out(context, context.key());
     TakeDue(*matches, watermark);

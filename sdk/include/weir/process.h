@@ -467,6 +467,7 @@ class KeyedProcessOperator final : public Operator {
     // An integer's hash costs less than a wait for memory.
     constexpr std::size_t kAhead = 8;
     const bool prefetches = first != nullptr && (hashed || std::is_integral_v<K>);
+    const bool looks_deeper = prefetches && first->HasContents();
     std::size_t i = 0;
     try {
       for (; i < batch.records.size(); ++i) {
@@ -477,6 +478,11 @@ class KeyedProcessOperator final : public Operator {
             const K& ahead = std::invoke(key_of, std::as_const(batch.records[i + kAhead]));
             first->Prefetch(KeyHash(ahead));
           }
+        }
+        if (looks_deeper && i + kAhead / 2 < batch.records.size()) {
+          const K& ahead = std::invoke(key_of, std::as_const(batch.records[i + kAhead / 2]));
+          first->PrefetchContents(&ahead, hashed ? batch.hashes[i + kAhead / 2] : KeyHash(ahead),
+                                  false);
         }
         const T& record = std::as_const(batch.records[i]);
         const K& key = std::invoke(key_of, record);
@@ -544,10 +550,26 @@ class KeyedProcessOperator final : public Operator {
     while (const auto* top = event().queue.First(watermark)) {
       if (top->time > watermark) break;
       if (may_stop && results_.Blocked()) return false;
+      PrefetchForTimers();
       const auto entry = event().queue.PopFirst();
       Fire<true>(entry, entry.time);
     }
     return true;
+  }
+  // What timers that come soon will look at.
+  void PrefetchForTimers() {
+    const auto& queue = event().queue;
+    const StateMember& first = *base().members().front();
+    if (const auto* const ahead = queue.Ahead(12); ahead != nullptr) {
+      const auto& member = event().members[ahead->member];
+      if (member.timer != nullptr) member.timer->Prefetch(ahead->hash);
+      first.Prefetch(ahead->hash);
+    }
+    if (!first.HasContents()) return;
+    if (const auto* const ahead = queue.Ahead(8); ahead != nullptr)
+      first.PrefetchContents(&ahead->key, ahead->hash, false);
+    if (const auto* const ahead = queue.Ahead(4); ahead != nullptr)
+      first.PrefetchContents(&ahead->key, ahead->hash, true);
   }
   // Rule 20.
   bool FireProcessing(Ticks now, bool may_stop) {

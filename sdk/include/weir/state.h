@@ -49,6 +49,13 @@ class StateMember {
   }
   // Some records ahead of a key with this hash: may bring its place in memory closer.
   virtual void Prefetch(std::uint64_t hash) const { (void)hash; }
+  // Whether entries have memory of their own that PrefetchContents brings closer.
+  virtual bool HasContents() const { return false; }
+  // Likewise after Prefetch, of the `const K*` key: first what the entry points to, then `all` that
+  // it points to in turn.
+  virtual void PrefetchContents(const void* key, std::uint64_t hash, bool all) const {
+    (void)key, (void)hash, (void)all;
+  }
 };
 
 template <class F>
@@ -84,6 +91,14 @@ class CurrentEntry {
 
   void Prefetch(std::uint64_t hash) const {
     if (stored_ == nullptr) table_->table.Prefetch(hash);
+  }
+  // Calls f(const V&) with the entry of any key if it is in memory and found at once.
+  template <class F>
+  void Glance(const K& key, std::uint64_t hash, F&& f) const {
+    if (stored_ != nullptr) return;
+    const typename KeyedTable<K, V>::template Locator<false> locator(table_->table);
+    if (const V* const value = locator.FindAt(locator.Home(hash), key, hash); value != nullptr)
+      f(*value);
   }
 
   // Null if there is none. Valid until the next call of another member than Find. What is changed

@@ -105,6 +105,8 @@ class KeyedTimer final : public TimerAccess {
 
   bool AnySet() const override { return size() > 0; }
 
+  void Prefetch(std::uint64_t hash) const override { table_->cells.Prefetch(hash); }
+
   // Whether the queue's entry is a timer that is due at its time; if so it is no longer set, and
   // the caller sets its key as the current one and calls Fired afterwards. An entry of a timer that
   // has been moved later is queued again; one of a deleted timer is dropped.
