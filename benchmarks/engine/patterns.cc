@@ -94,7 +94,12 @@ int main(int argc, char** argv) {
                           "keeps what was taken of each key.");
   const std::uint64_t count = options.Scaled(1'000'000);
   Input<Event> events = MakeEvents(count);
-  Compare(
-      options, "patterns", count, 0.05, [&] { return Loop(events); },
-      [&] { return Engine(events); });
+  // The loop keeps one list a key; the pattern's semantics ask for a partial match of each event at
+  // which one may begin and of each at which it may go on to b. So the goal is a rate.
+  const double cpu_s = Compare(
+      options, "patterns", count, 0, [&] { return Loop(events); }, [&] { return Engine(events); });
+  if (cpu_s == 0 || options.json) return 0;
+  const double rate = static_cast<double>(count) / cpu_s / 1e6;
+  std::printf("  %.2f M events a CPU second (goal 1: %s)\n", rate,
+              rate >= 1 ? "met" : "not reached");
 }

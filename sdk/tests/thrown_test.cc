@@ -215,6 +215,38 @@ TEST(ThrownTest, AggregationsAndWindowsNameKeyAndRecord) {
                        R"({"user":"ann","amount":13})"));
 }
 
+// An exception of Ask that is none of the standard's is no failed attempt.
+struct Asks : AsyncFunction<Order, std::int64_t> {
+  void Ask(const Order& order, AsyncReply<std::int64_t> reply) override {
+    if (order.amount == 13) throw 13;
+    reply.Complete(order.amount);
+  }
+};
+struct GivesUp : AsyncFunction<Order, std::int64_t> {
+  void Ask(const Order& order, AsyncReply<std::int64_t> reply) override {
+    if (order.amount == 13) {
+      reply.Fail("no");
+    } else {
+      reply.Complete(order.amount);
+    }
+  }
+  bool OnFailure(const Order& order, const AsyncFailure&, std::vector<std::int64_t>&) override {
+    Checked(order);
+    return true;
+  }
+};
+
+TEST(ThrownTest, AsyncFunctionsNameTheRecord) {
+  EXPECT_THAT((ErrorOf<std::int64_t>([](auto in, Job&) {
+                in.template Async<Asks>("op", AsyncOptions{}).To("out", Print{});
+              })),
+              EndsWith(R"(, on the record {"user":"ann","amount":13})"));
+  EXPECT_THAT((ErrorOf<std::int64_t>([](auto in, Job&) {
+                in.template Async<GivesUp>("op", AsyncOptions{}).To("out", Print{});
+              })),
+              EndsWith(kRecord));
+}
+
 TEST(ThrownTest, JoinsAndPatternsNameTheKeyAndTheRecordThatCame) {
   EXPECT_THAT((ErrorOf<std::int64_t>([](auto in, Job&) {
                 in.KeyBy(&Order::user)

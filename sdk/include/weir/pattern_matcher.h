@@ -32,7 +32,7 @@ class PatternMatcher {
     first_.push_back(compiled_.size());
     verdicts_.resize(terms_.size());
     for (std::uint32_t state = 0; state < automaton_.states.size(); ++state)
-      same_edges_.push_back(AsksOfEventAlone(state));
+      edges_.push_back({.same = AsksOfEventAlone(state)});
     times_out_ = automaton_.within > 0 ||
                  std::any_of(automaton_.states.begin(), automaton_.states.end(),
                              [](const PatternState& state) { return state.within_previous > 0; });
@@ -53,20 +53,29 @@ class PatternMatcher {
     at_work_.reset();
     Begin(key);
     const std::uint32_t event = key.events.Add(std::move(record), time, key.next_number++);
-    key.events.Reference(event);
     at_work_ = event;
     std::fill(verdicts_.begin(), verdicts_.end(), Verdict::kUnknown);
-    edges_of_ = kNoIndex;
-    current_.clear();
-    current_.swap(key.partial);
+    ++asked_;
+    // As long as each stays one, and so the order as it is, they are changed where they are.
+    std::size_t stayed = 0;
+    while (stayed < key.partial.size() && StaysOne(key, key.partial[stayed], event, time)) ++stayed;
+    rest_.clear();
+    key.partial.MoveFrom(stayed, rest_);
     bool started = false;
-    for (const PartialMatch& match : current_) started |= Step(key, match, event, time);
+    for (PartialMatch& match : rest_) {
+      // Of the first it is known.
+      if (&match != rest_.data() && StaysOne(key, match, event, time)) {
+        key.partial.Add(match);
+      } else {
+        started |= Step(key, match, event, time);
+      }
+    }
     if (started && automaton_.within > 0) {
       const Ticks timeout = time + automaton_.within;
       if (key.timeouts.empty() || key.timeouts.back() < timeout) key.timeouts.push_back(timeout);
     }
     Report(key, found);
-    if (key.events.Release(event)) key.events.Free(event);
+    ReleaseGivenUp(key, event);
   }
 
   // The record that Process was given last, if that has thrown; null: it is not known.
@@ -85,9 +94,9 @@ class PatternMatcher {
     }
     if (any) {
       std::vector<std::pair<PartialMatch, Ticks>> over;
-      current_.clear();
-      current_.swap(key.partial);
-      for (const PartialMatch& match : current_) {
+      rest_.clear();
+      key.partial.MoveFrom(0, rest_);
+      for (const PartialMatch& match : rest_) {
         const Ticks timeout = TimeoutOf(match, now);
         if (timeout == kMinTicks) {
           key.partial.Add(match);
@@ -101,8 +110,9 @@ class PatternMatcher {
       for (const auto& [match, timeout] : over) {
         Collect(key, match.node, match_);
         timed_out(std::as_const(match_), timeout);
-        key.Release(match.node);
+        given_up_.push_back(match.node);
       }
+      ReleaseGivenUp(key, kNoIndex);
     }
     if (!key.timeouts.empty())
       std::erase_if(key.timeouts, [&](Ticks timeout) { return timeout <= now; });
@@ -137,6 +147,18 @@ class PatternMatcher {
     std::uint32_t source;
     PatternAction action;
     std::uint32_t target;
+  };
+  // What an event makes of a partial match: itself, the one in the state that its only edge leads
+  // to, or something else.
+  enum class Becomes : std::uint8_t { kSame, kNext, kOther };
+  // The transitions that an event takes from a state, those behind proceeding ones as well.
+  struct Edges {
+    // They ask of the event alone: the same for all partial matches.
+    bool same;
+    Becomes becomes = Becomes::kOther;
+    // The value of asked_ when they were found, if they are the same.
+    std::uint64_t found = 0;
+    std::vector<Edge> edges = {};
   };
   static constexpr std::int32_t kAlways = -1;
 
@@ -209,26 +231,38 @@ class PatternMatcher {
   }
   bool IsBegin(const PartialMatch& match) const { return match.state == automaton_.start; }
 
-  // What becomes of a partial match; returns whether it has begun.
-  bool Step(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event, Ticks time) {
+  // Finds the match's edges. If it becomes one that began as it did, makes it that.
+  bool StaysOne(KeyMatches<T>& key, PartialMatch& match, std::uint32_t event, Ticks time) {
     so_far_known_ = false;
-    FindEdges(key, match, event);
-    if (PassesBy(match)) {
-      key.partial.Add(match);
-      return false;
-    }
+    Edges& found = edges_[match.state];
+    if (found.found != asked_) FindEdges(key, match, event, found);
+    if (found.becomes == Becomes::kSame) return true;
+    if (found.becomes == Becomes::kOther) return false;
+    const Edge& edge = found.edges.front();
+    match.node = key.Append(match.node, event, automaton_.states[edge.source].name);
+    match.state = edge.target;
+    match.previous = time;
+    return true;
+  }
+
+  // What becomes of a partial match whose edges were found; returns whether it has begun.
+  bool Step(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event, Ticks time) {
+    const std::vector<Edge>& edges = edges_[match.state].edges;
     next_.clear();
     bool started = false;
     bool stopped = false;
-    for (const Edge& edge : edges_) {
+    for (const Edge& edge : edges) {
+      // The last one goes on with the match's own reference.
+      const bool last = &edge == &edges.back();
       PartialMatch next = match;
       next.state = edge.target;
       if (edge.action == PatternAction::kIgnore) {
         if (IsBegin(match)) continue;
-        key.Reference(next.node);
+        if (!last) key.Reference(next.node);
         Add(key, next, stopped);
         continue;
       }
+      if (!last) key.Reference(match.node);
       next.node = key.Append(match.node, event, automaton_.states[edge.source].name);
       if (IsBegin(match)) {
         next.start = time;
@@ -252,7 +286,7 @@ class PatternMatcher {
     } else {
       for (const PartialMatch& next : next_) key.partial.Add(next);
     }
-    key.Release(match.node);
+    if (edges.empty()) key.Release(match.node);
     return started;
   }
 
@@ -272,11 +306,21 @@ class PatternMatcher {
     }
   }
 
-  // Whether the event, whose edges were found, leaves the match as it is.
-  bool PassesBy(const PartialMatch& match) const {
-    if (IsBegin(match)) return edges_.empty();
-    return edges_.size() == 1 && edges_.front().action == PatternAction::kIgnore &&
-           edges_.front().target == match.state;
+  // What a match becomes whose edges were found.
+  Becomes AfterEdges(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event,
+                     const std::vector<Edge>& edges) {
+    if (IsBegin(match)) return edges.empty() ? Becomes::kSame : Becomes::kOther;
+    if (edges.size() != 1) return Becomes::kOther;
+    const Edge& edge = edges.front();
+    if (edge.action == PatternAction::kIgnore)
+      return edge.target == match.state ? Becomes::kSame : Becomes::kOther;
+    const PatternState::Kind kind = automaton_.states[edge.target].kind;
+    const bool goes_on =
+        kind == PatternState::Kind::kNormal || kind == PatternState::Kind::kPending;
+    return goes_on && edges_[edge.target].same &&
+                   FinalAfter(key, match, event, edge.target) == kNoIndex
+               ? Becomes::kNext
+               : Becomes::kOther;
   }
 
   // Whether the transitions of a state, and those behind proceeding ones, are the same for all
@@ -298,15 +342,15 @@ class PatternMatcher {
     return true;
   }
 
-  // The transitions that the event takes, those behind proceeding ones as well.
-  void FindEdges(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
-    if (match.state == edges_of_) return;
-    edges_of_ = kNoIndex;
-    FindEdgesAnew(key, match, event);
-    if (same_edges_[match.state]) edges_of_ = match.state;
+  [[gnu::noinline]] void FindEdges(KeyMatches<T>& key, const PartialMatch& match,
+                                   std::uint32_t event, Edges& into) {
+    into.edges.clear();
+    Follow(key, match, event, into.edges);
+    into.becomes = AfterEdges(key, match, event, into.edges);
+    if (into.same) into.found = asked_;
   }
-  void FindEdgesAnew(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event) {
-    edges_.clear();
+  void Follow(KeyMatches<T>& key, const PartialMatch& match, std::uint32_t event,
+              std::vector<Edge>& edges) {
     open_.clear();
     std::uint32_t state = match.state;
     for (;;) {
@@ -315,7 +359,7 @@ class PatternMatcher {
         if (transition.action == PatternAction::kProceed) {
           open_.push_back(transition.target);
         } else {
-          edges_.push_back({state, transition.action, transition.target});
+          edges.push_back({state, transition.action, transition.target});
         }
       }
       if (open_.empty()) return;
@@ -380,8 +424,22 @@ class PatternMatcher {
       Collect(key, match.node, match_);
       if (skip_ != SkipTo::kNoSkip) Skip(key);
       found(std::as_const(match_));
-      key.Release(match.node);
+      given_up_.push_back(match.node);
     }
+  }
+
+  // Lets go of what given_up_ has held, and of the event that was worked on (kNoIndex: none). When
+  // nothing else is held, all goes at once.
+  void ReleaseGivenUp(KeyMatches<T>& key, std::uint32_t event) {
+    if (!given_up_.empty() && key.complete.empty() && key.partial.size() == 1 &&
+        IsBegin(key.partial.Top())) {
+      key.events.Clear();
+      key.nodes.Clear();
+    } else {
+      for (const std::uint32_t node : given_up_) key.Release(node);
+      if (event != kNoIndex && key.events.Release(event)) key.events.Free(event);
+    }
+    given_up_.clear();
   }
 
   // Gives up what the match that was found rules out.
@@ -399,7 +457,7 @@ class PatternMatcher {
     if (!any) return;
     const auto ruled_out = [&](const PartialMatch& match) {
       if (IsBegin(match) || !(with_end ? match.first <= end : match.first < end)) return false;
-      key.Release(match.node);
+      given_up_.push_back(match.node);
       return true;
     };
     key.partial.RemoveIf(ruled_out);
@@ -425,15 +483,16 @@ class PatternMatcher {
   // Of the current partial match.
   Match<T> so_far_;
   bool so_far_known_ = false;
-  // Of each state: AsksOfEventAlone.
-  std::vector<bool> same_edges_;
-  std::vector<Edge> edges_;
-  // The state of which they are, whichever partial match is in it, or kNoIndex.
-  std::uint32_t edges_of_ = kNoIndex;
+  // Of each state.
+  std::vector<Edges> edges_;
+  // How many events were asked of.
+  std::uint64_t asked_ = 0;
   std::vector<std::uint32_t> open_;
   std::vector<PartialMatch> next_;
-  PartialMatchHeap current_;
+  std::vector<PartialMatch> rest_;
   Match<T> match_;
+  // The last nodes of matches that were found, ruled out or timed out.
+  std::vector<std::uint32_t> given_up_;
 };
 
 }  // namespace weir::internal

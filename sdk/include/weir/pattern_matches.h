@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <memory_resource>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "weir/binary_codec.h"
 #include "weir/evolution.h"
 #include "weir/pattern_automaton.h"
+#include "weir/pooled_memory.h"
 #include "weir/state_codec.h"
 #include "weir/time.h"
 
@@ -74,20 +76,23 @@ inline void PrefetchLines(const void* from, std::size_t bytes) {
     __builtin_prefetch(begin + at, 1);
 }
 
-// Slots that are used again.
+// Slots that are used again, with the number of references to each.
 template <class V>
 class SlotPool {
  public:
+  explicit SlotPool(std::pmr::memory_resource* memory) : slots_(memory) {}
+
+  // With one reference.
   template <class... Args>
   std::uint32_t Add(Args&&... args) {
     if (free_ != kNoIndex) {
       const std::uint32_t slot = free_;
       free_ = slots_[slot].next_free;
       slots_[slot].value = V{std::forward<Args>(args)...};
-      slots_[slot].references = 0;
+      slots_[slot].references = 1;
       return slot;
     }
-    slots_.push_back({V{std::forward<Args>(args)...}, 0, kNoIndex});
+    slots_.push_back({V{std::forward<Args>(args)...}, 1, kNoIndex});
     return static_cast<std::uint32_t>(slots_.size() - 1);
   }
   V& operator[](std::uint32_t slot) { return slots_[slot].value; }
@@ -95,7 +100,6 @@ class SlotPool {
   void Reference(std::uint32_t slot) { ++slots_[slot].references; }
   // Whether that was the last reference; then the slot is to be freed.
   bool Release(std::uint32_t slot) { return --slots_[slot].references == 0; }
-  bool IsReferenced(std::uint32_t slot) const { return slots_[slot].references > 0; }
   void Free(std::uint32_t slot) {
     slots_[slot].value = V{};
     slots_[slot].next_free = free_;
@@ -108,6 +112,11 @@ class SlotPool {
   }
   std::size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot); }
   void Prefetch() const { PrefetchLines(slots_.data(), slots_.size() * sizeof(Slot)); }
+  // Where the next `count` will be.
+  void PrefetchNext(std::size_t count) const {
+    const std::size_t next = free_ != kNoIndex ? free_ : slots_.size();
+    PrefetchLines(slots_.data() + next, count * sizeof(Slot));
+  }
 
  private:
   struct Slot {
@@ -115,7 +124,7 @@ class SlotPool {
     std::uint32_t references;
     std::uint32_t next_free;
   };
-  std::vector<Slot> slots_;
+  std::pmr::vector<Slot> slots_;
   std::uint32_t free_ = kNoIndex;
 };
 
@@ -124,18 +133,21 @@ class SlotPool {
 // strategy the first of them may be the only one).
 class PartialMatchHeap {
  public:
+  explicit PartialMatchHeap(std::pmr::memory_resource* memory) : heap_(memory) {}
+
   void Add(const PartialMatch& match) {
-    std::size_t at = heap_.size();
+    const std::size_t at = heap_.size();
     heap_.push_back(match);
-    while (at > 0) {
-      const std::size_t parent = (at - 1) / 2;
-      if (match.first >= heap_[parent].first) break;
-      heap_[at] = heap_[parent];
-      at = parent;
-    }
-    heap_[at] = match;
+    if (at > 0 && match.first < heap_[(at - 1) / 2].first) RiseFrom(at, PartialMatch(match));
   }
   const PartialMatch& Top() const { return heap_.front(); }
+  // In the order of the heap. Its `first` must stay as it is.
+  PartialMatch& operator[](std::size_t at) { return heap_[at]; }
+  // Those from `at` on, in the order of the heap.
+  void MoveFrom(std::size_t at, std::vector<PartialMatch>& to) {
+    to.insert(to.end(), heap_.begin() + static_cast<std::ptrdiff_t>(at), heap_.end());
+    heap_.resize(at);
+  }
   PartialMatch Pop() {
     const PartialMatch top = heap_.front();
     const PartialMatch last = heap_.back();
@@ -155,11 +167,19 @@ class PartialMatchHeap {
   void clear() { heap_.clear(); }
   auto begin() const { return heap_.begin(); }
   auto end() const { return heap_.end(); }
-  void swap(PartialMatchHeap& other) noexcept { heap_.swap(other.heap_); }
   std::size_t memory_bytes() const { return heap_.capacity() * sizeof(PartialMatch); }
   void Prefetch() const { PrefetchLines(heap_.data(), heap_.size() * sizeof(PartialMatch)); }
 
  private:
+  void RiseFrom(std::size_t at, const PartialMatch& match) {
+    while (at > 0) {
+      const std::size_t parent = (at - 1) / 2;
+      if (match.first >= heap_[parent].first) break;
+      heap_[at] = heap_[parent];
+      at = parent;
+    }
+    heap_[at] = match;
+  }
   void SinkFrom(std::size_t at, const PartialMatch& match) {
     const std::size_t half = heap_.size() / 2;
     while (at < half) {
@@ -171,7 +191,7 @@ class PartialMatchHeap {
     }
     heap_[at] = match;
   }
-  std::vector<PartialMatch> heap_;
+  std::pmr::vector<PartialMatch> heap_;
 };
 
 // What a key has: events that wait, and partial matches, which share what they have taken (a node
@@ -185,14 +205,20 @@ struct KeyMatches {
   };
   using Node = StoredPatternNode;
 
-  std::vector<PendingPatternEvent<T>> pending;
-  SlotPool<Event> events;
-  SlotPool<Node> nodes;
-  PartialMatchHeap partial;
+  // Null: on the heap.
+  explicit KeyMatches(std::shared_ptr<PooledMemory> from) : memory(std::move(from)) {}
+
+  const std::shared_ptr<PooledMemory> memory;
+  std::pmr::memory_resource* const resource =
+      memory != nullptr ? memory.get() : std::pmr::new_delete_resource();
+  std::pmr::vector<PendingPatternEvent<T>> pending{resource};
+  SlotPool<Event> events{resource};
+  SlotPool<Node> nodes{resource};
+  PartialMatchHeap partial{resource};
   // Found, but with a skip strategy an earlier one may come.
-  PartialMatchHeap complete;
+  PartialMatchHeap complete{resource};
   // When partial matches may time out, ascending.
-  std::vector<Ticks> timeouts;
+  std::pmr::vector<Ticks> timeouts{resource};
   std::uint64_t next_number = 0;
   // The earliest time at which something is to be done. Of `pending` and `timeouts`.
   Ticks due = kMaxTicks;
@@ -212,13 +238,10 @@ struct KeyMatches {
       node = freed.previous;
     }
   }
-  // A new node with one reference.
+  // A new node with one reference, which takes over one to `previous`.
   std::uint32_t Append(std::uint32_t previous, std::uint32_t event, std::uint32_t step) {
-    Reference(previous);
     events.Reference(event);
-    const std::uint32_t node = nodes.Add(previous, event, step);
-    nodes.Reference(node);
-    return node;
+    return nodes.Add(previous, event, step);
   }
   // As a new one, with the memory that it has.
   void Clear() {
@@ -232,15 +255,15 @@ struct KeyMatches {
     due = kMaxTicks;
   }
   std::size_t memory_bytes() const {
-    return pending.capacity() * sizeof(PendingPatternEvent<T>) + events.memory_bytes() +
-           nodes.memory_bytes() + partial.memory_bytes() + complete.memory_bytes() +
-           timeouts.capacity() * sizeof(Ticks);
+    return sizeof(*this) + pending.capacity() * sizeof(PendingPatternEvent<T>) +
+           events.memory_bytes() + nodes.memory_bytes() + partial.memory_bytes() +
+           complete.memory_bytes() + timeouts.capacity() * sizeof(Ticks);
   }
   // Brings from memory what the events that wait will be matched with.
   void Prefetch() const {
     PrefetchLines(pending.data(), pending.size() * sizeof(PendingPatternEvent<T>));
     partial.Prefetch();
-    nodes.Prefetch();
+    nodes.PrefetchNext(partial.size());
     events.Prefetch();
   }
   // Nothing but a search that has not begun.
@@ -249,10 +272,28 @@ struct KeyMatches {
   }
 };
 
+template <class T>
+struct DeleteMatches {
+  void operator()(KeyMatches<T>* matches) const {
+    const std::shared_ptr<PooledMemory> memory = matches->memory;
+    std::pmr::polymorphic_allocator<>(matches->resource).delete_object(matches);
+  }
+};
+template <class T>
+using MatchesPtr = std::unique_ptr<KeyMatches<T>, DeleteMatches<T>>;
+
+// It lies in the memory as well. Null: on the heap.
+template <class T>
+MatchesPtr<T> MakeMatches(const std::shared_ptr<PooledMemory>& memory) {
+  std::pmr::polymorphic_allocator<> allocator(memory != nullptr ? memory.get()
+                                                                : std::pmr::new_delete_resource());
+  return MatchesPtr<T>(allocator.new_object<KeyMatches<T>>(memory));
+}
+
 // The KeyMatches of a key in a table.
 template <class T>
 struct MatchesCell {
-  std::unique_ptr<KeyMatches<T>> matches;
+  MatchesPtr<T> matches;
   void Prefetch(bool all) const {
     if (matches == nullptr) return;
     if (all) {
@@ -266,7 +307,7 @@ struct MatchesCell {
 template <class T>
 StoredMatches<T> Store(const KeyMatches<T>& matches) {
   StoredMatches<T> stored;
-  stored.pending = matches.pending;
+  stored.pending.assign(matches.pending.begin(), matches.pending.end());
   std::vector<std::pair<std::uint32_t, std::uint32_t>> nodes;   // slot, place
   std::vector<std::pair<std::uint32_t, std::uint32_t>> events;  // the same
   const auto place_of = [](const auto& places, std::uint32_t slot) {
@@ -317,7 +358,7 @@ StoredMatches<T> Store(const KeyMatches<T>& matches) {
   };
   store(matches.partial, stored.partial);
   store(matches.complete, stored.complete);
-  stored.timeouts = matches.timeouts;
+  stored.timeouts.assign(matches.timeouts.begin(), matches.timeouts.end());
   stored.next_number = matches.next_number;
   return stored;
 }
@@ -354,14 +395,16 @@ bool Load(StoredMatches<T> stored, std::size_t states, std::size_t steps, KeyMat
   };
   if (!load(stored.partial, matches.partial) || !load(stored.complete, matches.complete))
     return false;
+  // What nothing but its own first reference holds is not part of it.
   for (const std::uint32_t node : nodes) {
-    if (!matches.nodes.IsReferenced(node)) return false;
+    if (matches.nodes.Release(node)) return false;
   }
   for (const std::uint32_t event : events) {
-    if (!matches.events.IsReferenced(event)) return false;
+    if (matches.events.Release(event)) return false;
   }
-  matches.pending = std::move(stored.pending);
-  matches.timeouts = std::move(stored.timeouts);
+  matches.pending.assign(std::make_move_iterator(stored.pending.begin()),
+                         std::make_move_iterator(stored.pending.end()));
+  matches.timeouts.assign(stored.timeouts.begin(), stored.timeouts.end());
   matches.next_number = stored.next_number;
   matches.FindDue();
   return true;
@@ -388,7 +431,7 @@ class MatchesLayout {
   bool Decode(Decoder& in, MatchesCell<T>& cell) const {
     StoredMatches<T> stored;
     if (!DecodeValue(in, stored)) return false;
-    cell.matches = std::make_unique<KeyMatches<T>>();
+    cell.matches = MakeMatches<T>(nullptr);
     return Load(std::move(stored), states_, steps_, *cell.matches) || in.FailedIn("matches");
   }
 

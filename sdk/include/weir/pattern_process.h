@@ -150,14 +150,18 @@ class PatternFunction final
     return name;
   }
 
-  std::unique_ptr<KeyMatches<T>> NewMatches() {
-    if (spare_.empty()) return std::make_unique<KeyMatches<T>>();
-    std::unique_ptr<KeyMatches<T>> matches = std::move(spare_.back());
+  MatchesPtr<T> NewMatches() {
+    if (spare_.empty()) return MakeMatches<T>(memory_);
+    MatchesPtr<T> matches = std::move(spare_.back());
     spare_.pop_back();
+    spare_bytes_ -= matches->memory_bytes();
     return matches;
   }
-  void Keep(std::unique_ptr<KeyMatches<T>> matches) {
-    if (spare_.size() >= kSpares || matches->memory_bytes() > kSpareBytes) return;
+  void Keep(MatchesPtr<T> matches) {
+    const std::size_t bytes = matches->memory_bytes();
+    if (matches->memory != memory_) return;
+    if (bytes > kSpareMost || spare_bytes_ + bytes > kSpareBytes) return;
+    spare_bytes_ += bytes;
     matches->Clear();
     spare_.push_back(std::move(matches));
   }
@@ -177,7 +181,9 @@ class PatternFunction final
     };
     taken_.clear();
     if (std::none_of(pending.begin(), pending.end(), waits)) {
-      taken_.swap(pending);
+      taken_.assign(std::make_move_iterator(pending.begin()),
+                    std::make_move_iterator(pending.end()));
+      pending.clear();
     } else {
       const auto kept = std::stable_partition(pending.begin(), pending.end(), waits);
       taken_.assign(std::make_move_iterator(kept), std::make_move_iterator(pending.end()));
@@ -223,10 +229,12 @@ class PatternFunction final
   State* const matches_;
   EventTimer due_{this, "due"};
   std::vector<PendingPatternEvent<T>> taken_;
-  // Of keys that are idle, for those that come: at most so many, of at most so many bytes each.
-  static constexpr std::size_t kSpares = 4096;
-  static constexpr std::size_t kSpareBytes = 4096;
-  std::vector<std::unique_ptr<KeyMatches<T>>> spare_;
+  const std::shared_ptr<PooledMemory> memory_ = std::make_shared<PooledMemory>();
+  // Of keys that are idle, for those that come: of at most so many bytes each, and in all.
+  static constexpr std::size_t kSpareMost = 4096;
+  static constexpr std::size_t kSpareBytes = std::size_t{8} << 20;
+  std::size_t spare_bytes_ = 0;
+  std::vector<MatchesPtr<T>> spare_;
 };
 
 // A PatternProcess made of functions.
