@@ -15,8 +15,8 @@ namespace weir::internal {
 // Memory for the small parts of many keys' state, close together: blocks of whole cache lines, cut
 // from chunks for which the kernel is asked for huge pages, so that going from key to key does not
 // miss in the processor's table of pages as well. What is given back is used again for blocks of
-// its size; the chunks go with the object. Blocks of more than 4 KiB come from the heap. For one
-// thread.
+// its size; the chunks, as many as there were at the peak, go with the object. Blocks of more than
+// 4 KiB come from the heap. For one thread.
 class PooledMemory final : public std::pmr::memory_resource {
  public:
   PooledMemory() = default;
