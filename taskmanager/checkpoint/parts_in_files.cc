@@ -14,9 +14,11 @@
 namespace weir {
 namespace {
 
-// What is read at once in the background, and how much of that the disk is told of beforehand.
+// What is read at once in the background, and how much the disk is told of beforehand, in what
+// pieces.
 constexpr uint64_t kAheadBytes = 256 << 10;
-constexpr uint64_t kHintBytes = 4 << 20;
+constexpr uint64_t kHintBytes = 16 << 20;
+constexpr uint64_t kHintPiece = 2 << 20;
 
 }  // namespace
 
@@ -117,11 +119,35 @@ KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
   return TakePart(*found, number, bytes_);
 }
 
+void PartsInFiles::TellDisk(uint64_t offset) {
+  if (hint_group_ < next_group_) {
+    hint_group_ = next_group_;
+    hinted_ = 0;
+  }
+  if (hint_group_ == next_group_) hinted_ = std::max(hinted_, offset);
+  uint64_t told = hinted_;
+  for (size_t i = next_group_; i < hint_group_; ++i)
+    told += groups_[i].done ? 0 : groups_[i].of.entry.bytes;
+  while (told < offset + kHintBytes && hint_group_ < groups_.size()) {
+    const Group& group = groups_[hint_group_];
+    const uint64_t left = group.done ? 0 : group.of.entry.bytes - hinted_;
+    if (left == 0) {
+      ++hint_group_;
+      hinted_ = 0;
+      continue;
+    }
+    const uint64_t piece = std::min(left, kHintPiece);
+    group.handle->WillRead(group.of.entry.offset + hinted_, piece);
+    hinted_ += piece;
+    told += piece;
+  }
+}
+
 KeyedStateParts::Part PartsInFiles::TakeNext() {
   while (next_group_ < groups_.size() && groups_[next_group_].done) {
     ++next_group_;
     next_part_ = 0;
-    hinted_ = ahead_from_ = 0;
+    ahead_from_ = 0;
     ahead_.clear();
   }
   WEIR_CHECK(next_group_ < groups_.size());
@@ -132,10 +158,7 @@ KeyedStateParts::Part PartsInFiles::TakeNext() {
   const PartIndex::Part part = group.index.parts[number];
   if (part.offset < ahead_from_ || part.offset + part.bytes > ahead_from_ + ahead_.size()) {
     const uint64_t payload = group.of.entry.bytes;
-    for (; hinted_ < std::min(payload, part.offset + kHintBytes); hinted_ += kHintBytes) {
-      group.handle->WillRead(group.of.entry.offset + hinted_,
-                             std::min(kHintBytes, payload - hinted_));
-    }
+    TellDisk(part.offset);
     ahead_from_ = part.offset;
     ReadInto(group, part.offset,
              std::min(payload - part.offset, std::max<uint64_t>(kAheadBytes, part.bytes)), ahead_);

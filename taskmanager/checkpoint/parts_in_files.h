@@ -52,6 +52,9 @@ class PartsInFiles final : public KeyedStateParts {
   void Finish(Group& group);
   // Throws unless the status is OK.
   void Check(const absl::Status& status, const Group& group);
+  // TakeNext is about to read at `offset` of its group: what it reads then, and in the groups after
+  // it, is to be on its way from the disk.
+  void TellDisk(uint64_t offset);
   void ReadInto(const Group& group, uint64_t offset, uint64_t size, std::string& bytes);
 
   std::vector<Group> groups_;
@@ -63,7 +66,8 @@ class PartsInFiles final : public KeyedStateParts {
   uint32_t next_part_ = 0;
   std::string ahead_;
   uint64_t ahead_from_ = 0;
-  // The disk was told of so much of the group.
+  // The disk was told of all before this place of this group.
+  size_t hint_group_ = 0;
   uint64_t hinted_ = 0;
   std::string bytes_;
   absl::Status failed_;

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,12 +51,18 @@ struct RecordLayout {
   bool Decode(Decoder& in, V& value) const { return DecodeValue(in, value); }
 };
 
+struct NothingAhead {
+  void operator()(std::uint64_t) const {}
+};
+
 // Reads what a TableSnapshot wrote and calls expect(entries), a number that memory may be taken
-// for, then use(key, value, hash) for each entry; refuses a key that is not of `key_group`.
-template <class K, class V, class Expect, class Use, class Layout = RecordLayout<V>>
+// for, then use(key, value, hash) for each entry, and ahead(hash) some entries before; refuses a
+// key that is not of `key_group`.
+template <class K, class V, class Expect, class Use, class Layout = RecordLayout<V>,
+          class Ahead = NothingAhead>
 absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
                          std::string_view state, Expect&& expect, Use&& use,
-                         const Layout& layout = Layout()) {
+                         const Layout& layout = Layout(), Ahead&& ahead = Ahead()) {
   const auto damaged = [&](std::string_view why) {
     return absl::DataLossError("state '" + std::string(state) + "', key group " +
                                std::to_string(key_group) + ": " + std::string(why));
@@ -63,16 +71,31 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
   if (!in.Varint(count)) return damaged("no count of entries");
   // As far as there are bytes for them.
   expect(static_cast<std::size_t>(std::min<std::uint64_t>(count, in.remaining() / kMinSize<K>)));
-  for (std::uint64_t i = 0; i < count; ++i) {
+  struct Entry {
     K key{};
     V value{};
-    if (!DecodeValue(in, key) || !layout.Decode(in, value)) {
+    std::uint64_t hash = 0;
+  };
+  // Where entries go is often not in any cache.
+  constexpr bool kWaits = !std::is_same_v<std::decay_t<Ahead>, NothingAhead>;
+  constexpr std::size_t kWaiting =
+      kWaits ? std::clamp<std::size_t>(4096 / sizeof(Entry), 1, 16) : 1;
+  std::array<Entry, kWaiting> waiting;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Entry& entry = waiting[i % kWaiting];
+    if (i >= kWaiting) use(std::as_const(entry.key), std::move(entry.value), entry.hash);
+    entry = Entry{};
+    if (!DecodeValue(in, entry.key) || !layout.Decode(in, entry.value)) {
       return damaged(std::string(in.status().message().data(), in.status().message().size()));
     }
-    const std::uint64_t hash = KeyHash(key);
-    if (KeyGroupOf(hash, max_parallelism) != key_group)
+    entry.hash = KeyHash(entry.key);
+    if (KeyGroupOf(entry.hash, max_parallelism) != key_group)
       return damaged("holds a key of another key group");
-    use(key, std::move(value), hash);
+    ahead(entry.hash);
+  }
+  for (std::uint64_t i = count - std::min<std::uint64_t>(count, kWaiting); i < count; ++i) {
+    Entry& entry = waiting[i % kWaiting];
+    use(std::as_const(entry.key), std::move(entry.value), entry.hash);
   }
   return absl::OkStatus();
 }
@@ -80,11 +103,11 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
 // Reads what a TableSnapshot of changes wrote (docs/FORMATS.md, "Changes of keyed state"). Calls
 // clear() if all that was there before is gone, erase(key, hash) for each key without an entry, and
 // then as ReadEntries.
-template <class K, class V, class Clear, class Erase, class Expect, class Use,
-          class Layout = RecordLayout<V>>
+template <class K, class V, class Clear, class Erase, class Expect, class Use, class Layout,
+          class Ahead>
 absl::Status ReadChangedEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max_parallelism,
                                 std::string_view state, Clear&& clear, Erase&& erase,
-                                Expect&& expect, Use&& use, const Layout& layout = Layout()) {
+                                Expect&& expect, Use&& use, const Layout& layout, Ahead&& ahead) {
   const auto damaged = [&](std::string_view why) {
     return absl::DataLossError("state '" + std::string(state) + "', key group " +
                                std::to_string(key_group) + ": " + std::string(why));
@@ -105,7 +128,7 @@ absl::Status ReadChangedEntries(Decoder& in, std::uint32_t key_group, std::uint3
     erase(key, hash);
   }
   return ReadEntries<K, V>(in, key_group, max_parallelism, state, std::forward<Expect>(expect),
-                           std::forward<Use>(use), layout);
+                           std::forward<Use>(use), layout, std::forward<Ahead>(ahead));
 }
 
 template <class K, class V>
@@ -182,8 +205,9 @@ class NamedTable final : public KeyedStateTable {
   absl::Status ReadKeyGroup(std::uint32_t key_group, std::string_view bytes) override {
     if (bytes.empty()) return absl::OkStatus();
     Decoder in(bytes);
-    WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(in, key_group, max_parallelism_, name_,
-                                                ReserveIn(key_group), WriteEntry(), layout_)));
+    WEIR_SDK_RETURN_IF_ERROR(
+        (ReadEntries<K, V>(in, key_group, max_parallelism_, name_, ReserveIn(key_group),
+                           WriteEntry(), layout_, FetchAhead())));
     return CheckAllRead(in);
   }
   absl::Status ReadChanges(std::uint32_t key_group, std::string_view bytes) override {
@@ -198,7 +222,7 @@ class NamedTable final : public KeyedStateTable {
             table.Erase(key, hash);
           }
         },
-        ReserveIn(key_group), WriteEntry(), layout_)));
+        ReserveIn(key_group), WriteEntry(), layout_, FetchAhead())));
     return CheckAllRead(in);
   }
 
@@ -296,7 +320,7 @@ class NamedTable final : public KeyedStateTable {
             const auto [into, inserted] = owner_.table.FindOrInsert(key, hash);
             if (inserted) *into = std::move(value);
           },
-          owner_.layout_)));
+          owner_.layout_, owner_.FetchAhead())));
       WEIR_SDK_RETURN_IF_ERROR(owner_.CheckAllRead(in));
       if (!strays) return absl::OkStatus();
       return absl::DataLossError("state '" + owner_.name_ + "', key group " +
@@ -311,6 +335,15 @@ class NamedTable final : public KeyedStateTable {
   auto ReserveIn(std::uint32_t key_group) {
     return [this, key_group](std::size_t entries) {
       if (stored_ == nullptr) table.Reserve(key_group, entries);
+    };
+  }
+  auto FetchAhead() {
+    return [this](std::uint64_t hash) {
+      if (stored_ != nullptr) {
+        stored_->Prefetch(hash);
+      } else {
+        table.Prefetch(hash);
+      }
     };
   }
   auto WriteEntry() {
