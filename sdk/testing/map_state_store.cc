@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weir/operator.h"
 #include "weir/testing_state_store.h"
 
 namespace weir::testing {
@@ -26,6 +27,26 @@ class MapView final : public StateView {
  private:
   const std::shared_ptr<const Entries> entries_;
 };
+
+// Not to be seen in views.
+Entries& Changed(std::shared_ptr<Entries>& entries) {
+  if (entries.use_count() > 1) entries = std::make_shared<Entries>(*entries);
+  return *entries;
+}
+
+absl::Status Apply(std::span<const StateChange> changes, std::shared_ptr<Entries>& to) {
+  Entries& entries = Changed(to);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    if (i > 0 && !(changes[i - 1].key < changes[i].key))
+      return absl::InternalError("the keys of changes do not ascend");
+    if (changes[i].erases) {
+      entries.erase(std::string(changes[i].key));
+    } else {
+      entries[std::string(changes[i].key)] = changes[i].value;
+    }
+  }
+  return absl::OkStatus();
+}
 
 class MapColumn final : public StateColumn {
  public:
@@ -51,34 +72,35 @@ class MapColumn final : public StateColumn {
     return store_.failure;
   }
   absl::Status Write(std::span<const StateChange> changes) override {
-    if (!store_.failure.ok()) return store_.failure;
+    WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     store_.changes += changes.size();
-    Entries& entries = Changed();
-    for (std::size_t i = 0; i < changes.size(); ++i) {
-      if (i > 0 && !(changes[i - 1].key < changes[i].key))
-        return absl::InternalError("the keys of changes do not ascend");
-      if (changes[i].erases) {
-        entries.erase(std::string(changes[i].key));
-      } else {
-        entries[std::string(changes[i].key)] = changes[i].value;
-      }
-    }
+    return Apply(changes, entries_);
+  }
+  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
+    if (!store_.failure.ok()) return store_.failure;
+    store_.put_off.push_back(
+        [&store = store_, &entries = entries_, make = std::move(make)]() mutable {
+          StateChanges changes = make();
+          store.changes += changes.changes.size();
+          return Apply(changes.Sorted(), entries);
+        });
     return absl::OkStatus();
   }
-  absl::Status WriteLater(StateChanges changes) override { return Write(changes.Sorted()); }
+  bool IsBehind() const override { return !store_.put_off.empty(); }
+  absl::Status CatchUp() override { return store_.CatchUp(); }
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
-    if (!store_.failure.ok()) return store_.failure;
-    Entries& entries = Changed();
+    WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
+    Entries& entries = Changed(entries_);
     entries.erase(entries.lower_bound(from), entries.lower_bound(to));
     return absl::OkStatus();
   }
   absl::StatusOr<std::unique_ptr<StateView>> View() override {
-    if (!store_.failure.ok()) return store_.failure;
+    WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     return std::unique_ptr<StateView>(std::make_unique<MapView>(entries_));
   }
   void ExpireThrough(Ticks last_access) override {
     if (!expires_) return;
-    std::erase_if(Changed(), [&](const auto& entry) {
+    std::erase_if(Changed(entries_), [&](const auto& entry) {
       Ticks accessed = 0;
       if (entry.second.size() < sizeof(accessed)) return false;
       std::memcpy(&accessed, entry.second.data(), sizeof(accessed));
@@ -89,12 +111,6 @@ class MapColumn final : public StateColumn {
   std::uint64_t EstimatedEntries() const override { return entries_->size(); }
 
  private:
-  // Not to be seen in views.
-  Entries& Changed() {
-    if (entries_.use_count() > 1) entries_ = std::make_shared<Entries>(*entries_);
-    return *entries_;
-  }
-
   MapStateStore& store_;
   std::shared_ptr<Entries>& entries_;
   const bool expires_;
@@ -110,6 +126,12 @@ absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std
   if (entries == nullptr) entries = std::make_shared<Entries>();
   return std::unique_ptr<StateColumn>(
       std::make_unique<MapColumn>(*this, entries, layout == ColumnLayout::kExpiring, cache_bytes_));
+}
+
+absl::Status MapStateStore::CatchUp() {
+  if (!failure.ok()) return failure;
+  for (; !put_off.empty(); put_off.pop_front()) WEIR_SDK_RETURN_IF_ERROR(put_off.front()());
+  return absl::OkStatus();
 }
 
 }  // namespace weir::testing

@@ -53,28 +53,38 @@ std::string Written(KeyedStateTable& table) {
 }
 
 // Against a plain map: everything, with a cache of any size, snapshots and restores in between; a
-// table in memory with the same entries is written as the same bytes.
-template <class K>
+// table in memory with the same entries is written as the same bytes. What is flushed is written
+// now and then.
+template <class V>
+V ValueOf(std::uint64_t n) {
+  if constexpr (std::is_same_v<V, std::string>) {
+    return std::string(n % 60, 'a');
+  } else {
+    return static_cast<V>(n);
+  }
+}
+
+template <class K, class V>
 void RunModel(std::uint64_t seed) {
   SCOPED_TRACE(seed);
   Random random(seed);
   const std::size_t cache = std::size_t{1} << random.Below(18);
   auto store = std::make_unique<MapStateStore>(cache);
-  using Table = NamedTable<K, std::string>;
+  using Table = NamedTable<K, V>;
   const auto open = [&] {
-    return std::make_unique<Table>("t", KeyGroupRange{0, 127}, 128,
-                                   internal::RecordLayout<std::string>(), store.get());
+    return std::make_unique<Table>("t", KeyGroupRange{0, 127}, 128, internal::RecordLayout<V>(),
+                                   store.get());
   };
   auto table = open();
-  std::map<K, std::string> model;
+  std::map<K, V> model;
   for (int step = 0; step < 3'000; ++step) {
     const K key = KeyOf<K>(random.Below(300));
     const std::uint64_t hash = KeyHash(key);
     auto& stored = *table->in_store();
-    switch (random.Below(8)) {
+    switch (random.Below(10)) {
       case 0:
       case 1: {
-        const std::string* value = stored.Find(key, hash);
+        const V* value = stored.Find(key, hash);
         const auto expected = model.find(key);
         ASSERT_EQ(value != nullptr, expected != model.end());
         if (value != nullptr) {
@@ -88,7 +98,7 @@ void RunModel(std::uint64_t seed) {
         const auto [value, fresh] = stored.FindOrInsert(key, hash);
         ASSERT_EQ(fresh, !model.contains(key));
         ASSERT_EQ(*value, model[key]);
-        *value = model[key] = std::string(random.Below(60), 'a');
+        *value = model[key] = ValueOf<V>(random.Below(1'000));
         break;
       }
       case 5:
@@ -106,6 +116,14 @@ void RunModel(std::uint64_t seed) {
         stored.Load(pointers.data(), hashes.data(), keys.size());
         break;
       }
+      case 7:
+        if (random.Below(10) == 0) table->Flush();
+        break;
+      case 8:
+        if (random.Below(20) == 0) {
+          ASSERT_TRUE(store->CatchUp().ok());
+        }
+        break;
       default:
         if (random.Below(20) != 0) break;
         if (random.Below(2) == 0) {
@@ -134,13 +152,15 @@ void RunModel(std::uint64_t seed) {
     EXPECT_EQ(Written(heap), Written(*table));
   }
   table->Flush();
+  ASSERT_TRUE(store->CatchUp().ok());
   EXPECT_EQ(store->columns.at("t")->size(), model.size());
 }
 
 TEST(CachedTableTest, BehavesLikeAMapWithACacheOfAnySize) {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-    RunModel<std::string>(seed);
-    RunModel<std::int64_t>(seed + 1'000);
+    RunModel<std::string, std::string>(seed);
+    RunModel<std::int64_t, std::string>(seed + 1'000);
+    RunModel<std::int64_t, std::int64_t>(seed + 2'000);
   }
 }
 
@@ -163,6 +183,7 @@ TEST_F(CachedTableOfIntegers, ReadsAKeyOnceAndWritesWhatChangedOnce) {
   EXPECT_EQ(store.gets, 50u);
   EXPECT_EQ(store.changes, 0u);
   table->Flush();
+  ASSERT_TRUE(store.CatchUp().ok());
   EXPECT_EQ(store.changes, 50u);
   // Reading is no change.
   for (std::int64_t key = 0; key < 50; ++key)
@@ -170,6 +191,7 @@ TEST_F(CachedTableOfIntegers, ReadsAKeyOnceAndWritesWhatChangedOnce) {
   ++*table->in_store()->FindOrInsert(7, KeyHash(std::int64_t{7})).first;
   table->Flush();
   table->Flush();
+  ASSERT_TRUE(store.CatchUp().ok());
   EXPECT_EQ(store.changes, 51u);
   EXPECT_EQ(store.gets, 50u);
 }
@@ -183,6 +205,7 @@ TEST_F(CachedTableOfIntegers, KeepsToItsMemory) {
     ASSERT_LT(table->memory_bytes(), 3 * kCache);
   }
   table->Flush();
+  ASSERT_TRUE(store.CatchUp().ok());
   EXPECT_EQ(store.columns.at("t")->size(), 100'000u);
   EXPECT_LT(table->in_store()->cached(), kCache / 32);
 }
@@ -196,6 +219,67 @@ TEST_F(CachedTableOfIntegers, WhatIsUsedAgainAndAgainStays) {
     for (std::int64_t hot = 0; hot < 10; ++hot) touch(hot);
   }
   EXPECT_LT(store.gets, 100'000u + 10 * 100);
+}
+
+// A task that reads other entries does not wait for a checkpoint's writes.
+TEST_F(CachedTableOfIntegers, WhatIsFlushedStaysUntilItIsWrittenAndIsNotWaitedFor) {
+  constexpr std::size_t kCache = 64 << 10;
+  MapStateStore store(kCache);
+  const auto table = Open(store);
+  const auto find = [&](std::int64_t key) { return table->in_store()->Find(key, KeyHash(key)); };
+  for (std::int64_t key = 0; key < 100; ++key)
+    *table->in_store()->FindOrInsert(key, KeyHash(key)).first = key;
+  table->Flush();
+  // Ten times what the cache holds.
+  for (std::int64_t key = 0; key < 10'000; ++key) EXPECT_EQ(find(1'000'000 + key), nullptr);
+  EXPECT_EQ(store.put_off.size(), 1u);
+  for (std::int64_t key = 0; key < 100; ++key) ASSERT_EQ(*find(key), key);
+  EXPECT_EQ(store.gets, 10'100u);
+  ASSERT_LT(table->memory_bytes(), 3 * kCache);
+
+  // Now they may go.
+  ASSERT_TRUE(store.CatchUp().ok());
+  for (std::int64_t key = 0; key < 10'000; ++key) find(2'000'000 + key);
+  for (std::int64_t key = 0; key < 100; ++key) ASSERT_EQ(*find(key), key);
+  EXPECT_EQ(store.gets, 20'200u);
+}
+
+TEST_F(CachedTableOfIntegers, WaitsForWhatIsFlushedWhenThatFillsTheCache) {
+  constexpr std::size_t kCache = 64 << 10;
+  MapStateStore store(kCache);
+  const auto table = Open(store);
+  // As many as there is room for, of which a dirty one needs more.
+  std::int64_t next = 0;
+  for (int flush = 0; flush < 20; ++flush, table->Flush()) {
+    for (; table->in_store()->Used() < kCache - 256; ++next)
+      *table->in_store()->FindOrInsert(next, KeyHash(next)).first = next;
+  }
+  EXPECT_FALSE(store.put_off.empty());
+  for (std::int64_t key = 0; key < 10'000; ++key) {
+    table->in_store()->Find(1'000'000 + key, KeyHash(1'000'000 + key));
+    ASSERT_LT(table->memory_bytes(), 4 * kCache);
+  }
+  EXPECT_TRUE(store.put_off.empty());
+
+  for (int round = 0; round < 50; ++round) {
+    for (std::int64_t key = 0; key < 200; ++key) {
+      const std::int64_t at = round * 200 + key;
+      *table->in_store()->FindOrInsert(at, KeyHash(at)).first = at;
+      ASSERT_LT(table->memory_bytes(), 4 * kCache);
+    }
+    table->Flush();
+  }
+  for (std::int64_t key = 0; key < 10'000; ++key)
+    ASSERT_EQ(*table->in_store()->Find(key, KeyHash(key)), key);
+}
+
+TEST_F(CachedTableOfIntegers, ATableAfterAnotherReadsWhatThatHasFlushed) {
+  MapStateStore store;
+  auto table = Open(store);
+  *table->in_store()->FindOrInsert(1, KeyHash(std::int64_t{1})).first = 5;
+  table->Flush();
+  table = Open(store);
+  EXPECT_EQ(*table->in_store()->Find(1, KeyHash(std::int64_t{1})), 5);
 }
 
 TEST_F(CachedTableOfIntegers, ReadsABatchAtOnce) {
@@ -235,6 +319,7 @@ TEST_F(CachedTableOfIntegers, AMalformedEntryIsRefused) {
   auto table = Open(store);
   *table->in_store()->FindOrInsert(1, KeyHash(std::int64_t{1})).first = 5;
   table->Flush();
+  ASSERT_TRUE(store.CatchUp().ok());
   store.columns.at("t")->begin()->second.resize(3);
   table = Open(store);
   EXPECT_THROW(table->in_store()->Find(1, KeyHash(std::int64_t{1})), StateError);

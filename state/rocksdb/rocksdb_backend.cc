@@ -4,6 +4,7 @@
 #include <rocksdb/utilities/checkpoint.h>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <optional>
 #include <utility>
@@ -55,6 +56,18 @@ class DatabaseView final : public StateView {
   const std::unique_ptr<rocksdb::Iterator> it_;
 };
 
+// A plugin's code, which may throw.
+absl::Status Make(absl::AnyInvocable<StateChanges()>& make, StateChanges& changes) {
+  try {
+    changes = make();
+  } catch (const std::exception& error) {
+    return absl::InternalError(StrCat("encoding keyed state failed: ", error.what()));
+  } catch (...) {
+    return absl::InternalError("encoding keyed state failed with an exception of unknown type");
+  }
+  return absl::OkStatus();
+}
+
 class DatabaseColumn final : public StateColumn {
  public:
   DatabaseColumn(std::shared_ptr<RocksDbDatabase> database, rocksdb::ColumnFamilyHandle* column,
@@ -69,7 +82,6 @@ class DatabaseColumn final : public StateColumn {
   ~DatabaseColumn() override { --shared_->columns; }
 
   absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     const rocksdb::Status status = database_->db().Get({}, column_, SliceOf(key), &value);
     if (status.IsNotFound()) return false;
     if (!status.ok()) return StoreError(status, database_->path());
@@ -78,7 +90,6 @@ class DatabaseColumn final : public StateColumn {
 
   absl::Status MultiGet(std::span<const std::string_view> keys,
                         std::vector<std::optional<std::string>>& values) override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
     slices_.clear();
     for (const std::string_view key : keys) slices_.push_back(SliceOf(key));
     found_.resize(keys.size());
@@ -105,14 +116,18 @@ class DatabaseColumn final : public StateColumn {
     WEIR_RETURN_IF_ERROR(database_->CatchUp());
     return database_->Write(column_, changes);
   }
-  absl::Status WriteLater(StateChanges changes) override {
-    auto kept = std::make_shared<StateChanges>(std::move(changes));
+  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
     // The database has the work, which so ends with it.
-    database_->Defer([database = database_.get(), column = column_, kept = std::move(kept)] {
-      return database->Write(column, kept->Sorted());
-    });
+    database_->Defer(
+        [database = database_.get(), column = column_, make = std::move(make)]() mutable {
+          StateChanges changes;
+          if (absl::Status made = Make(make, changes); !made.ok()) return made;
+          return database->Write(column, changes.Sorted());
+        });
     return absl::OkStatus();
   }
+  bool IsBehind() const override { return database_->IsBehind(); }
+  absl::Status CatchUp() override { return database_->CatchUp(); }
 
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
     WEIR_RETURN_IF_ERROR(database_->CatchUp());

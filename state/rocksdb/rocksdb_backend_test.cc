@@ -7,7 +7,9 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -143,6 +145,51 @@ TEST_F(RocksDbBackendTest, FilesGoWithTheStore) {
   table.reset();
   store.reset();
   EXPECT_FALSE(env_->FileExists("/state/3-0-0/CURRENT").ok());
+}
+
+TEST_F(RocksDbBackendTest, WhatIsPutOffIsNotWaitedForByOneThatReadsSomethingElse) {
+  const auto backend = InMemory();
+  const auto store = backend->Open(3, 0, nullptr).value();
+  const auto column = store->OpenColumn("s", ColumnLayout::kEntries).value();
+  const auto changes = [](std::string_view key) {
+    StateChanges made;
+    made.bytes = std::string(key) + "value";
+    made.changes.push_back(
+        {StateChanges::OrderOf(key), 0, key.size(), made.bytes.size(), /*erases=*/false});
+    return made;
+  };
+  ASSERT_TRUE(column->Write(changes("0a").Sorted()).ok());
+  bool asked = false;
+  ASSERT_TRUE(column
+                  ->WriteLater([&] {
+                    asked = true;
+                    return changes("0b");
+                  })
+                  .ok());
+  std::string value;
+  EXPECT_TRUE(column->Get("0a", value).value());
+  EXPECT_FALSE(column->Get("0b", value).value());
+  EXPECT_TRUE(column->IsBehind());
+  EXPECT_FALSE(asked);
+  ASSERT_TRUE(column->CatchUp().ok());
+  EXPECT_FALSE(column->IsBehind());
+  EXPECT_TRUE(column->Get("0b", value).value());
+  EXPECT_EQ(value, "value");
+}
+
+TEST_F(RocksDbBackendTest, AStateThatCannotBeEncodedFailsTheCheckpointAndWhatIsWrittenLater) {
+  const auto backend = InMemory();
+  const auto store = backend->Open(3, 0, nullptr).value();
+  const auto column = store->OpenColumn("s", ColumnLayout::kEntries).value();
+  ASSERT_TRUE(
+      column->WriteLater([]() -> StateChanges { throw std::runtime_error("no room for a pony"); })
+          .ok());
+  const auto checkpoint = store->Checkpoint().value();
+  for (const absl::Status& status : {checkpoint->Take(), column->Write({})}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("encoding keyed state failed: no room for a pony"));
+  }
 }
 
 TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {

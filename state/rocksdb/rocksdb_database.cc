@@ -196,14 +196,14 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   return column;
 }
 
-void RocksDbDatabase::Defer(std::function<absl::Status()> work) {
+void RocksDbDatabase::Defer(absl::AnyInvocable<absl::Status()> work) {
   MutexLock lock(mutex_);
   deferred_.push_back(std::move(work));
   behind_.store(true, std::memory_order_release);
 }
 
 absl::Status RocksDbDatabase::CatchUp() {
-  if (!behind_.load(std::memory_order_acquire)) [[likely]] {
+  if (!IsBehind()) [[likely]] {
     return absl::OkStatus();
   }
   MutexLock lock(mutex_);

@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
@@ -71,9 +71,10 @@ class RocksDbDatabase {
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and has another layout.
   absl::StatusOr<Column> AddColumn(const std::string& state, ColumnLayout layout);
-  // `work` is done before anything else is written or read: in its turn by the next CatchUp. Of the
-  // store's thread.
-  void Defer(std::function<absl::Status()> work);
+  // `work` is done in its turn, by the next CatchUp. Of the store's thread.
+  void Defer(absl::AnyInvocable<absl::Status()> work);
+  // Something that was deferred is not done, or has failed.
+  bool IsBehind() const { return behind_.load(std::memory_order_acquire); }
   // Does what was deferred. Any thread; blocks while another one does. What has failed once, fails
   // every later call: what is there is not what was written.
   absl::Status CatchUp();
@@ -91,10 +92,9 @@ class RocksDbDatabase {
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
   UploadedFiles uploaded_;
-  // Whether something may be deferred.
   std::atomic<bool> behind_{false};
   Mutex mutex_;
-  std::deque<std::function<absl::Status()>> deferred_ ABSL_GUARDED_BY(mutex_);
+  std::deque<absl::AnyInvocable<absl::Status()>> deferred_ ABSL_GUARDED_BY(mutex_);
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rocksdb::DB> db_;
   std::map<std::string, Column, std::less<>> columns_;

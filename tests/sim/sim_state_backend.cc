@@ -206,6 +206,7 @@ class SimStore final : public OperatorStore {
   }
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (maps_.columns.empty()) return std::shared_ptr<StoreCheckpoint>();
+    WEIR_RETURN_IF_ERROR(maps_.CatchUp());
     if (layers_.size() >= kMaxLayers) {
       layers_.clear();
       last_ = {};

@@ -126,7 +126,8 @@ struct ColumnPart {
 // which is a KeyedTable. What is changed is written when the cache is full and by Flush, in the
 // order of the keys and at once. Which entries leave the cache: those that are clean and were not
 // looked up since the search last came by (the clock algorithm). As long as everything that there
-// is is in the cache (`whole`), nothing is asked of the column.
+// is is in the cache (`whole`), nothing is asked of the column. What is flushed stays in the cache
+// until it is written, so that the task need not wait for that when it reads other entries.
 //
 // `hash` is always KeyHash(key). Pointers stay valid until another key is looked up. Errors of the
 // store are thrown as StateError. Owned by the task's thread.
@@ -142,6 +143,8 @@ class CachedTable {
     // Differs from what is stored.
     bool dirty = false;
     bool used = false;
+    // What was flushed last may not be stored yet, if the column is behind.
+    bool put_off = false;
   };
 
   CachedTable(std::string name, std::shared_ptr<StateColumn> column, KeyGroupRange range,
@@ -216,6 +219,7 @@ class CachedTable {
       ends_.push_back(arena_.size());
     }
     if (missing_.size() < 2) return;
+    CatchUpFirst();
     views_.clear();
     for (std::size_t i = 0, begin = 0; i < ends_.size(); begin = ends_[i++])
       views_.push_back(std::string_view(arena_).substr(begin, ends_[i] - begin));
@@ -230,12 +234,20 @@ class CachedTable {
   // worth its while.
   bool IsUsedBy(std::size_t records) { return 2 * std::exchange(lookups_, 0) >= records; }
 
-  // Has what has changed written, perhaps later: before anything is read that is not here.
+  // Has what has changed written, perhaps later.
   void Flush() {
-    TakeDirty();
-    if (pending_.changes.empty()) return;
+    Expire();
+    if (dirty_.empty()) return;
     written_ = true;
-    ThrowIfError(column_->WriteLater(std::exchange(pending_, {})), name_);
+    if constexpr (kCopied) {
+      ThrowIfError(column_->WriteLater(CopyDirty()), name_);
+    } else {
+      TakeDirty(/*put_off=*/true);
+      ThrowIfError(column_->WriteLater([taken = std::exchange(pending_, {})]() mutable {
+        return std::move(taken);
+      }),
+                   name_);
+    }
   }
 
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot() {
@@ -337,11 +349,18 @@ class CachedTable {
   // A sub-table that has doubled has as many slots as it will ever have here, which are between a
   // quarter and three quarters full.
   static constexpr std::size_t kCellBytes = sizeof(typename Cells::Slot) * 5 / 2;
+  // Copying a cell costs less than encoding it.
+  static constexpr bool kCopied =
+      std::is_trivially_copyable_v<K> && std::is_trivially_copyable_v<V>;
 
-  void AppendKey(const K& key, std::uint64_t hash, std::string& out) const {
-    AppendKeyGroup(KeyGroupOf(hash, max_parallelism_), out);
-    out += prefix_;
+  static void AppendKeyTo(const K& key, std::uint64_t hash, std::uint32_t max_parallelism,
+                          const std::string& prefix, std::string& out) {
+    AppendKeyGroup(KeyGroupOf(hash, max_parallelism), out);
+    out += prefix;
     EncodeValue(key, out);
+  }
+  void AppendKey(const K& key, std::uint64_t hash, std::string& out) const {
+    AppendKeyTo(key, hash, max_parallelism_, prefix_, out);
   }
   void SetBytes(Cell& cell, std::size_t bytes) {
     // What has no memory of its own is counted with its cell.
@@ -356,9 +375,17 @@ class CachedTable {
     ThrowIfError(column_->EraseRange(from, to), name_);
   }
 
+  // What a table before this one has flushed may be read here.
+  void CatchUpFirst() {
+    if (caught_up_) return;
+    ThrowIfError(column_->CatchUp(), name_);
+    caught_up_ = true;
+  }
+
   [[gnu::noinline]] Cell& Fetch(const K& key, std::uint64_t hash) {
     MakeRoom();
     if (whole_) return Insert(key, hash, std::nullopt);
+    CatchUpFirst();
     arena_.clear();
     AppendKey(key, hash, arena_);
     std::optional<std::string> value(std::move(value_bytes_));
@@ -392,21 +419,18 @@ class CachedTable {
     return cell;
   }
 
-  // Puts into `pending_` what has changed.
-  void TakeDirty() {
-    std::string& bytes = pending_.bytes;
-    bytes.clear();
-    pending_.changes.clear();
-    const auto frozen = layout_.Frozen();
+  void Expire() {
     if constexpr (ExpiringLayout<V, Layout>) {
-      if (frozen.moment.now != kMinTicks && frozen.moment.now != kMaxTicks) {
-        column_->ExpireThrough(
-            (EventTime::FromTicks(frozen.moment.now) - frozen.moment.ttl.after).ticks());
-      }
+      const auto frozen = layout_.Frozen();
+      if (frozen.moment.now == kMinTicks || frozen.moment.now == kMaxTicks) return;
+      column_->ExpireThrough(
+          (EventTime::FromTicks(frozen.moment.now) - frozen.moment.ttl.after).ticks());
     }
-    if (dirty_.empty()) return;
-    pending_.changes.reserve(dirty_.size());
-    bytes.reserve(dirty_.size() * entry_bytes_);
+  }
+
+  // Calls f(const Dirty&, Cell&) for each cell that has changed, and none has any more.
+  template <class F>
+  void TakeEachDirty(bool put_off, F&& f) {
     constexpr std::size_t kAhead = 16;
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
       if (i + kAhead < dirty_.size()) cells_.Prefetch(dirty_[i + kAhead].hash);
@@ -414,25 +438,68 @@ class CachedTable {
       Cell* const cell = cells_.Find(of.key, of.hash);
       if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped
       cell->dirty = false;
-      StateChanges::Change& change = pending_.changes.emplace_back();
-      change.begin = bytes.size();
-      AppendKey(of.key, of.hash, bytes);
-      change.key_end = bytes.size();
-      change.order = StateChanges::OrderOf(std::string_view(bytes).substr(change.begin));
-      change.erases = !cell->present || !frozen.Writes(cell->value);
-      if (!change.erases) {
-        if constexpr (ExpiringLayout<V, Layout>) EncodeValue(frozen.Newest(cell->value), bytes);
-        frozen.Encode(cell->value, bytes);
-      }
-      change.end = bytes.size();
-      SetBytes(*cell, change.end - change.key_end);
+      cell->put_off = put_off;
+      f(of, *cell);
     }
-    if (!pending_.changes.empty()) entry_bytes_ = bytes.size() / pending_.changes.size() + 1;
     dirty_.clear();
   }
+  template <class Frozen>
+  static void AppendChange(const Frozen& frozen, std::uint32_t max_parallelism,
+                           const std::string& prefix, const Dirty& of, const V& value, bool present,
+                           StateChanges& to) {
+    StateChanges::Change& change = to.changes.emplace_back();
+    change.begin = to.bytes.size();
+    AppendKeyTo(of.key, of.hash, max_parallelism, prefix, to.bytes);
+    change.key_end = to.bytes.size();
+    change.order = StateChanges::OrderOf(std::string_view(to.bytes).substr(change.begin));
+    change.erases = !present || !frozen.Writes(value);
+    if (!change.erases) {
+      if constexpr (ExpiringLayout<V, Layout>) EncodeValue(frozen.Newest(value), to.bytes);
+      frozen.Encode(value, to.bytes);
+    }
+    change.end = to.bytes.size();
+  }
+  // Puts into `pending_` what has changed.
+  void TakeDirty(bool put_off) {
+    pending_.bytes.clear();
+    pending_.changes.clear();
+    pending_.changes.reserve(dirty_.size());
+    pending_.bytes.reserve(dirty_.size() * entry_bytes_);
+    const auto frozen = layout_.Frozen();
+    TakeEachDirty(put_off, [&](const Dirty& of, Cell& cell) {
+      AppendChange(frozen, max_parallelism_, prefix_, of, cell.value, cell.present, pending_);
+      const StateChanges::Change& change = pending_.changes.back();
+      SetBytes(cell, change.end - change.key_end);
+    });
+    if (!pending_.changes.empty())
+      entry_bytes_ = pending_.bytes.size() / pending_.changes.size() + 1;
+  }
+  // What makes the changes from copies of the cells, so that the task need not.
+  auto CopyDirty() {
+    struct Copied {
+      Dirty of;
+      V value;
+      bool present;
+    };
+    std::vector<Copied> copies;
+    copies.reserve(dirty_.size());
+    TakeEachDirty(/*put_off=*/true, [&](const Dirty& of, const Cell& cell) {
+      copies.push_back({of, cell.value, cell.present});
+    });
+    return [copies = std::move(copies), frozen = layout_.Frozen(), prefix = prefix_,
+            max_parallelism = max_parallelism_] {
+      StateChanges changes;
+      changes.changes.reserve(copies.size());
+      changes.bytes.reserve(copies.size() * (sizeof(K) + sizeof(V)));
+      for (const Copied& copy : copies)
+        AppendChange(frozen, max_parallelism, prefix, copy.of, copy.value, copy.present, changes);
+      return changes;
+    };
+  }
   void WriteDirty() {
-    TakeDirty();
-    if (pending_.changes.empty()) return;
+    Expire();
+    if (dirty_.empty()) return;
+    TakeDirty(/*put_off=*/false);
     written_ = true;
     ThrowIfError(column_->Write(pending_.Sorted()), name_);
     ReleaseLarge();
@@ -451,20 +518,28 @@ class CachedTable {
     if (Used() < limit) [[likely]] {
       return;
     }
+    // Room for many, as looking for it may mean to look at all.
+    const std::size_t target = limit - limit / 16;
     if (2 * dirty_.size() >= cells_.size()) WriteDirty();
-    EvictTo(limit - limit / 16);
-    if (Used() < limit || dirty_.empty()) return;
-    WriteDirty();
-    EvictTo(limit - limit / 16);
+    EvictTo(target);
+    if (Used() < target) return;
+    if (dirty_.empty()) {
+      if (!column_->IsBehind()) return;
+      ThrowIfError(column_->CatchUp(), name_);
+    } else {
+      WriteDirty();
+    }
+    EvictTo(target);
   }
   void EvictTo(std::size_t target) {
     constexpr std::uint32_t kStep = 256;
+    const bool behind = column_->IsBehind();
     // Once around to find what has not been used, and once more for what has.
     const std::size_t slots = 2 * (cells_.memory_bytes() / sizeof(typename Cells::Slot)) + kStep;
     for (std::size_t seen = 0; seen < slots && cells_.size() > 0 && Used() >= target;
          seen += kStep) {
       cells_.Sweep(cursor_, kStep, [&](Cell& cell) {
-        if (cell.dirty || std::exchange(cell.used, false)) return false;
+        if (cell.dirty || (behind && cell.put_off) || std::exchange(cell.used, false)) return false;
         if (cell.present) whole_ = false;
         bytes_ -= cell.bytes;
         return true;
@@ -481,6 +556,8 @@ class CachedTable {
   bool whole_;
   // Something may be stored.
   bool written_;
+  // Nothing that is not in the cache is put off.
+  bool caught_up_ = false;
   // 0: as the column says.
   std::size_t cache_bytes_ = 0;
   Cells cells_;

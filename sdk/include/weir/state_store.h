@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -89,17 +90,22 @@ class StateColumn {
  public:
   virtual ~StateColumn() = default;
 
-  // Nothing if there is no such entry.
+  // Nothing if there is no such entry. What WriteLater has put off is not seen, nor waited for.
   virtual absl::StatusOr<bool> Get(std::string_view key, std::string& value) = 0;
-  // Many at once: `values` gets as many as there are keys.
+  // Many at once, likewise: `values` gets as many as there are keys.
   virtual absl::Status MultiGet(std::span<const std::string_view> keys,
                                 std::vector<std::optional<std::string>>& values) = 0;
   // All or, after an error, any of the changes; their keys ascend.
   virtual absl::Status Write(std::span<const StateChange> changes) = 0;
-  // Like Write, but it may be done later, on another thread: before any other call here returns,
-  // and before a checkpoint of the store is taken that is asked for later. What fails then fails
+  // Like Write, but it may be put off, and `make` called, once, on another thread that writes what
+  // it returns: before CatchUp, or Write, EraseRange or View here return, and before a checkpoint
+  // of the store is taken that is asked for later. What fails then, or what `make` throws, fails
   // those.
-  virtual absl::Status WriteLater(StateChanges changes) = 0;
+  virtual absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) = 0;
+  // Whether something that was put off, of any column of the store, is not written yet.
+  virtual bool IsBehind() const = 0;
+  // Writes what was put off, or waits until it is.
+  virtual absl::Status CatchUp() = 0;
   // All with from <= key < to.
   virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
   // What is there now. May outlive the column, but not the plugin.

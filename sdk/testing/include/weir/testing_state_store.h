@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "weir/state_store.h"
@@ -25,6 +27,9 @@ class MapStateStore final : public StateStore {
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           ColumnLayout layout) override;
 
+  // Writes what was put off: here that is never done by itself, nor before Get and MultiGet.
+  absl::Status CatchUp();
+
   // What all columns hold, by state. Shared with views; replaced, never changed, while it is.
   std::map<std::string, std::shared_ptr<Entries>> columns;
   // What every call of a column returns, if it is an error.
@@ -33,6 +38,9 @@ class MapStateStore final : public StateStore {
   std::size_t gets = 0;
   std::size_t keys_got_at_once = 0;
   std::size_t changes = 0;
+
+  // What is put off, in its order.
+  std::deque<absl::AnyInvocable<absl::Status()>> put_off;
 
  private:
   const std::size_t cache_bytes_;
