@@ -285,7 +285,7 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
       Fail("a key is missing");
   }
   last = subtasks.Write(subtasks.AtBarrier(++id), &new_bytes);
-  report.Line("restore, 2 to 1", subtasks.Start(1, &last), "s", 10);
+  report.Line("restore, 2 to 1", subtasks.Start(1, &last), "s", 2);
 }
 
 // What the process takes at a quarter, two, three and four of state ten times as large as what it

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <exception>
-#include <map>
+#include <limits>
 #include <optional>
 #include <utility>
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "state/rocksdb/rocksdb_store_internal.h"
+#include "state/rocksdb/rocksdb_databases_internal.h"
 #include "weir/cached_table.h"
 #include "weir/encoding.h"
 
@@ -21,39 +21,50 @@ namespace {
 rocksdb::Slice SliceOf(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view ViewOf(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
-rocksdb::WriteOptions WithoutLog() {
-  rocksdb::WriteOptions options;
-  options.disableWAL = true;
-  return options;
+// Not one of RocksDB's snapshots: once one is released, files are compacted only to forget when
+// they were written, and are new to the next checkpoint.
+std::unique_ptr<rocksdb::Iterator> NewIterator(RocksDbDatabase& database,
+                                               rocksdb::ColumnFamilyHandle* column) {
+  rocksdb::ReadOptions options;
+  // A scan of everything must not drive out what is used.
+  options.fill_cache = false;
+  options.readahead_size = 1 << 20;
+  return std::unique_ptr<rocksdb::Iterator>(database.db().NewIterator(options, column));
 }
 
-// An iterator, which keeps the database and what was in it. Not one of RocksDB's snapshots: once
-// one is released, files are compacted only to forget when they were written, and are new to the
-// next checkpoint.
+// False: `visit` wants no more.
+absl::StatusOr<bool> Scan(const RocksDbDatabase& database, rocksdb::Iterator& it,
+                          std::string_view from, std::string_view to,
+                          absl::FunctionRef<bool(std::string_view, std::string_view)> visit) {
+  bool goes_on = true;
+  for (it.Seek(SliceOf(from)); goes_on && it.Valid() && ViewOf(it.key()) < to; it.Next())
+    goes_on = visit(ViewOf(it.key()), ViewOf(it.value()));
+  WEIR_RETURN_IF_ERROR(StoreError(it.status(), database.path()));
+  return goes_on;
+}
+
+// Iterators, which keep the databases and what was in them.
 class DatabaseView final : public StateView {
  public:
-  DatabaseView(std::shared_ptr<RocksDbDatabase> database, rocksdb::ColumnFamilyHandle* column)
-      : database_(std::move(database)), it_(database_->db().NewIterator(Options(), column)) {}
+  DatabaseView(std::shared_ptr<RocksDbDatabases> databases, const RocksDbColumns& columns)
+      : databases_(std::move(databases)) {
+    for (size_t i = 0; i < columns.size(); ++i)
+      iterators_.push_back(NewIterator((*databases_)[i], columns[i].handle));
+  }
 
   absl::Status Scan(std::string_view from, std::string_view to,
                     absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
-    for (it_->Seek(SliceOf(from)); it_->Valid() && ViewOf(it_->key()) < to; it_->Next()) {
-      if (!visit(ViewOf(it_->key()), ViewOf(it_->value()))) break;
+    const auto [begin, end] = databases_->Between(from, to);
+    bool goes_on = true;
+    for (size_t i = begin; goes_on && i < end; ++i) {
+      WEIR_ASSIGN_OR_RETURN(goes_on, weir::Scan((*databases_)[i], *iterators_[i], from, to, visit));
     }
-    return StoreError(it_->status(), database_->path());
+    return absl::OkStatus();
   }
 
  private:
-  static rocksdb::ReadOptions Options() {
-    rocksdb::ReadOptions options;
-    // A scan of everything must not drive out what is used.
-    options.fill_cache = false;
-    options.readahead_size = 1 << 20;
-    return options;
-  }
-
-  const std::shared_ptr<RocksDbDatabase> database_;
-  const std::unique_ptr<rocksdb::Iterator> it_;
+  const std::shared_ptr<RocksDbDatabases> databases_;
+  std::vector<std::unique_ptr<rocksdb::Iterator>> iterators_;
 };
 
 // A plugin's code, which may throw.
@@ -70,182 +81,216 @@ absl::Status Make(absl::AnyInvocable<StateChanges()>& make, StateChanges& change
 
 class DatabaseColumn final : public StateColumn {
  public:
-  DatabaseColumn(std::shared_ptr<RocksDbDatabase> database, rocksdb::ColumnFamilyHandle* column,
-                 std::shared_ptr<RocksDbBackend::Shared> shared,
-                 std::shared_ptr<std::atomic<int64_t>> last_access)
-      : database_(std::move(database)),
-        column_(column),
-        shared_(std::move(shared)),
-        last_access_(std::move(last_access)) {
+  DatabaseColumn(std::shared_ptr<RocksDbDatabases> databases, RocksDbColumns columns,
+                 std::shared_ptr<RocksDbBackend::Shared> shared)
+      : databases_(std::move(databases)),
+        columns_(std::make_shared<const RocksDbColumns>(std::move(columns))),
+        shared_(std::move(shared)) {
     ++shared_->columns;
   }
   ~DatabaseColumn() override { --shared_->columns; }
 
   absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
-    const rocksdb::Status status = database_->db().Get({}, column_, SliceOf(key), &value);
+    const size_t index = databases_->IndexOf(key);
+    RocksDbDatabase& database = (*databases_)[index];
+    const rocksdb::Status status =
+        database.db().Get({}, (*columns_)[index].handle, SliceOf(key), &value);
     if (status.IsNotFound()) return false;
-    if (!status.ok()) return StoreError(status, database_->path());
+    if (!status.ok()) return StoreError(status, database.path());
     return true;
   }
 
   absl::Status MultiGet(std::span<const std::string_view> keys,
                         std::vector<std::optional<std::string>>& values) override {
-    slices_.clear();
-    for (const std::string_view key : keys) slices_.push_back(SliceOf(key));
-    found_.resize(keys.size());
-    statuses_.resize(keys.size());
-    database_->db().MultiGet({}, column_, keys.size(), slices_.data(), found_.data(),
-                             statuses_.data(), /*sorted_input=*/false);
     values.resize(keys.size());
     absl::Status result;
-    for (size_t i = 0; i < keys.size(); ++i) {
+    for (size_t index = 0; result.ok() && index < columns_->size(); ++index) {
+      positions_.clear();
+      for (size_t i = 0; i < keys.size(); ++i) {
+        if (databases_->IndexOf(keys[i]) == index) positions_.push_back(i);
+      }
+      if (!positions_.empty()) result = MultiGetOf(index, keys, values);
+    }
+    return result;
+  }
+
+  absl::Status Write(std::span<const StateChange> changes) override {
+    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
+    return databases_->Write(*columns_, changes);
+  }
+  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
+    // The databases have the work, which so ends with them.
+    databases_->Defer(
+        [databases = databases_.get(), columns = columns_, make = std::move(make)]() mutable {
+          StateChanges changes;
+          if (absl::Status made = Make(make, changes); !made.ok()) return made;
+          return databases->Write(*columns, changes.Sorted());
+        });
+    return absl::OkStatus();
+  }
+  bool IsBehind() const override { return databases_->IsBehind(); }
+  absl::Status CatchUp() override { return databases_->CatchUp(); }
+
+  absl::Status EraseRange(std::string_view from, std::string_view to) override {
+    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
+    const auto [begin, end] = databases_->Between(from, to);
+    for (size_t i = begin; i < end; ++i)
+      WEIR_RETURN_IF_ERROR((*databases_)[i].EraseRange((*columns_)[i].handle, from, to));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<StateView>> View() override {
+    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
+    return std::unique_ptr<StateView>(std::make_unique<DatabaseView>(databases_, *columns_));
+  }
+
+  void ExpireThrough(Ticks last_access) override {
+    for (const RocksDbDatabase::Column& column : *columns_) {
+      if (column.last_access != nullptr)
+        column.last_access->store(last_access, std::memory_order_relaxed);
+    }
+  }
+  size_t cache_bytes() const override {
+    return shared_->options.decoded_bytes / std::max<size_t>(shared_->columns.load(), 1);
+  }
+  uint64_t EstimatedEntries() const override {
+    uint64_t all = 0;
+    for (size_t i = 0; i < columns_->size(); ++i) {
+      uint64_t entries = 0;
+      const bool known = (*databases_)[i].db().GetIntProperty(
+          (*columns_)[i].handle, rocksdb::DB::Properties::kEstimateNumKeys, &entries);
+      if (known) all += entries;
+    }
+    return all;
+  }
+
+ private:
+  // Those at positions_, which are of one database.
+  absl::Status MultiGetOf(size_t index, std::span<const std::string_view> keys,
+                          std::vector<std::optional<std::string>>& values) {
+    RocksDbDatabase& database = (*databases_)[index];
+    const size_t count = positions_.size();
+    slices_.clear();
+    for (const size_t position : positions_) slices_.push_back(SliceOf(keys[position]));
+    found_.resize(std::max(found_.size(), count));
+    statuses_.resize(count);
+    database.db().MultiGet({}, (*columns_)[index].handle, count, slices_.data(), found_.data(),
+                           statuses_.data(), /*sorted_input=*/false);
+    absl::Status result;
+    for (size_t i = 0; i < count; ++i) {
+      std::optional<std::string>& value = values[positions_[i]];
       if (statuses_[i].ok()) {
-        if (!values[i].has_value()) values[i].emplace();
-        values[i]->assign(found_[i].data(), found_[i].size());
+        if (!value.has_value()) value.emplace();
+        value->assign(found_[i].data(), found_[i].size());
       } else {
-        values[i].reset();
+        value.reset();
         if (!statuses_[i].IsNotFound() && result.ok())
-          result = StoreError(statuses_[i], database_->path());
+          result = StoreError(statuses_[i], database.path());
       }
       found_[i].Reset();
     }
     return result;
   }
 
-  absl::Status Write(std::span<const StateChange> changes) override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
-    return database_->Write(column_, changes);
-  }
-  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
-    // The database has the work, which so ends with it.
-    database_->Defer(
-        [database = database_.get(), column = column_, make = std::move(make)]() mutable {
-          StateChanges changes;
-          if (absl::Status made = Make(make, changes); !made.ok()) return made;
-          return database->Write(column, changes.Sorted());
-        });
-    return absl::OkStatus();
-  }
-  bool IsBehind() const override { return database_->IsBehind(); }
-  absl::Status CatchUp() override { return database_->CatchUp(); }
-
-  absl::Status EraseRange(std::string_view from, std::string_view to) override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
-    return StoreError(
-        database_->db().DeleteRange(WithoutLog(), column_, SliceOf(from), SliceOf(to)),
-        database_->path());
-  }
-
-  absl::StatusOr<std::unique_ptr<StateView>> View() override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
-    return std::unique_ptr<StateView>(std::make_unique<DatabaseView>(database_, column_));
-  }
-
-  void ExpireThrough(Ticks last_access) override {
-    if (last_access_ != nullptr) last_access_->store(last_access, std::memory_order_relaxed);
-  }
-  size_t cache_bytes() const override {
-    return shared_->options.decoded_bytes / std::max<size_t>(shared_->columns.load(), 1);
-  }
-  uint64_t EstimatedEntries() const override {
-    uint64_t entries = 0;
-    const bool known = database_->db().GetIntProperty(
-        column_, rocksdb::DB::Properties::kEstimateNumKeys, &entries);
-    return known ? entries : 0;
-  }
-
- private:
-  const std::shared_ptr<RocksDbDatabase> database_;
-  rocksdb::ColumnFamilyHandle* const column_;
+  const std::shared_ptr<RocksDbDatabases> databases_;
+  // Also of writes that are deferred.
+  const std::shared_ptr<const RocksDbColumns> columns_;
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
-  // Null: nothing expires.
-  const std::shared_ptr<std::atomic<int64_t>> last_access_;
+  std::vector<size_t> positions_;
   std::vector<rocksdb::Slice> slices_;
   std::vector<rocksdb::PinnableSlice> found_;
   std::vector<rocksdb::Status> statuses_;
 };
 
-// Hard links to the files of a database, in a folder beside it.
+// Hard links to the files of the databases, in folders beside theirs.
 class DatabaseCheckpoint final : public StoreCheckpoint {
  public:
-  DatabaseCheckpoint(std::shared_ptr<RocksDbDatabase> database, std::string folder)
-      : database_(std::move(database)), folder_(std::move(folder)) {}
+  DatabaseCheckpoint(std::shared_ptr<RocksDbDatabases> databases, uint64_t number)
+      : databases_(std::move(databases)), number_(number) {}
   ~DatabaseCheckpoint() override {
-    // What stays goes with the worker's folder.
-    DeleteFolder(*database_->shared().env, folder_).IgnoreError();
+    for (size_t i = 0; i < databases_->size(); ++i) {
+      // What stays goes with the worker's folder.
+      DeleteFolder(databases_->env(), FolderOf(i)).IgnoreError();
+    }
   }
 
   absl::Status Take() override {
-    WEIR_RETURN_IF_ERROR(database_->CatchUp());
+    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
     return taken_;
   }
   // In the order of what is written.
-  void TakeNow() { taken_ = MakeLinks(); }
+  void TakeNow() {
+    for (size_t i = 0; taken_.ok() && i < databases_->size(); ++i) taken_ = MakeLinks(i);
+  }
 
   const std::vector<File>& files() const override { return files_; }
-  UploadedFiles& uploaded() override { return database_->uploaded(); }
+  UploadedFiles& uploaded() override { return databases_->uploaded(); }
 
  private:
-  absl::Status MakeLinks() {
+  std::string FolderOf(size_t index) const {
+    return StrCat((*databases_)[index].path(), "-links-", number_);
+  }
+
+  absl::Status MakeLinks(size_t index) {
+    const std::string folder = FolderOf(index);
+    const std::string prefix = databases_->FilePrefix(index);
     rocksdb::Checkpoint* made = nullptr;
-    rocksdb::Status status = rocksdb::Checkpoint::Create(&database_->db(), &made);
-    if (!status.ok()) return StoreError(status, folder_);
+    rocksdb::Status status = rocksdb::Checkpoint::Create(&(*databases_)[index].db(), &made);
+    if (!status.ok()) return StoreError(status, folder);
     const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-    status = checkpoint->CreateCheckpoint(folder_);
-    if (!status.ok()) return StoreError(status, folder_);
-    rocksdb::Env& env = *database_->shared().env;
+    status = checkpoint->CreateCheckpoint(folder);
+    if (!status.ok()) return StoreError(status, folder);
+    rocksdb::Env& env = databases_->env();
     std::vector<std::string> names;
-    status = env.GetChildren(folder_, &names);
-    if (!status.ok()) return StoreError(status, folder_);
+    status = env.GetChildren(folder, &names);
+    if (!status.ok()) return StoreError(status, folder);
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
       // Options are ours whatever a file says.
       if (name == "." || name == ".." || name.starts_with("OPTIONS")) continue;
       File& file = files_.emplace_back();
-      file.name = name;
-      file.path = StrCat(folder_, "/", name);
+      file.name = StrCat(prefix, name);
+      file.path = StrCat(folder, "/", name);
       file.immutable = name.ends_with(".sst");
       status = env.GetFileSize(file.path, &file.bytes);
-      if (!status.ok()) return StoreError(status, folder_);
+      if (!status.ok()) return StoreError(status, folder);
     }
     return absl::OkStatus();
   }
 
-  const std::shared_ptr<RocksDbDatabase> database_;
-  const std::string folder_;
+  const std::shared_ptr<RocksDbDatabases> databases_;
+  const uint64_t number_;
   // Written by TakeNow, read after CatchUp.
   absl::Status taken_;
   std::vector<File> files_;
 };
 
-// Opens its database with the first column: most operators have no state.
+// Opens its databases with the first column: most operators have no state.
 class DatabaseStore final : public OperatorStore {
  public:
   DatabaseStore(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 
   absl::Status OpenParts(const StoredParts& parts) {
-    WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::OpenParts(shared_, path_, parts));
+    WEIR_ASSIGN_OR_RETURN(databases_, RocksDbDatabases::Open(shared_, path_, &parts));
     return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           ColumnLayout layout) override {
-    if (database_ == nullptr) {
-      WEIR_ASSIGN_OR_RETURN(database_, RocksDbDatabase::Open(shared_, path_, nullptr));
+    if (databases_ == nullptr) {
+      WEIR_ASSIGN_OR_RETURN(databases_, RocksDbDatabases::Open(shared_, path_, nullptr));
     }
-    WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column column,
-                          database_->AddColumn(state, layout));
+    WEIR_ASSIGN_OR_RETURN(RocksDbColumns columns, databases_->AddColumn(state, layout));
     return std::unique_ptr<StateColumn>(
-        std::make_unique<DatabaseColumn>(database_, column.handle, shared_, column.last_access));
+        std::make_unique<DatabaseColumn>(databases_, std::move(columns), shared_));
   }
 
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
-    if (database_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
-    auto checkpoint =
-        std::make_shared<DatabaseCheckpoint>(database_, StrCat(path_, "-links-", ++checkpoints_));
+    if (databases_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
+    auto checkpoint = std::make_shared<DatabaseCheckpoint>(databases_, ++checkpoints_);
     // Nobody may wait for it any more by then. Why it fails is told to whoever takes it.
-    database_->Defer([weak = std::weak_ptr<DatabaseCheckpoint>(checkpoint)] {
+    databases_->Defer([weak = std::weak_ptr<DatabaseCheckpoint>(checkpoint)] {
       if (const auto taken = weak.lock(); taken != nullptr) taken->TakeNow();
       return absl::OkStatus();
     });
@@ -255,31 +300,31 @@ class DatabaseStore final : public OperatorStore {
  private:
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
-  std::shared_ptr<RocksDbDatabase> database_;
+  std::shared_ptr<RocksDbDatabases> databases_;
   uint64_t checkpoints_ = 0;
 };
 
 class DatabaseState final : public StoredState {
  public:
-  explicit DatabaseState(std::shared_ptr<RocksDbDatabase> database)
-      : database_(std::move(database)) {}
+  explicit DatabaseState(std::shared_ptr<RocksDbDatabases> databases)
+      : databases_(std::move(databases)) {}
 
   absl::Status ReadKeyGroup(const std::string& state, uint32_t key_group,
                             std::string& out) override {
-    const RocksDbDatabase::Column* const column = database_->FindColumn(state);
-    if (column == nullptr) return absl::OkStatus();
     std::string from;
     std::string to;
     internal::AppendKeyGroup(key_group, from);
     internal::AppendKeyGroup(key_group + 1, to);
-    DatabaseView view(database_, column->handle);
+    RocksDbDatabase& database = (*databases_)[databases_->IndexOf(from)];
+    const RocksDbDatabase::Column* const column = database.FindColumn(state);
+    if (column == nullptr) return absl::OkStatus();
+    const auto iterator = NewIterator(database, column->handle);
     internal::StoredKeyGroup entries(column->layout);
-    bool damaged = false;
-    WEIR_RETURN_IF_ERROR(view.Scan(from, to, [&](std::string_view key, std::string_view value) {
-      damaged = !entries.Add(key.substr(from.size()), value);
-      return !damaged;
-    }));
-    if (damaged) {
+    const auto add = [&](std::string_view key, std::string_view value) {
+      return entries.Add(key.substr(from.size()), value);
+    };
+    WEIR_ASSIGN_OR_RETURN(const bool sound, Scan(database, *iterator, from, to, add));
+    if (!sound) {
       return absl::DataLossError(StrCat("state '", state, "' has a malformed entry in RocksDB"));
     }
     entries.AppendTo(out);
@@ -287,7 +332,7 @@ class DatabaseState final : public StoredState {
   }
 
  private:
-  const std::shared_ptr<RocksDbDatabase> database_;
+  const std::shared_ptr<RocksDbDatabases> databases_;
 };
 
 }  // namespace
@@ -315,8 +360,10 @@ absl::StatusOr<std::unique_ptr<OperatorStore>> RocksDbBackend::Open(uint32_t nod
 
 absl::StatusOr<std::shared_ptr<StoredState>> RocksDbBackend::Read(const StoredFiles& files) {
   const std::string path = StrCat(shared_->options.directory, "/restored-", ++shared_->folders);
-  WEIR_ASSIGN_OR_RETURN(auto database, RocksDbDatabase::Open(shared_, path, &files));
-  return std::shared_ptr<StoredState>(std::make_shared<DatabaseState>(std::move(database)));
+  constexpr KeyGroupRange kAll = {0, std::numeric_limits<uint16_t>::max()};
+  const StoredParts parts = {{kAll, kAll, files}};
+  WEIR_ASSIGN_OR_RETURN(auto databases, RocksDbDatabases::Open(shared_, path, &parts));
+  return std::shared_ptr<StoredState>(std::make_shared<DatabaseState>(std::move(databases)));
 }
 
 }  // namespace weir

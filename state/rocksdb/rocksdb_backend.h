@@ -14,8 +14,9 @@ class Env;
 namespace weir {
 
 // Keyed state in RocksDB: one database for each operator of each subtask, in a folder of its own,
-// one column family a state. Durable is only what snapshots take from it: there is no write-ahead
-// log, and the folders are deleted with the stores.
+// one column family a state; after a restore from several subtasks, one for each of them. Durable
+// is only what snapshots take from it: there is no write-ahead log, and the folders are deleted
+// with the stores.
 //
 // Errors name the folder and what to do: kResourceExhausted (disk full), kPermissionDenied,
 // kDataLoss (a file is damaged), kUnavailable (I/O error).

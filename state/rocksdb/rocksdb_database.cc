@@ -83,6 +83,12 @@ class ExpiryFilters final : public rocksdb::CompactionFilterFactory {
   const std::shared_ptr<const std::atomic<int64_t>> last_access_;
 };
 
+rocksdb::WriteOptions WithoutLog() {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return options;
+}
+
 rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   rocksdb::DBOptions options;
   options.env = shared.env.get();
@@ -92,6 +98,8 @@ rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   options.allow_concurrent_memtable_write = false;
   options.max_background_jobs = 2;
   options.max_open_files = 1'000;
+  // Others would be started for each column, for files that are few and have just been read.
+  options.max_file_opening_threads = 1;
   options.keep_log_file_num = 1;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
@@ -132,13 +140,13 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
+absl::StatusOr<std::unique_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
     std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredFiles* files) {
   rocksdb::Env& env = *shared->env;
   // What is there of the same name is of a process that has died.
   WEIR_RETURN_IF_ERROR(DeleteFolder(env, path));
   WEIR_RETURN_IF_ERROR(MakeFolders(env, path));
-  std::shared_ptr<RocksDbDatabase> opened(new RocksDbDatabase(shared, std::move(path)));
+  std::unique_ptr<RocksDbDatabase> opened(new RocksDbDatabase(shared, std::move(path)));
   if (files != nullptr) WEIR_RETURN_IF_ERROR(FillFolder(env, *files, opened->path_));
   const rocksdb::DBOptions options = DatabaseOptions(*shared);
   std::vector<std::string> names = {rocksdb::kDefaultColumnFamilyName};
@@ -169,11 +177,6 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
       opened->columns_[names[i].substr(kPrefixBytes)] = std::move(columns[i]);
     }
   }
-  if (files == nullptr) return opened;
-  for (const StoredFile& file : *files) {
-    if (file.shared_name.empty()) continue;
-    opened->uploaded_.Add(file.name, {file.shared_name, file.path, file.bytes, file.digest, 0});
-  }
   return opened;
 }
 
@@ -184,7 +187,6 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
     return absl::FailedPreconditionError(
         StrCat("state '", state, "' was stored ", KindOf(found->layout), ", not ", KindOf(layout)));
   }
-  WEIR_RETURN_IF_ERROR(CatchUp());
   Column column;
   column.layout = layout;
   if (layout == ColumnLayout::kExpiring)
@@ -196,29 +198,10 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   return column;
 }
 
-void RocksDbDatabase::Defer(absl::AnyInvocable<absl::Status()> work) {
-  MutexLock lock(mutex_);
-  deferred_.push_back(std::move(work));
-  behind_.store(true, std::memory_order_release);
-}
-
-absl::Status RocksDbDatabase::CatchUp() {
-  if (!IsBehind()) [[likely]] {
-    return absl::OkStatus();
-  }
-  MutexLock lock(mutex_);
-  for (; failed_.ok() && !deferred_.empty(); deferred_.pop_front()) failed_ = deferred_.front()();
-  // After a failure it stays behind.
-  if (failed_.ok()) behind_.store(false, std::memory_order_release);
-  return failed_;
-}
-
 absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
                                     std::span<const StateChange> changes) {
   // Batches of a size that RocksDB's memory can take one after the other.
   constexpr size_t kBatchBytes = 1 << 20;
-  rocksdb::WriteOptions options;
-  options.disableWAL = true;
   rocksdb::WriteBatch batch;
   for (size_t i = 0; i < changes.size(); ++i) {
     const StateChange& change = changes[i];
@@ -228,12 +211,19 @@ absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
             ? batch.Delete(column, key)
             : batch.Put(column, key, rocksdb::Slice(change.value.data(), change.value.size()));
     if (status.ok() && (batch.GetDataSize() >= kBatchBytes || i + 1 == changes.size())) {
-      status = db_->Write(options, &batch);
+      status = db_->Write(WithoutLog(), &batch);
       batch.Clear();
     }
     if (!status.ok()) return StoreError(status, path_);
   }
   return absl::OkStatus();
+}
+
+absl::Status RocksDbDatabase::EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
+                                         std::string_view to) {
+  return StoreError(
+      db_->DeleteRange(WithoutLog(), column, {from.data(), from.size()}, {to.data(), to.size()}),
+      path_);
 }
 
 const RocksDbDatabase::Column* RocksDbDatabase::FindColumn(const std::string& state) const {

@@ -8,7 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
-#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -16,11 +16,8 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/mutex.h"
 #include "state/backend/state_backend.h"
 #include "state/rocksdb/rocksdb_backend.h"
 #include "state/rocksdb/rocksdb_files_internal.h"
@@ -42,8 +39,7 @@ struct RocksDbBackend::Shared {
   std::atomic<size_t> folders{0};
 };
 
-// One database, and its folder, which is deleted with it. Shared by the store, its columns, its
-// checkpoints and the views that are still read, on any thread.
+// One database of a store, and its folder, which is deleted with it.
 class RocksDbDatabase {
  public:
   struct Column {
@@ -54,32 +50,22 @@ class RocksDbDatabase {
   };
 
   // With nothing in it, or with what the files have.
-  static absl::StatusOr<std::shared_ptr<RocksDbDatabase>> Open(
+  static absl::StatusOr<std::unique_ptr<RocksDbDatabase>> Open(
       std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredFiles* files);
-  // With what the parts have: the files of the largest are taken up, and what others have is
-  // written to new ones, in the order of the keys.
-  static absl::StatusOr<std::shared_ptr<RocksDbDatabase>> OpenParts(
-      std::shared_ptr<RocksDbBackend::Shared> shared, std::string path, const StoredParts& parts);
   RocksDbDatabase(const RocksDbDatabase&) = delete;
   RocksDbDatabase& operator=(const RocksDbDatabase&) = delete;
   ~RocksDbDatabase();
 
   rocksdb::DB& db() { return *db_; }
   const std::string& path() const { return path_; }
-  const RocksDbBackend::Shared& shared() const { return *shared_; }
-  UploadedFiles& uploaded() { return uploaded_; }
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and has another layout.
   absl::StatusOr<Column> AddColumn(const std::string& state, ColumnLayout layout);
-  // `work` is done in its turn, by the next CatchUp. Of the store's thread.
-  void Defer(absl::AnyInvocable<absl::Status()> work);
-  // Something that was deferred is not done, or has failed.
-  bool IsBehind() const { return behind_.load(std::memory_order_acquire); }
-  // Does what was deferred. Any thread; blocks while another one does. What has failed once, fails
-  // every later call: what is there is not what was written.
-  absl::Status CatchUp();
   // The keys ascend.
   absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes);
+  // All with from <= key < to.
+  absl::Status EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
+                          std::string_view to);
   // Null if there is none.
   const Column* FindColumn(const std::string& state) const;
   // By state.
@@ -91,11 +77,6 @@ class RocksDbDatabase {
 
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
-  UploadedFiles uploaded_;
-  std::atomic<bool> behind_{false};
-  Mutex mutex_;
-  std::deque<absl::AnyInvocable<absl::Status()>> deferred_ ABSL_GUARDED_BY(mutex_);
-  absl::Status failed_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rocksdb::DB> db_;
   std::map<std::string, Column, std::less<>> columns_;
   rocksdb::ColumnFamilyHandle* default_column_ = nullptr;

@@ -134,6 +134,7 @@ absl::Status WriteStore(FileSystem& files, const SnapshotPlace& place, const std
   const std::string folder = StrCat(place.directory, "/shared");
   bool prepared = false;
   uint64_t whole = 0;
+  std::set<std::string> names;
   for (const StoreCheckpoint::File& file : store.files()) {
     StoredFile stored;
     stored.name = file.name;
@@ -162,13 +163,15 @@ absl::Status WriteStore(FileSystem& files, const SnapshotPlace& place, const std
     stored.shared_name = known->name;
     stored.bytes = known->bytes;
     stored.digest = known->digest;
+    WEIR_RETURN_IF_ERROR(AppendItem(writer, stored));
+    // Two may have taken up one, each for other key groups.
+    if (!names.insert(known->name).second) continue;
     whole += known->bytes;
     of_operator.add_files(static_cast<uint32_t>(told.files_size()));
     proto::StateFile& told_file = *told.add_files();
     told_file.set_name(known->name);
     told_file.set_bytes(known->bytes);
     told_file.set_digest(known->digest);
-    WEIR_RETURN_IF_ERROR(AppendItem(writer, stored));
   }
   if (prepared) WEIR_RETURN_IF_ERROR(files.SyncDirectory(folder));
   store.uploaded().Retain([&](const std::string& name) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -175,7 +176,11 @@ class StoredStateTest : public ::testing::Test {
       new_bytes_ += told->new_bytes();
       full_bytes_ += told->full_bytes();
       const int base = restore.files_size();
-      for (const proto::StateFile& file : told->files()) *restore.add_files() = file;
+      std::set<std::string> names;
+      for (const proto::StateFile& file : told->files()) {
+        EXPECT_TRUE(names.insert(file.name()).second) << file.name() << " is told of twice";
+        *restore.add_files() = file;
+      }
       *of.mutable_states() = told->operators(0).states();
       proto::SubtaskState& to = *of.add_subtasks();
       to.set_subtask(subtask);
