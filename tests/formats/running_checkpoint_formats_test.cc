@@ -1,7 +1,8 @@
 // Checkpoints of running jobs that earlier versions wrote are read for ever: checkpoint_v2 has
-// records in flight, checkpoint_v3 has state in files of RocksDB, checkpoint_v5 has keyed state in
-// parts (version 5) and what has changed of it (version 4). The first two were made after
-// docs/FORMATS.md, the second around files of RocksDB 7.8; none is ever made again.
+// records in flight, checkpoint_v3 has state in files of RocksDB, checkpoint_v3_databases has what
+// became of it when its two subtasks became one, which has the databases of both, checkpoint_v5 has
+// keyed state in parts (version 5) and what has changed of it (version 4). The first two were made
+// after docs/FORMATS.md, the second around files of RocksDB 7.8; none is ever made again.
 #include <unistd.h>
 
 #include <cstdint>
@@ -161,9 +162,18 @@ Seen ExpectedSeen() {
   return seen;
 }
 
-TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
-  const std::string folder = WEIR_FORMATS "/checkpoint_v3/chk-3";
-  const proto::CheckpointMetadata metadata = ReadMetadata(folder, "checkpoint_v3.textproto");
+struct Stored {
+  const char* directory;
+  const char* checkpoint;
+};
+class FilesOfStoresTest : public RunningCheckpointFormatTest,
+                          public testing::WithParamInterface<Stored> {};
+
+TEST_P(FilesOfStoresTest, OfVersion3AreRead) {
+  const std::string folder =
+      StrCat(WEIR_FORMATS "/", GetParam().directory, "/", GetParam().checkpoint);
+  const proto::CheckpointMetadata metadata =
+      ReadMetadata(folder, StrCat(GetParam().directory, ".textproto"));
   const std::string local = StrCat(testing::TempDir(), "/weir_formats_", getpid());
   RocksDbBackend backend({.directory = local});
   // At another parallelism, key group by key group.
@@ -200,13 +210,15 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
   EXPECT_EQ(totals, ExpectedTotals());
   EXPECT_EQ(seen, ExpectedSeen());
   // At the same, the files are taken up.
+  const uint32_t parallelism = metadata.operators(0).parallelism();
   proto::JobGraph same;
-  AddNode(same, metadata.operators(0), proto::OPERATOR, 2);
-  const auto restored = ReadTaskStates(files_, RestoreOf(metadata, folder), same, {{0, {0, 0}}}, 0,
-                                       &backend, /*in_store=*/true);
+  AddNode(same, metadata.operators(0), proto::OPERATOR, parallelism);
+  const auto restored = ReadTaskStates(files_, RestoreOf(metadata, folder), same,
+                                       {{0, std::vector<uint32_t>(parallelism, 0)}}, 0, &backend,
+                                       /*in_store=*/true);
   ASSERT_TRUE(restored.ok()) << restored.status();
   totals.clear();
-  for (const uint32_t subtask : {0u, 1u}) {
+  for (uint32_t subtask = 0; subtask < parallelism; ++subtask) {
     const auto& parts = restored->at({0, subtask})->front().stored;
     ASSERT_NE(parts, nullptr);
     auto store = backend.Open(0, subtask, parts.get());
@@ -227,6 +239,10 @@ TEST_F(RunningCheckpointFormatTest, FilesOfStoresOfVersion3AreRead) {
   EXPECT_EQ(totals, ExpectedTotals());
   std::filesystem::remove_all(local);
 }
+
+INSTANTIATE_TEST_SUITE_P(Stores, FilesOfStoresTest,
+                         testing::Values(Stored{"checkpoint_v3", "chk-3"},
+                                         Stored{"checkpoint_v3_databases", "chk-4"}));
 
 // What checkpoint_v5 holds: many keys of one key group, and one each of others.
 using Notes = std::map<std::int64_t, std::string>;
