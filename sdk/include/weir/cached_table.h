@@ -69,9 +69,9 @@ struct ColumnPart {
 template <class K, class V, class Layout>
 class CachedTable {
  public:
-  // What is known of a key; `present` says whether there is an entry.
+  // What is known of a key; `present` says whether there is an entry. What each look at it needs
+  // is beside the key.
   struct Cell {
-    V value{};
     // Of the encoded value when it was read or written last.
     std::uint32_t bytes = 0;
     bool present = false;
@@ -80,6 +80,7 @@ class CachedTable {
     bool used = false;
     // What was flushed last may not be stored yet, if the column is behind.
     bool put_off = false;
+    V value{};
   };
 
   CachedTable(std::string name, std::shared_ptr<StateColumn> column, KeyGroupRange range,
@@ -366,9 +367,9 @@ class CachedTable {
   // Calls f(const Dirty&, Cell&) for each cell that has changed, and none has any more.
   template <class F>
   void TakeEachDirty(bool put_off, F&& f) {
-    constexpr std::size_t kAhead = 16;
+    constexpr std::size_t kAhead = 8;
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
-      if (i + kAhead < dirty_.size()) cells_.Prefetch(dirty_[i + kAhead].hash);
+      if (i + kAhead < dirty_.size()) cells_.PrefetchWhole(dirty_[i + kAhead].hash);
       const Dirty& of = dirty_[i];
       Cell* const cell = cells_.Find(of.key, of.hash);
       if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped

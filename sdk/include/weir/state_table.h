@@ -77,6 +77,15 @@ class KeyedTable {
   void Prefetch(std::uint64_t hash) const {
     PrefetchAt(HomeIn(groups_[GroupOf(hash)], TagOf(hash)));
   }
+  // Likewise all lines of the slot, of which more than the key will be read.
+  void PrefetchWhole(std::uint64_t hash) const {
+    const auto* const home =
+        reinterpret_cast<const char*>(HomeIn(groups_[GroupOf(hash)], TagOf(hash)));
+    constexpr std::size_t kMost = 256;
+    constexpr std::size_t kLast = std::min(sizeof(Slot), kMost) - 1;
+    for (std::size_t at = 0; at < kLast; at += 64) __builtin_prefetch(home + at, 1);
+    __builtin_prefetch(home + kLast, 1);
+  }
   // Likewise from its home on (Locator). Of a slot that fills a cache line the next line comes too:
   // the rest of it, or the next slot, since where the table is nearly full every other key is not
   // in its first place.
