@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,9 @@ namespace weir::jobmanager {
 namespace {
 
 constexpr size_t kMaxAbortedFolders = 1'000;
+// A worker that was cut off goes on for taskmanager.worker.orphan-timeout, and one that was stopped
+// when it is let go on: what it writes then is looked for so long after the end of its job.
+constexpr absl::Duration kSweepsAfterEnd[] = {absl::Minutes(1), absl::Minutes(10), absl::Hours(1)};
 
 }  // namespace
 
@@ -234,6 +238,16 @@ void CheckpointCoordinator::ApplyRetention() {
   if (!keep) Drop(completed_.TakeAll());
   DeleteUnusedFiles();
   Sweep(std::numeric_limits<uint32_t>::max());
+  SweepAgain(0);
+}
+
+void CheckpointCoordinator::SweepAgain(size_t time) {
+  if (time == std::size(kSweepsAfterEnd)) return;
+  const absl::Duration before = time == 0 ? absl::ZeroDuration() : kSweepsAfterEnd[time - 1];
+  surroundings_.executor().PostAfter(kSweepsAfterEnd[time] - before, lifetime_.Guard([this, time] {
+    Sweep(std::numeric_limits<uint32_t>::max());
+    SweepAgain(time + 1);
+  }));
 }
 
 void CheckpointCoordinator::Sweep(uint32_t live_attempt) {

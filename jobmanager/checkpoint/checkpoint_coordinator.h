@@ -232,6 +232,7 @@ class CheckpointCoordinator {
   void OnSettled();
   void ApplyRetention();
   void Sweep(uint32_t live_attempt);
+  void SweepAgain(size_t time);
 
   PendingCheckpoint* FindPending(uint64_t id);
   void Record(PendingCheckpoint& checkpoint, size_t task,

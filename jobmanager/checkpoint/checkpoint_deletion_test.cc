@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "jobmanager/checkpoint/testing/coordinator_fixture.h"
 
 namespace weir::jobmanager {
@@ -196,6 +198,27 @@ TEST_F(CheckpointDeletionTest, KeepsOrDeletesAlsoIfTheJobEndsBetweenTwoAttempts)
   Settle();
   EXPECT_THAT(out_.deleted, ElementsAre("/job/1", "shared/a"));
   EXPECT_EQ(coordinator_->counters().deletions_done, 4u) << "these two and two sweeps";
+  EXPECT_TRUE(coordinator_->idle());
+}
+
+TEST_F(CheckpointDeletionTest, LooksAgainForWhatIsWrittenAfterTheJobsEnd) {
+  settings_.retention = CheckpointRetention::kRetainOnCancellation;
+  Start();
+  Pass(absl::Seconds(1));
+  CompleteOne({"shared/a"});
+  coordinator_->EndJob(JobEnd::kCanceled);
+  Pass(absl::Seconds(1));
+  const size_t at_the_end = out_.sweeps.size();
+  Pass(absl::Seconds(60));
+  EXPECT_EQ(out_.sweeps.size(), at_the_end + 1);
+  Pass(absl::Minutes(10));
+  EXPECT_EQ(out_.sweeps.size(), at_the_end + 2);
+  Pass(absl::Hours(24));
+  EXPECT_EQ(out_.sweeps.size(), at_the_end + 3);
+  EXPECT_EQ(out_.sweeps.back().live_attempt, std::numeric_limits<uint32_t>::max());
+  EXPECT_THAT(out_.sweeps.back().keep_directories, ElementsAre("/job/1"));
+  EXPECT_THAT(out_.sweeps.back().keep_shared, ElementsAre("shared/a"));
+  EXPECT_THAT(out_.deleted, IsEmpty());
   EXPECT_TRUE(coordinator_->idle());
 }
 
