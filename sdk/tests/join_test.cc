@@ -181,6 +181,12 @@ TEST(IntervalJoinTest, BadBoundsAndRecordsAreRefused) {
         .To("o", Print{});
   });
   EXPECT_THAT(far.errors, ElementsAre(HasSubstr("a bound of the interval is more than")));
+  const JobDefinition past = DefineJoin([&](auto left, auto right) {
+    left.IntervalJoin(right, Between{Duration::min(), Duration::min()})
+        .Join("j", text)
+        .To("o", Print{});
+  });
+  EXPECT_THAT(past.errors, ElementsAre(HasSubstr("a bound of the interval is more than")));
   const JobDefinition job = DefineJoin([&](auto left, auto right) {
     left.IntervalJoin(right, Between{Duration(0), Duration(0)}).Join("j", text).To("o", Print{});
   });

@@ -79,8 +79,8 @@ class IntervalJoinFunction final : public KeyedTwoInputProcess<K, A, B, O> {
         join_(std::move(join)),
         buffers_(this->template AddState<State>("buffers")) {
     // And as the watermark stays behind the records. A plan that is refused may have any bounds.
-    const Ticks longest = std::max(plan_->LeftWaits(), plan_->RightWaits());
-    this->ExpectTimersAhead(4 * std::min(longest, kMaxTicks / 4));
+    if (plan_->Problem().empty())
+      this->ExpectTimersAhead(4 * std::max(plan_->LeftWaits(), plan_->RightWaits()));
   }
 
   void Process(const A& record, Context& context) override {
