@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -12,6 +11,8 @@ namespace weir::jobmanager {
 namespace {
 
 constexpr size_t kMaxAbortedFolders = 1'000;
+// In place of the live attempt of a job that has ended: files of all attempts are old.
+constexpr uint32_t kNoLiveAttempt = std::numeric_limits<uint32_t>::max();
 // A worker that was cut off goes on for taskmanager.worker.orphan-timeout, and one that was stopped
 // when it is let go on: what it writes then is looked for so long after the end of its job.
 constexpr absl::Duration kSweepsAfterEnd[] = {absl::Minutes(1), absl::Minutes(10), absl::Hours(1)};
@@ -237,21 +238,13 @@ void CheckpointCoordinator::ApplyRetention() {
                      settings_.retention == CheckpointRetention::kRetainOnCancellation);
   if (!keep) Drop(completed_.TakeAll());
   DeleteUnusedFiles();
-  Sweep(std::numeric_limits<uint32_t>::max());
-  SweepAgain(0);
-}
-
-void CheckpointCoordinator::SweepAgain(size_t time) {
-  if (time == std::size(kSweepsAfterEnd)) return;
-  const absl::Duration before = time == 0 ? absl::ZeroDuration() : kSweepsAfterEnd[time - 1];
-  surroundings_.executor().PostAfter(kSweepsAfterEnd[time] - before, lifetime_.Guard([this, time] {
-    Sweep(std::numeric_limits<uint32_t>::max());
-    SweepAgain(time + 1);
-  }));
+  Sweep(kNoLiveAttempt);
+  for (const absl::Duration later : kSweepsAfterEnd)
+    surroundings_.executor().PostAfter(later, lifetime_.Guard([this] { Sweep(kNoLiveAttempt); }));
 }
 
 void CheckpointCoordinator::Sweep(uint32_t live_attempt) {
-  const bool over = live_attempt == std::numeric_limits<uint32_t>::max();
+  const bool over = live_attempt == kNoLiveAttempt;
   cleaner_.DeleteLeftovers({.newest_complete = completed_.newest_id(),
                             .next_id = over ? std::numeric_limits<uint64_t>::max() : next_id_,
                             .live_attempt = live_attempt,

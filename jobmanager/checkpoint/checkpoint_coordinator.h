@@ -106,7 +106,7 @@ class CheckpointCoordinator {
   // The job is not RUNNING any more, and its tasks end. What is not being written is aborted.
   void EndAttempt(std::string_view why);
   // The job is terminal, and nothing of it runs any more. Keeps or deletes its checkpoints;
-  // savepoints stay. May be destroyed when idle().
+  // savepoints stay. Looks for leftovers again for an hour, but may be destroyed when idle().
   void EndJob(JobEnd end);
 
   // Some tasks have failed and are to be started again while the others go on: what they say does
@@ -232,7 +232,6 @@ class CheckpointCoordinator {
   void OnSettled();
   void ApplyRetention();
   void Sweep(uint32_t live_attempt);
-  void SweepAgain(size_t time);
 
   PendingCheckpoint* FindPending(uint64_t id);
   void Record(PendingCheckpoint& checkpoint, size_t task,
