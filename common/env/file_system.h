@@ -36,6 +36,8 @@ class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual absl::Status Append(std::string_view data) = 0;
+  // A hint: if much is appended, nobody will read it soon, and it need not stay in memory.
+  virtual void NotReadSoon() {}
   virtual absl::Status Sync() = 0;
   virtual absl::Status Close() = 0;
 };

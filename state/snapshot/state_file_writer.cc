@@ -31,6 +31,7 @@ absl::StatusOr<std::unique_ptr<StateFileWriter>> StateFileWriter::Create(FileSys
   if (!file.ok()) return StorageError(file.status(), "making a state file");
   auto writer =
       std::unique_ptr<StateFileWriter>(new StateFileWriter(files, folder, name, *std::move(file)));
+  writer->file_->NotReadSoon();
   std::string header(kStateFileMagic);
   AppendLittleEndian(header, version);
   AppendLittleEndian(header, uint32_t{0});

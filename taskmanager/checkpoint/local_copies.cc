@@ -54,6 +54,10 @@ class LocalCopies::CopyingFile final : public WritableFile {
     if (copy_ != nullptr && (!copies_.Take(data.size()) || !copy_->Append(data).ok())) Drop();
     return absl::OkStatus();
   }
+  void NotReadSoon() override {
+    // A restart on this host reads the copy.
+    original_->NotReadSoon();
+  }
   // Of the original alone: a copy that is lost with the host is none.
   absl::Status Sync() override { return original_->Sync(); }
   absl::Status Close() override {

@@ -13,6 +13,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/env/system/direct_writer.h"
 
 namespace weir {
 namespace {
@@ -109,20 +110,34 @@ class PosixRandomAccessFile final : public RandomAccessFile {
 
 class PosixWritableFile final : public WritableFile {
  public:
-  PosixWritableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  // `empty`: nothing is in it yet.
+  PosixWritableFile(int fd, std::string path, bool empty)
+      : fd_(fd), may_be_direct_(empty), path_(std::move(path)) {}
   ~PosixWritableFile() override {
+    direct_.reset();
     if (fd_ >= 0) close(fd_);
   }
 
   absl::Status Append(std::string_view data) override {
     WEIR_RETURN_IF_ERROR(CheckOpen());
     while (!data.empty()) {
-      const ssize_t written = Uninterrupted([&] { return write(fd_, data.data(), data.size()); });
-      if (written < 0) return ErrorOf(errno, "writing", path_);
+      if (direct_ != nullptr) return OfWrite(direct_->Append(data));
+      const std::string_view part = data.substr(0, direct_after_ - written_);
+      const ssize_t written = Uninterrupted([&] { return write(fd_, part.data(), part.size()); });
+      if (written < 0) return OfWrite(errno);
       data.remove_prefix(static_cast<size_t>(written));
+      written_ += static_cast<uint64_t>(written);
       BeginWriteback(static_cast<uint64_t>(written));
+      if (written_ == direct_after_) {
+        direct_ = DirectWriter::Begin(fd_);
+        direct_after_ = kNever;
+      }
     }
     return absl::OkStatus();
+  }
+
+  void NotReadSoon() override {
+    if (may_be_direct_ && written_ < kDirectAfter) direct_after_ = kDirectAfter;
   }
 
   // After a failed fsync the kernel may have dropped the data, so a later one proves nothing: the
@@ -130,6 +145,7 @@ class PosixWritableFile final : public WritableFile {
   absl::Status Sync() override {
     WEIR_RETURN_IF_ERROR(CheckOpen());
     WEIR_RETURN_IF_ERROR(sync_status_);
+    WEIR_RETURN_IF_ERROR(EndDirect());
     if (Uninterrupted([&] { return fsync(fd_); }) != 0) {
       sync_status_ = ErrorOf(errno, "syncing", path_);
     }
@@ -138,6 +154,7 @@ class PosixWritableFile final : public WritableFile {
 
   absl::Status Close() override {
     WEIR_RETURN_IF_ERROR(CheckOpen());
+    WEIR_RETURN_IF_ERROR(EndDirect());
     // Linux frees the descriptor whatever close returns; it must not be tried again.
     const int result = close(fd_);
     const int error = errno;
@@ -147,6 +164,21 @@ class PosixWritableFile final : public WritableFile {
   }
 
  private:
+  // What is smaller stays in the cache, where a restart on the same host finds it.
+  static constexpr uint64_t kDirectAfter = 16 << 20;
+  static_assert(kDirectAfter % DirectWriter::kBlockBytes == 0);
+  static constexpr uint64_t kNever = UINT64_MAX;
+
+  absl::Status OfWrite(int error) const {
+    return error == 0 ? absl::OkStatus() : ErrorOf(error, "writing", path_);
+  }
+  // What comes after goes through the cache.
+  absl::Status EndDirect() {
+    if (direct_ == nullptr) return absl::OkStatus();
+    sync_status_ = OfWrite(direct_->End());
+    direct_ = nullptr;
+    return sync_status_;
+  }
   absl::Status CheckOpen() const {
     if (fd_ >= 0) return absl::OkStatus();
     return absl::FailedPreconditionError(StrCat("writing '", path_, "': it has been closed"));
@@ -162,6 +194,11 @@ class PosixWritableFile final : public WritableFile {
   }
 
   int fd_;
+  const bool may_be_direct_;
+  uint64_t written_ = 0;
+  // Once so many bytes are written.
+  uint64_t direct_after_ = kNever;
+  std::unique_ptr<DirectWriter> direct_;
   // Since the last writeback was begun.
   uint64_t unsynced_ = 0;
   const std::string path_;
@@ -196,7 +233,7 @@ absl::StatusOr<std::unique_ptr<WritableFile>> PosixFileSystem::OpenForWrite(cons
   }
   const int fd = Uninterrupted([&] { return open(path.c_str(), flags, 0644); });
   if (fd < 0) return ErrorOf(errno, "opening for writing", path);
-  return std::make_unique<PosixWritableFile>(fd, path);
+  return std::make_unique<PosixWritableFile>(fd, path, mode != WriteMode::kAppend);
 }
 
 absl::StatusOr<FileInfo> PosixFileSystem::Stat(const std::string& path) {

@@ -1,9 +1,14 @@
 #include "common/env/system/system_env.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -13,6 +18,7 @@
 #include <vector>
 
 #include "common/env/file_system_conformance.h"
+#include "common/env/system/direct_writer.h"
 #include "common/env/system/thread_executor.h"
 #include "gtest/gtest.h"
 
@@ -52,6 +58,124 @@ TEST(PosixFileSystemTest, FilesWhoseSizeIsNotKnownAreReadToTheirEnd) {
   const auto content = ReadFile(env->files(), "/proc/self/status", 1 << 20);
   ASSERT_TRUE(content.ok()) << content.status();
   EXPECT_NE(content->find("Name:"), std::string::npos);
+}
+
+// So many bytes that most go past the cache, of which no two blocks agree.
+std::string ManyBytes(size_t size) {
+  std::string bytes(size, '\0');
+  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 131 + i / 4096 * 7);
+  return bytes;
+}
+constexpr size_t kPastTheCache = 16 << 20;
+
+bool IsCached(const std::string& path, off_t offset) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  char byte = 0;
+  iovec to{&byte, 1};
+  const bool cached = preadv2(fd, &to, 1, offset, RWF_NOWAIT) == 1;
+  close(fd);
+  return cached;
+}
+bool TakesDirectWrites(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_DIRECT, 0600);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+TEST(PosixFileSystemTest, WhatIsLargeAndNotReadSoonIsWrittenPastTheCache) {
+  PosixHarness harness;
+  const std::string path = harness.folder() + "/large";
+  const std::string bytes = ManyBytes(kPastTheCache + (11 << 20) + 12'345);
+  auto file = harness.files().OpenForWrite(path, FileSystem::WriteMode::kCreateNew);
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->NotReadSoon();
+  // Pieces of all sizes; a sync where no block ends; and more, which goes through the cache again.
+  const size_t synced = bytes.size() - 5'000;
+  size_t at = 0;
+  for (size_t piece = 1; at < synced; piece = piece * 3 % 3'000'017) {
+    const size_t size = std::min(piece, synced - at);
+    ASSERT_TRUE((*file)->Append(std::string_view(bytes).substr(at, size)).ok());
+    at += size;
+  }
+  ASSERT_TRUE((*file)->Sync().ok());
+  // Not where there are no such writes, or all files are in memory.
+  if (TakesDirectWrites(harness.folder() + "/tried") && IsCached(path, 0)) {
+    EXPECT_FALSE(IsCached(path, kPastTheCache + (5 << 20)));
+  }
+  ASSERT_TRUE((*file)->Append(std::string_view(bytes).substr(at)).ok());
+  ASSERT_TRUE((*file)->Close().ok());
+  const auto read = ReadFile(harness.files(), path, bytes.size() + 1);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(*read == bytes);
+}
+
+TEST(PosixFileSystemTest, AWritePastTheCacheThatFailsIsReportedAndStays) {
+  PosixHarness harness;
+  const std::string path = harness.folder() + "/large";
+  // No file may become larger, as on a disk that is full.
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  rlimit less = before;
+  less.rlim_cur = kPastTheCache + (3 << 20);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &less), 0);
+  auto file = harness.files().OpenForWrite(path, FileSystem::WriteMode::kCreateNew);
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->NotReadSoon();
+  const std::string bytes = ManyBytes(kPastTheCache + (9 << 20));
+  absl::Status status = (*file)->Append(bytes);
+  if (status.ok()) status = (*file)->Sync();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_NE(ToStd(status.message()).find(path), std::string_view::npos) << status;
+  EXPECT_FALSE((*file)->Sync().ok());
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+}
+
+TEST(DirectWriterTest, WhoAppendsWaitsForASlowDiskAndNothingIsLost) {
+  // A pipe that nobody reads at first.
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const auto writer = DirectWriter::Begin(ends[1]);
+  ASSERT_NE(writer, nullptr);
+  constexpr size_t kMiB = 1 << 20;
+  const std::string bytes = ManyBytes(30 * kMiB + 5);
+  std::atomic<size_t> appended{0};
+  std::thread appender([&] {
+    while (appended < bytes.size()) {
+      const auto piece = std::string_view(bytes).substr(appended, kMiB);
+      EXPECT_EQ(writer->Append(piece), 0);
+      appended += piece.size();
+    }
+    EXPECT_EQ(writer->End(), 0);
+    close(ends[1]);
+  });
+  // As much as it keeps.
+  while (appended < DirectWriter::kMostKept) std::this_thread::yield();
+  EXPECT_EQ(appended, DirectWriter::kMostKept);
+  std::string read;
+  char buffer[4096];
+  for (ssize_t got = 1; got > 0;) {
+    got = ::read(ends[0], buffer, sizeof(buffer));
+    ASSERT_GE(got, 0);
+    read.append(buffer, static_cast<size_t>(got));
+  }
+  appender.join();
+  close(ends[0]);
+  EXPECT_TRUE(read == bytes);
+}
+
+TEST(PosixFileSystemTest, AFileThatIsGivenUpWhileItIsWrittenPastTheCacheLeavesNobodyWaiting) {
+  PosixHarness harness;
+  auto file =
+      harness.files().OpenForWrite(harness.folder() + "/f", FileSystem::WriteMode::kCreateNew);
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->NotReadSoon();
+  ASSERT_TRUE((*file)->Append(ManyBytes(kPastTheCache + (5 << 20))).ok());
+  file->reset();
+  const auto info = harness.files().Stat(harness.folder() + "/f");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_GE(info->size_bytes, kPastTheCache);
 }
 
 TEST(PosixFileSystemTest, LinksThatLeadNowhereAreListedAndNotFollowedWhenDeleting) {
