@@ -124,6 +124,28 @@ struct OperatorState {
     // and returns that. The snapshot can write its own once.
     template <class Use>
     absl::Status ForEachKeyGroup(Use&& use) const {
+      return ForEach(use, [&](uint32_t group, std::string& bytes) {
+        snapshot->WriteKeyGroup(group, bytes);
+        return absl::OkStatus();
+      });
+    }
+    // Likewise, but the bytes of a key group may come in pieces, in several calls in turn.
+    template <class Use>
+    absl::Status ForEachPiece(Use&& use) const {
+      return ForEach(use, [&](uint32_t group, std::string& bytes) {
+        absl::Status status;
+        snapshot->WriteInPieces(group, bytes, [&](std::string& piece) {
+          if (status.ok()) status = use(group, piece, false);
+          piece.clear();
+        });
+        return status;
+      });
+    }
+
+   private:
+    // write(key_group, bytes) writes one of the snapshot's.
+    template <class Use, class Write>
+    absl::Status ForEach(Use&& use, Write&& write) const {
       for (const auto& [group, bytes] : key_groups) {
         if (absl::Status status = use(group, bytes, false); !status.ok()) return status;
       }
@@ -134,7 +156,7 @@ struct OperatorState {
       std::string bytes;
       for (uint32_t group = range.first; group <= range.last; ++group) {
         bytes.clear();
-        snapshot->WriteKeyGroup(group, bytes);
+        if (absl::Status status = write(group, bytes); !status.ok()) return status;
         if (bytes.empty()) continue;
         if (absl::Status status = use(group, bytes, false); !status.ok()) return status;
       }

@@ -53,6 +53,7 @@ std::string_view KindText(StateKind kind) {
     case StateKind::kKeyed:
     case StateKind::kKeyedChanges:
     case StateKind::kKeyedParts:
+    case StateKind::kKeyedSlotParts:
       return "keyed";
     case StateKind::kSplitList:
       return "list";

@@ -218,6 +218,86 @@ TYPED_TEST(FrozenTableTest, AFinalOneHasTheSameBytesForTheSameContent) {
   }
 }
 
+TYPED_TEST(FrozenTableTest, PartsAreOfKeysBesideEachOtherAndFollowTheSlots) {
+  using Key = typename TypeParam::Key;
+  using Value = typename TypeParam::Value;
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    const Key key = Make<Key>(i);
+    *this->table_->FindOrInsert(key, KeyHash(key)).first = Make<Value>(i);
+    this->content_[key] = Make<Value>(i);
+  }
+  auto snapshot = this->table_->Freeze(SnapshotUse::kBase, RecordLayout<Value>());
+  std::map<std::uint32_t, std::vector<std::uint32_t>> hashes;  // in the order of the slots
+  this->table_->ForEach([&](const Key& key, const Value&) {
+    const std::uint64_t hash = KeyHash(key);
+    hashes[KeyGroupOf(hash, kGroups)].push_back(static_cast<std::uint32_t>(hash));
+  });
+  // Blocks that are kept before they change come last.
+  const auto expected = this->content_;
+  for (std::uint64_t i = 0; i < 20'000; i += 100)
+    *this->table_->Find(Make<Key>(i), KeyHash(Make<Key>(i))) = Make<Value>(5);
+  typename TestFixture::Content written;
+  typename TableSnapshot<Key, Value>::PartsMemory memory;
+  std::string bytes;
+  std::vector<std::size_t> ends;
+  for (std::uint32_t group = 0; group < kGroups; ++group) {
+    bytes.clear();
+    ends.clear();
+    const auto told = snapshot.WriteParts(group, bytes, ends, memory);
+    EXPECT_EQ(told.entries, hashes[group].size());
+    ASSERT_EQ(ends.size(), std::size_t{1} << told.parts.bits);
+    EXPECT_GE(told.parts.bits, 3);
+    std::size_t from = 0;
+    for (std::uint32_t number = 0; number < ends.size(); ++number) {
+      typename TestFixture::Content part;
+      this->Read(bytes.substr(from, ends[number] - from), group, part);
+      from = ends[number];
+      for (const auto& [key, value] : part)
+        EXPECT_EQ(told.parts.PartOf(static_cast<std::uint32_t>(KeyHash(key))), number);
+      written.merge(part);
+      EXPECT_TRUE(part.empty());
+    }
+    // Only an entry whose place was taken stands elsewhere.
+    std::size_t back = 0;
+    for (std::size_t i = 1; i < hashes[group].size(); ++i) {
+      back += told.parts.PartOf(hashes[group][i]) < told.parts.PartOf(hashes[group][i - 1]);
+    }
+    EXPECT_LT(back, hashes[group].size() / 20);
+  }
+  EXPECT_EQ(written, expected);
+}
+
+TYPED_TEST(FrozenTableTest, ALargeGroupIsWrittenInPieces) {
+  using Key = typename TypeParam::Key;
+  using Value = typename TypeParam::Value;
+  for (std::uint64_t i = 0; i < 300'000; ++i) {
+    const Key key = Make<Key>(i);
+    *this->table_->FindOrInsert(key, KeyHash(key)).first = Make<Value>(i);
+    this->content_[key] = Make<Value>(i);
+  }
+  NamedSnapshot<Key, Value> snapshot(
+      this->table_->Freeze(SnapshotUse::kLive, RecordLayout<Value>()));
+  const auto expected = this->content_;
+  for (std::uint64_t i = 0; i < 300'000; i += 1000)
+    *this->table_->Find(Make<Key>(i), KeyHash(Make<Key>(i))) = Make<Value>(5);
+  typename TestFixture::Content written;
+  for (std::uint32_t group = 0; group < kGroups; ++group) {
+    std::string all;
+    std::string piece;
+    int pieces = 0;
+    snapshot.WriteInPieces(group, piece, [&](std::string& large) {
+      EXPECT_GE(large.size(), EncodedEntries::kLarge);
+      EXPECT_LT(large.size(), EncodedEntries::kLarge + 4096);
+      all += large;
+      large.clear();
+      ++pieces;
+    });
+    EXPECT_GT(pieces, 0);
+    this->Read(all + piece, group, written);
+  }
+  EXPECT_EQ(written, expected);
+}
+
 TEST(FrozenTableReserved, TheKeyThatMarksAnEmptySlotIsWrittenAsItWas) {
   const std::int64_t reserved = KeyedSlot<std::int64_t, int>::kReservedKey;
   const std::uint64_t hash = KeyHash(reserved);

@@ -12,7 +12,7 @@ namespace weir {
 
 // The newest version that is read. A file is written as the oldest that has all its kinds of
 // sections (StateFileVersionOf).
-inline constexpr uint32_t kStateFileVersion = 5;
+inline constexpr uint32_t kStateFileVersion = 6;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -34,18 +34,25 @@ enum class StateKind : uint8_t {
   kStore = 6,
   // Like kKeyed, but what has changed since another state file.
   kKeyedChanges = 7,
-  // Like kKeyed, but the key groups are in parts that can be read by themselves.
+  // Like kKeyed, but the key groups are in parts that can be read by themselves, by the upper bits
+  // of hashes. Not written any more.
   kKeyedParts = 8,
+  // Likewise by any bits.
+  kKeyedSlotParts = 9,
 };
+
+constexpr bool IsInParts(StateKind kind) {
+  return kind == StateKind::kKeyedParts || kind == StateKind::kKeyedSlotParts;
+}
 
 // Entries are key groups.
 constexpr bool IsKeyed(StateKind kind) {
-  return kind == StateKind::kKeyed || kind == StateKind::kKeyedChanges ||
-         kind == StateKind::kKeyedParts;
+  return kind == StateKind::kKeyed || kind == StateKind::kKeyedChanges || IsInParts(kind);
 }
 
 // The first version of state files that may have such sections.
 constexpr uint32_t StateFileVersionOf(StateKind kind) {
+  if (kind == StateKind::kKeyedSlotParts) return 6;
   if (kind == StateKind::kKeyedParts) return 5;
   if (kind == StateKind::kKeyedChanges) return 4;
   if (kind == StateKind::kStore) return 3;
@@ -58,6 +65,7 @@ constexpr int NameSpaceOf(StateKind kind) {
     case StateKind::kKeyed:
     case StateKind::kKeyedChanges:
     case StateKind::kKeyedParts:
+    case StateKind::kKeyedSlotParts:
       return 0;
     case StateKind::kInFlight:
       return 2;

@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "common/base/hash.h"
+#include "common/base/little_endian.h"
 #include "common/base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/checkpoint.pb.h"
+#include "state/snapshot/part_index.h"
 #include "state/snapshot/state_file_reader.h"
 #include "state/snapshot/state_file_writer.h"
 #include "state/testing/file_systems.h"
@@ -232,33 +234,60 @@ TEST_P(StateFileTest, AFileWithRecordsInFlightIsOfVersion2) {
 TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   WriteExample();
   std::string content = Content();
-  content[8] = 6;
+  content[8] = kStateFileVersion + 1;
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 6"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 7"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
 }
 
-TEST_P(StateFileTest, AFileWithKeyGroupsInPartsIsOfVersion5) {
-  auto writer =
-      StateFileWriter::Create(files_, dir_, "h", StateFileVersionOf(StateKind::kKeyedParts));
-  ASSERT_TRUE(writer.ok()) << writer.status();
-  ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", StateKind::kKeyedParts}).ok());
-  ASSERT_TRUE((*writer)->BeginKeyGroup(3).ok());
-  ASSERT_TRUE((*writer)->Append("parts").ok());
-  ASSERT_TRUE((*writer)->Finish().ok());
-  const auto reader = StateFileReader::Open(files_, dir_ + "/h");
-  ASSERT_TRUE(reader.ok()) << reader.status();
-  ASSERT_EQ((*reader)->sections().size(), 1u);
-  EXPECT_EQ((*reader)->sections()[0].info.kind, StateKind::kKeyedParts);
-  EXPECT_EQ((*reader)->Find("a", "s", true), &(*reader)->sections()[0]);
-  std::string content = *ReadFile(files_, dir_ + "/h", 1 << 20);
-  ASSERT_EQ(content[8], 5);
-  content[8] = 4;
-  Overwrite("h", content);
-  EXPECT_EQ(StateFileReader::Open(files_, dir_ + "/h").status().code(),
-            absl::StatusCode::kDataLoss);
+TEST_P(StateFileTest, FilesWithKeyGroupsInPartsAreOfVersions5And6) {
+  for (const auto& [kind, version] :
+       {std::pair(StateKind::kKeyedParts, 5), std::pair(StateKind::kKeyedSlotParts, 6)}) {
+    const std::string name = StrCat("h", version);
+    auto writer = StateFileWriter::Create(files_, dir_, name, StateFileVersionOf(kind));
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    ASSERT_TRUE((*writer)->BeginSection({"a", "s", "t", kind}).ok());
+    ASSERT_TRUE((*writer)->BeginKeyGroup(3).ok());
+    ASSERT_TRUE((*writer)->Append("parts").ok());
+    ASSERT_TRUE((*writer)->Finish().ok());
+    const auto reader = StateFileReader::Open(files_, StrCat(dir_, "/", name));
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    ASSERT_EQ((*reader)->sections().size(), 1u);
+    EXPECT_EQ((*reader)->sections()[0].info.kind, kind);
+    EXPECT_EQ((*reader)->Find("a", "s", true), &(*reader)->sections()[0]);
+    std::string content = *ReadFile(files_, StrCat(dir_, "/", name), 1 << 20);
+    ASSERT_EQ(content[8], version);
+    --content[8];
+    Overwrite(name, content);
+    EXPECT_EQ(StateFileReader::Open(files_, StrCat(dir_, "/", name)).status().code(),
+              absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(PartIndexTest, WhatIsWrittenIsReadAndBitsThatNoHashHasAreRefused) {
+  std::string bytes;
+  PartIndex::Write(7, 12, "aabbbcd", {2, 5, 6, 7}, bytes);
+  const uint64_t payload = bytes.size() + 7;
+  ASSERT_EQ(*PartIndex::SizeOf(bytes, StateKind::kKeyedSlotParts), bytes.size());
+  const auto index = PartIndex::Parse(bytes, StateKind::kKeyedSlotParts, payload);
+  ASSERT_TRUE(index.ok()) << index.status();
+  EXPECT_EQ(index->entries, 7u);
+  EXPECT_EQ(index->bits, 2);
+  EXPECT_EQ(index->shift, 12);
+  ASSERT_EQ(index->parts.size(), 4u);
+  EXPECT_EQ(index->parts[1].offset, bytes.size() + 2);
+  EXPECT_EQ(index->parts[1].bytes, 3u);
+  // 2 bits from the 31st up.
+  bytes[1] = 31;
+  const size_t digest_at = bytes.size() - 8;
+  std::string digest;
+  AppendLittleEndian<uint64_t>(digest, Hash64(std::string_view(bytes).substr(0, digest_at)));
+  bytes.replace(digest_at, 8, digest);
+  const auto refused = PartIndex::Parse(bytes, StateKind::kKeyedSlotParts, payload);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Message(refused.status()), HasSubstr("parts by 2 bits from 31 up"));
 }
 
 TEST_P(StateFileTest, AFileWithChangesOfKeyedStateIsOfVersion4) {

@@ -20,6 +20,8 @@ namespace weir {
 namespace {
 
 constexpr std::string_view kShared = "shared/";
+// What all else builds on.
+constexpr StateKind kPartsKind = StateKind::kKeyedSlotParts;
 
 // Calls what runs code of the job, whose exceptions become a status.
 absl::Status Encode(const std::string& uid, uint32_t subtask, const std::string& state,
@@ -43,8 +45,7 @@ class IncrementWriter {
       : files_(files),
         graph_(graph),
         subtask_(checkpoint.subtask),
-        kind_(checkpoint.increment->since.has_value() ? StateKind::kKeyedChanges
-                                                      : StateKind::kKeyedParts),
+        kind_(checkpoint.increment->since.has_value() ? StateKind::kKeyedChanges : kPartsKind),
         folder_(StrCat(place.directory, "/shared")),
         name_(StrCat(place.attempt, "-", checkpoint.vertex, "-", checkpoint.subtask, "-",
                      checkpoint.barrier.id, ".state")) {}
@@ -53,22 +54,16 @@ class IncrementWriter {
     const std::string& uid = graph_.nodes(static_cast<int>(node)).uid();
     const uint64_t before = writer_ != nullptr ? writer_->payload_bytes() : 0;
     bool begun = false;
-    const auto begin = [&](uint32_t group) -> absl::Status {
+    const auto begin = [&](uint32_t group) -> absl::StatusOr<StateFileWriter*> {
       if (writer_ == nullptr) WEIR_RETURN_IF_ERROR(Create());
       if (!std::exchange(begun, true)) {
         WEIR_RETURN_IF_ERROR(writer_->BeginSection({uid, keyed.name, keyed.type, kind_}));
       }
-      return writer_->BeginKeyGroup(group);
+      WEIR_RETURN_IF_ERROR(writer_->BeginKeyGroup(group));
+      return writer_.get();
     };
-    if (kind_ == StateKind::kKeyedParts) {
-      WEIR_RETURN_IF_ERROR(WriteParts(uid, keyed, begin));
-    } else {
-      const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
-        WEIR_RETURN_IF_ERROR(begin(group));
-        return writer_->Append(bytes);
-      };
-      WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask_, keyed, write));
-    }
+    WEIR_RETURN_IF_ERROR(kind_ == kPartsKind ? WriteParts(uid, keyed, begin)
+                                             : WriteKeyGroups(uid, subtask_, keyed, begin));
     if (begun) file_.payload_bytes[node] += writer_->payload_bytes() - before;
     return absl::OkStatus();
   }
@@ -87,7 +82,7 @@ class IncrementWriter {
 
  private:
   absl::Status WriteParts(const std::string& uid, const OperatorState::Keyed& keyed,
-                          absl::FunctionRef<absl::Status(uint32_t)> begin) {
+                          absl::FunctionRef<absl::StatusOr<StateFileWriter*>(uint32_t)> begin) {
     std::string parts;
     std::vector<size_t> ends;
     std::string index;
@@ -95,23 +90,22 @@ class IncrementWriter {
       parts.clear();
       ends.clear();
       index.clear();
-      uint64_t entries = 0;
+      KeyedStateSnapshot::WrittenParts written;
       WEIR_RETURN_IF_ERROR(Encode(uid, subtask_, keyed.name, [&]() -> absl::Status {
-        entries = keyed.snapshot->WriteParts(group, parts, ends);
+        written = keyed.snapshot->WriteParts(group, parts, ends);
         return absl::OkStatus();
       }));
       if (ends.empty()) continue;
-      PartIndex::Write(entries, parts, ends, index);
-      WEIR_RETURN_IF_ERROR(begin(group));
-      WEIR_RETURN_IF_ERROR(writer_->Append(index));
-      WEIR_RETURN_IF_ERROR(writer_->Append(parts));
+      PartIndex::Write(written.entries, written.parts.shift, parts, ends, index);
+      WEIR_ASSIGN_OR_RETURN(StateFileWriter* const writer, begin(group));
+      WEIR_RETURN_IF_ERROR(writer->Append(index));
+      WEIR_RETURN_IF_ERROR(writer->Append(parts));
     }
     return absl::OkStatus();
   }
   absl::Status Create() {
     // What changes build on is there, and so is the folder.
-    if (kind_ == StateKind::kKeyedParts)
-      WEIR_RETURN_IF_ERROR(CheckpointFolder(files_, folder_).Prepare());
+    if (kind_ == kPartsKind) WEIR_RETURN_IF_ERROR(CheckpointFolder(files_, folder_).Prepare());
     WEIR_ASSIGN_OR_RETURN(
         writer_, StateFileWriter::Create(files_, folder_, name_, StateFileVersionOf(kind_)));
     return absl::OkStatus();
@@ -131,8 +125,17 @@ class IncrementWriter {
 
 absl::Status WriteKeyGroups(const std::string& uid, uint32_t subtask,
                             const OperatorState::Keyed& keyed,
-                            absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) {
-  return Encode(uid, subtask, keyed.name, [&] { return keyed.ForEachKeyGroup(use); });
+                            absl::FunctionRef<absl::StatusOr<StateFileWriter*>(uint32_t)> begin) {
+  StateFileWriter* writer = nullptr;
+  std::optional<uint32_t> begun;
+  const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
+    if (begun != group) {
+      WEIR_ASSIGN_OR_RETURN(writer, begin(group));
+      begun = group;
+    }
+    return writer->Append(bytes);
+  };
+  return Encode(uid, subtask, keyed.name, [&] { return keyed.ForEachPiece(write); });
 }
 
 absl::Status WriteIncrement(FileSystem& files, const SnapshotPlace& place,

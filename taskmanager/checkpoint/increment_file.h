@@ -2,21 +2,23 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/env/file_system.h"
 #include "runtime/task_state.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 
 namespace weir {
 
-// Calls use(key_group, bytes, changes) as OperatorState::Keyed::ForEachKeyGroup does. What encodes
-// the records is the job's code: kInternal with the state's name if that throws.
+class StateFileWriter;
+
+// Writes the key groups that are not empty. begin(key_group) says where to, and has begun it there.
+// What encodes the records is the job's code: kInternal with the state's name if that throws.
 absl::Status WriteKeyGroups(const std::string& uid, uint32_t subtask,
                             const OperatorState::Keyed& keyed,
-                            absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use);
+                            absl::FunctionRef<absl::StatusOr<StateFileWriter*>(uint32_t)> begin);
 
 // Writes the keyed states of checkpoint.increment, which must have a value, to a file of their own
 // in the job's folder of shared files, durably; none if nothing has changed. `told` gets that file

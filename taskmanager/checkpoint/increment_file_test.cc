@@ -21,6 +21,7 @@
 #include "proto/checkpoint.pb.h"
 #include "proto/job_graph.pb.h"
 #include "runtime/task/checkpoint_chain.h"
+#include "state/snapshot/part_index.h"
 #include "state/snapshot/state_file_reader.h"
 #include "taskmanager/checkpoint/task_snapshots.h"
 #include "weir/state_codec.h"
@@ -322,6 +323,12 @@ TEST_F(IncrementFileTest, APartThatIsDamagedIsMetByWhoNeedsItFirstAndByEveryoneA
   const auto reader = StateFileReader::Open(files(), path);
   ASSERT_TRUE(reader.ok());
   const StateFileReader::Entry entry = (*reader)->sections().at(0).entries.at(2);
+  const std::string_view payload = std::string_view(content).substr(entry.offset, entry.bytes);
+  constexpr StateKind kKind = StateKind::kKeyedSlotParts;
+  const auto index =
+      PartIndex::Parse(payload.substr(0, *PartIndex::SizeOf(payload, kKind)), kKind, entry.bytes);
+  ASSERT_TRUE(index.ok()) << index.status();
+  const PartBits parts{index->bits, index->shift};
   content[entry.offset + entry.bytes - 1] ^= 1;
   ASSERT_TRUE(WriteFileAtomically(files(), path, content).ok());
   Begin(2, 2);
@@ -331,8 +338,7 @@ TEST_F(IncrementFileTest, APartThatIsDamagedIsMetByWhoNeedsItFirstAndByEveryoneA
   for (const auto& [key, value] : kept.expected) {
     const uint64_t hash = KeyHash(key);
     if (KeyGroupOf(hash, kMaxParallelism) == entry.key_group) {
-      if (needed.empty() || static_cast<uint32_t>(hash) > static_cast<uint32_t>(KeyHash(needed)))
-        needed = key;
+      if (parts.PartOf(static_cast<uint32_t>(hash)) + 1 == index->parts.size()) needed = key;
       continue;
     }
     if (!table.table.Owns(hash)) continue;

@@ -16,16 +16,17 @@ namespace {
 constexpr uint64_t kAheadBytes = 32 << 20;
 constexpr uint64_t kHintBytes = 4 << 20;
 
-absl::Status UseParts(const std::string& path, const StateFileReader::Entry& entry,
+absl::Status UseParts(const std::string& path, StateKind kind, const StateFileReader::Entry& entry,
                       std::string_view bytes,
                       absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) {
   const auto damaged = [&](const absl::Status& why) {
     return absl::DataLossError(StrCat("state file '", path, "' is damaged: key group ",
                                       entry.key_group, ": ", ToStd(why.message())));
   };
-  const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes);
+  const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes, kind);
   if (!size.ok()) return damaged(size.status());
-  const absl::StatusOr<PartIndex> index = PartIndex::Parse(bytes.substr(0, *size), bytes.size());
+  const absl::StatusOr<PartIndex> index =
+      PartIndex::Parse(bytes.substr(0, *size), kind, bytes.size());
   if (!index.ok()) return damaged(index.status());
   for (const PartIndex::Part& part : index->parts) {
     WEIR_RETURN_IF_ERROR(use(entry.key_group, bytes.substr(part.offset, part.bytes), false));
@@ -43,17 +44,16 @@ void KeyGroupsInFiles::Add(std::shared_ptr<const StateFileReader> file,
 absl::StatusOr<std::shared_ptr<KeyedStateParts>> KeyGroupsInFiles::TakeParts() {
   std::vector<PartsInFiles::KeyGroup> groups;
   for (const Section& section : sections_) {
-    if (section.kind != StateKind::kKeyedParts) continue;
+    if (!IsInParts(section.kind)) continue;
     for (const StateFileReader::Entry& entry : section.entries)
-      groups.push_back({section.file, entry});
+      groups.push_back({section.file, entry, section.kind});
   }
   if (groups.empty()) return nullptr;
   std::sort(groups.begin(), groups.end(),
             [](const auto& a, const auto& b) { return a.entry.key_group < b.entry.key_group; });
   WEIR_ASSIGN_OR_RETURN(std::shared_ptr<KeyedStateParts> parts,
                         PartsInFiles::Open(files_, std::move(groups)));
-  std::erase_if(sections_,
-                [](const Section& section) { return section.kind == StateKind::kKeyedParts; });
+  std::erase_if(sections_, [](const Section& section) { return IsInParts(section.kind); });
   return parts;
 }
 
@@ -80,8 +80,8 @@ absl::Status KeyGroupsInFiles::ReadSection(
       (*file)->WillRead(hinted, std::min(kHintBytes, end - hinted));
     }
     WEIR_RETURN_IF_ERROR(section.file->ReadFrom(**file, entry, bytes));
-    if (section.kind == StateKind::kKeyedParts) {
-      WEIR_RETURN_IF_ERROR(UseParts(section.file->path(), entry, bytes, use));
+    if (IsInParts(section.kind)) {
+      WEIR_RETURN_IF_ERROR(UseParts(section.file->path(), section.kind, entry, bytes, use));
     } else {
       WEIR_RETURN_IF_ERROR(use(entry.key_group, bytes, section.kind == StateKind::kKeyedChanges));
     }

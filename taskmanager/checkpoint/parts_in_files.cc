@@ -66,11 +66,11 @@ void PartsInFiles::Ready(Group& group) {
   if (group.read) return;
   const uint64_t payload = group.of.entry.bytes;
   std::string bytes;
-  ReadInto(group, 0, std::min<uint64_t>(payload, PartIndex::kFirstBytes), bytes);
-  const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes);
+  ReadInto(group, 0, std::min<uint64_t>(payload, PartIndex::kMostFirstBytes), bytes);
+  const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes, group.of.kind);
   Check(size.status(), group);
   ReadInto(group, 0, std::min<uint64_t>(payload, *size), bytes);
-  absl::StatusOr<PartIndex> index = PartIndex::Parse(bytes, payload);
+  absl::StatusOr<PartIndex> index = PartIndex::Parse(bytes, group.of.kind, payload);
   Check(index.status(), group);
   group.index = *std::move(index);
   group.taken.assign(group.index.parts.size(), false);
@@ -93,11 +93,9 @@ KeyedStateParts::Part PartsInFiles::TakePart(Group& group, uint32_t number,
                                      group.of.entry.offset + part.offset, " has a wrong digest")),
           group);
   }
-  const uint32_t bits = group.index.bits;
-  // Shifts of 64 bits, as one by 32 is possible.
   Part taken{.key_group = group.of.entry.key_group,
-             .first = static_cast<uint32_t>(uint64_t{number} << (32 - bits)),
-             .last = static_cast<uint32_t>(((uint64_t{number} + 1) << (32 - bits)) - 1),
+             .parts = {group.index.bits, group.index.shift},
+             .number = number,
              .bytes = bytes,
              .entries = group.index.entries};
   group.taken[number] = true;
@@ -111,8 +109,8 @@ KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
   });
   if (found == groups_.end() || found->of.entry.key_group != key_group || found->done) return {};
   Ready(*found);
-  const auto number =
-      static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(hash)} >> (32 - found->index.bits));
+  const PartBits parts{found->index.bits, found->index.shift};
+  const uint32_t number = parts.PartOf(static_cast<uint32_t>(hash));
   if (found->taken[number]) return {};
   const PartIndex::Part& part = found->index.parts[number];
   ReadInto(*found, part.offset, part.bytes, bytes_);

@@ -22,6 +22,7 @@ class PartsInFiles final : public KeyedStateParts {
   struct KeyGroup {
     std::shared_ptr<const StateFileReader> file;
     StateFileReader::Entry entry;
+    StateKind kind = StateKind::kKeyedSlotParts;
   };
   // `groups` ascend. Errors are the file system's.
   static absl::StatusOr<std::unique_ptr<PartsInFiles>> Open(FileSystem& files,

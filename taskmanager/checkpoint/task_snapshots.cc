@@ -58,11 +58,11 @@ absl::Status WriteOperator(StateFileWriter& writer, const std::string& uid, uint
   for (OperatorState::Keyed& keyed : state.keyed) {
     if (keyed.incremental) continue;
     WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, keyed.name, keyed.type, StateKind::kKeyed}));
-    const auto write = [&](uint32_t group, std::string_view bytes, bool) -> absl::Status {
+    const auto begin = [&](uint32_t group) -> absl::StatusOr<StateFileWriter*> {
       WEIR_RETURN_IF_ERROR(writer.BeginKeyGroup(group));
-      return writer.Append(bytes);
+      return &writer;
     };
-    WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask, keyed, write));
+    WEIR_RETURN_IF_ERROR(WriteKeyGroups(uid, subtask, keyed, begin));
     // Memory is given back as soon as may be.
     if (!again) keyed.snapshot.reset();
   }

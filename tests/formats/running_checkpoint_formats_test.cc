@@ -1,8 +1,9 @@
 // Checkpoints of running jobs that earlier versions wrote are read for ever: checkpoint_v2 has
 // records in flight, checkpoint_v3 has state in files of RocksDB, checkpoint_v3_databases has what
 // became of it when its two subtasks became one, which has the databases of both, checkpoint_v5 has
-// keyed state in parts (version 5) and what has changed of it (version 4). The first two were made
-// after docs/FORMATS.md, the second around files of RocksDB 7.8; none is ever made again.
+// keyed state in parts (version 5) and what has changed of it (version 4), checkpoint_v6 the same
+// in parts by other bits (version 6). The first two and the last were made after docs/FORMATS.md,
+// the second around files of RocksDB 7.8; none is ever made again.
 #include <unistd.h>
 
 #include <cstdint>
@@ -244,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(Stores, FilesOfStoresTest,
                          testing::Values(Stored{"checkpoint_v3", "chk-3"},
                                          Stored{"checkpoint_v3_databases", "chk-4"}));
 
-// What checkpoint_v5 holds: many keys of one key group, and one each of others.
+// What checkpoint_v5 and checkpoint_v6 hold: many keys of one key group, and one each of others.
 using Notes = std::map<std::int64_t, std::string>;
 constexpr uint32_t kFullGroup = 5;
 Notes ExpectedNotes() {
@@ -259,9 +260,14 @@ Notes ExpectedNotes() {
   return notes;
 }
 
-TEST_F(RunningCheckpointFormatTest, KeyedStateInPartsOfVersion5AndChangesOfVersion4AreRead) {
-  const std::string folder = WEIR_FORMATS "/checkpoint_v5/chk-2";
-  const proto::CheckpointMetadata metadata = ReadMetadata(folder, "checkpoint_v5.textproto");
+class PartsFormatTest : public RunningCheckpointFormatTest,
+                        public testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Versions, PartsFormatTest,
+                         testing::Values("checkpoint_v5", "checkpoint_v6"));
+
+TEST_P(PartsFormatTest, KeyedStateInPartsAndChangesOfItAreRead) {
+  const std::string folder = StrCat(WEIR_FORMATS "/", GetParam(), "/chk-2");
+  const proto::CheckpointMetadata metadata = ReadMetadata(folder, StrCat(GetParam(), ".textproto"));
   using Table = internal::NamedTable<std::int64_t, std::string>;
   for (const bool later : {false, true}) {
     for (const uint32_t parallelism : {2u, 3u}) {

@@ -73,11 +73,11 @@ void CheckError(const absl::Status& status) {
 }
 
 // An index of parts is refused, or says where they are.
-void ReadParts(std::string bytes) {
-  const auto size = PartIndex::SizeOf(bytes);
+void ReadParts(std::string bytes, StateKind kind) {
+  const auto size = PartIndex::SizeOf(bytes, kind);
   if (!size.ok() || *size > bytes.size()) return;
   PutDigest(bytes, *size - 8, std::string_view(bytes).substr(0, *size - 8));
-  const auto index = PartIndex::Parse(std::string_view(bytes).substr(0, *size), bytes.size());
+  const auto index = PartIndex::Parse(std::string_view(bytes).substr(0, *size), kind, bytes.size());
   if (!index.ok()) return;
   uint64_t next = *size;
   for (const PartIndex::Part& part : index->parts) {
@@ -103,7 +103,7 @@ bool Copy(StateFileReader& reader, StateFileWriter& writer) {
         return false;
       }
       WEIR_CHECK_EQ(bytes.size(), entry.bytes);
-      if (section.info.kind == StateKind::kKeyedParts) ReadParts(bytes);
+      if (IsInParts(section.info.kind)) ReadParts(bytes, section.info.kind);
       WEIR_CHECK((IsKeyed(section.info.kind) ? writer.BeginKeyGroup(entry.key_group)
                                                          : writer.BeginItem())
                      .ok());

@@ -7,6 +7,7 @@
 
 #include "common/base/strings.h"
 #include "gmock/gmock.h"
+#include "state/snapshot/state_file.h"
 #include "tests/sim/tally_job.h"
 
 namespace weir::sim {
@@ -105,11 +106,12 @@ class LateRestoreSim : public ::testing::Test {
   }
   // Files that have whole key groups, in parts.
   std::vector<std::string> WholeFiles() {
+    constexpr auto kParts = static_cast<char>(StateFileVersionOf(StateKind::kKeyedSlotParts));
     std::vector<std::string> paths;
     const auto files =
         cluster_->shared_disk().List(StrCat("/shared/checkpoints/", job_.ToString(), "/shared"));
     for (const FileInfo& file : files.value_or(std::vector<FileInfo>())) {
-      if ((*cluster_->shared_disk().Open(file.path))->data[8] == 5) paths.push_back(file.path);
+      if ((*cluster_->shared_disk().Open(file.path))->data[8] == kParts) paths.push_back(file.path);
     }
     return paths;
   }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "weir/binary_codec.h"
 #include "weir/entry_parts.h"
 #include "weir/frozen_blocks.h"
@@ -41,8 +42,16 @@ struct EncodedEntries {
   std::uint64_t count = 0;
   // Of each entry, if not null.
   std::vector<EntryTag>* tags = nullptr;
+  // If not null, empties `entries` when they have become large.
+  const absl::FunctionRef<void(std::string&)>* take = nullptr;
   std::string erased;
   std::uint64_t erased_count = 0;
+
+  // What fits into a core's cache with what it is copied from, to be read there again.
+  static constexpr std::size_t kLarge = 256 << 10;
+  void TakeIfLarge() {
+    if (take != nullptr && entries.size() >= kLarge) (*take)(entries);
+  }
 };
 
 // What a KeyedTable held at one moment, or what of it had changed by then, while the table goes on:
@@ -101,9 +110,12 @@ class FrozenTable {
     for (std::uint32_t block = 0; block < Blocks(of.of.array.count); ++block) {
       std::atomic<std::uint8_t>& state = States(of)[block];
       if (!Lock(state)) continue;
-      const Unlock unlock{state, kGone};
-      // Most slots are not looked at if few have changed.
-      if (const Slots slots = SlotsOf(of, block); AnyWritten(slots)) EncodeSlots(slots, out);
+      {
+        const Unlock unlock{state, kGone};
+        // Most slots are not looked at if few have changed.
+        if (const Slots slots = SlotsOf(of, block); AnyWritten(slots)) EncodeSlots(slots, out);
+      }
+      out.TakeIfLarge();
     }
     Preserved* const list = of.preserved.exchange(nullptr, std::memory_order_acquire);
     for (Preserved* preserved = list; preserved != nullptr; preserved = preserved->next) {
@@ -117,6 +129,7 @@ class FrozenTable {
         out.erased += preserved->encoded.erased;
         out.erased_count += preserved->encoded.erased_count;
       }
+      out.TakeIfLarge();
     }
     FreeList(list);
     of.written.store(true, std::memory_order_release);
@@ -124,6 +137,8 @@ class FrozenTable {
     // is to spend its time on giving it back.
     if (--unwritten_ == 0) blocks_.Clear();
   }
+  // How many slots the group has.
+  std::uint32_t SlotCount(std::size_t group) const { return groups_[group].of.array.count; }
   // How many entries Write will append, if that is certain.
   std::optional<std::uint64_t> Count(std::size_t group) const {
     if (!writes_all_ || changes_) return std::nullopt;
@@ -382,9 +397,10 @@ struct TableSnapshot {
 
   // Appends the entries of the key group: a varint count, then of each the encoded key and the
   // encoded value. Nothing if there are none. `before` is called ahead of the first byte. Of
-  // changes: see WriteChanges.
+  // changes: see WriteChanges. `take`: see KeyedStateSnapshot::WriteInPieces, or null.
   template <class Before>
-  void WriteKeyGroup(std::uint32_t key_group, std::string& out, Before&& before) const {
+  void WriteKeyGroup(std::uint32_t key_group, std::string& out, Before&& before,
+                     const absl::FunctionRef<void(std::string&)>* take = nullptr) const {
     const std::uint32_t group = key_group - first_group;
     const bool has_reserved = group == reserved_group && !reserved.empty();
     if (frozen->of_changes()) return WriteChanges(group, has_reserved, out);
@@ -394,6 +410,7 @@ struct TableSnapshot {
       before();
       weir::Encoder(out).Varint(*count + has_reserved);
       EncodedEntries encoded(out);
+      encoded.take = take;
       frozen->Write(group, encoded);
       if (has_reserved) out += reserved;
       return;
@@ -413,12 +430,19 @@ struct TableSnapshot {
   void WriteKeyGroup(std::uint32_t key_group, std::string& out) const {
     WriteKeyGroup(key_group, out, [] {});
   }
-  // See KeyedStateSnapshot::WriteParts.
-  std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
-                           std::vector<std::size_t>& ends) const {
-    const std::uint32_t group = key_group - first_group;
+  // Memory that is used for one key group after another.
+  struct PartsMemory {
     std::string entries;
     std::vector<EntryTag> tags;
+  };
+  // See KeyedStateSnapshot::WriteParts.
+  KeyedStateSnapshot::WrittenParts WriteParts(std::uint32_t key_group, std::string& out,
+                                              std::vector<std::size_t>& ends,
+                                              PartsMemory& memory) const {
+    const std::uint32_t group = key_group - first_group;
+    auto& [entries, tags] = memory;
+    entries.clear();
+    tags.clear();
     EncodedEntries encoded(entries);
     encoded.tags = &tags;
     frozen->Write(group, encoded);
@@ -429,8 +453,10 @@ struct TableSnapshot {
                         static_cast<std::uint32_t>(reserved.size())});
       }
     }
-    WriteEntryParts(entries, tags, out, ends);
-    return tags.size();
+    // A power of two.
+    const int slot_bits = std::bit_width(frozen->SlotCount(group)) - 1;
+    const PartBits parts = WriteEntryParts(entries, tags, std::max(slot_bits, 0), out, ends);
+    return {tags.size(), parts};
   }
 
  private:

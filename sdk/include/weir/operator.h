@@ -138,6 +138,19 @@ enum class SnapshotUse {
   kBase,
 };
 
+// Divides the entries of a key group into 2^bits parts by bits of the lower halves of their keys'
+// hashes, from bit `shift` up.
+struct PartBits {
+  std::uint8_t bits = 0;
+  std::uint8_t shift = 0;
+
+  // The number of a part, from the lower half of a hash. 0 counts as 1, which tables have for it.
+  std::uint32_t PartOf(std::uint32_t lower) const {
+    const std::uint64_t from_shift = std::uint64_t{lower != 0 ? lower : 1} >> shift;
+    return static_cast<std::uint32_t>(from_shift & ((std::uint64_t{1} << bits) - 1));
+  }
+};
+
 // What a KeyedStateTable held when the snapshot was taken, to be written while the table goes on.
 class KeyedStateSnapshot {
  public:
@@ -147,16 +160,26 @@ class KeyedStateSnapshot {
   // may call what encodes the job's record types, whose exceptions pass through. Does not outlive
   // the plugin, but the table.
   virtual void WriteKeyGroup(std::uint32_t key_group, std::string& out) = 0;
-  // Likewise in parts that can be taken up by themselves: a power of two many, each as
-  // WriteKeyGroup writes the entries of keys whose hashes, in their lower halves, begin with the
-  // same bits, in ascending order. `ends` gets where each ends in `out`, and the result is how many
-  // entries there are, 0 if that is not known. Only of snapshots for SnapshotUse::kBase.
-  virtual std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
-                                   std::vector<std::size_t>& ends) {
+  // Likewise, but calls take(out), which is to empty it, whenever `out` has become large. What is
+  // in it at the end is the last piece.
+  virtual void WriteInPieces(std::uint32_t key_group, std::string& out,
+                             absl::FunctionRef<void(std::string&)> /*take*/) {
+    WriteKeyGroup(key_group, out);
+  }
+  // Likewise in parts that can be taken up by themselves, by rising number, each as WriteKeyGroup
+  // writes the entries of its keys. `ends` gets where each ends in `out`. Only of snapshots for
+  // SnapshotUse::kBase.
+  struct WrittenParts {
+    // 0 if that is not known.
+    std::uint64_t entries = 0;
+    PartBits parts;
+  };
+  virtual WrittenParts WriteParts(std::uint32_t key_group, std::string& out,
+                                  std::vector<std::size_t>& ends) {
     const std::size_t before = out.size();
     WriteKeyGroup(key_group, out);
     if (out.size() != before) ends.push_back(out.size());
-    return 0;
+    return {};
   }
 };
 
@@ -167,9 +190,9 @@ class KeyedStateParts {
  public:
   struct Part {
     std::uint32_t key_group = 0;
-    // The lower halves of the hashes of its keys are from `first` to `last`.
-    std::uint32_t first = 0;
-    std::uint32_t last = 0;
+    // It has the keys for whose hashes parts.PartOf is its number.
+    PartBits parts;
+    std::uint32_t number = 0;
     // What was written; empty: nothing, or it was taken before. Valid until the next call.
     std::string_view bytes;
     // Of the key group.

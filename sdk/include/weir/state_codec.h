@@ -138,13 +138,18 @@ class NamedSnapshot final : public KeyedStateSnapshot {
   void WriteKeyGroup(std::uint32_t key_group, std::string& out) override {
     table_.WriteKeyGroup(key_group, out);
   }
-  std::uint64_t WriteParts(std::uint32_t key_group, std::string& out,
-                           std::vector<std::size_t>& ends) override {
-    return table_.WriteParts(key_group, out, ends);
+  void WriteInPieces(std::uint32_t key_group, std::string& out,
+                     absl::FunctionRef<void(std::string&)> take) override {
+    table_.WriteKeyGroup(key_group, out, [] {}, &take);
+  }
+  WrittenParts WriteParts(std::uint32_t key_group, std::string& out,
+                          std::vector<std::size_t>& ends) override {
+    return table_.WriteParts(key_group, out, ends, parts_memory_);
   }
 
  private:
   const TableSnapshot<K, V> table_;
+  typename TableSnapshot<K, V>::PartsMemory parts_memory_;
 };
 
 // A state of one entry a key, as snapshots see it: in `table`, or with a StateStore in `stored`.
@@ -314,8 +319,7 @@ class NamedTable final : public KeyedStateTable {
       WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
           in, part.key_group, owner_.max_parallelism_, owner_.name_, [](std::size_t) {},
           [&](const K& key, V value, std::uint64_t hash) {
-            const auto tag = static_cast<std::uint32_t>(hash);
-            strays |= tag < part.first || tag > part.last;
+            strays |= part.parts.PartOf(static_cast<std::uint32_t>(hash)) != part.number;
             const typename KeyedTable<K, V>::WithoutAbsent only_here(owner_.table);
             const auto [into, inserted] = owner_.table.FindOrInsert(key, hash);
             if (inserted) *into = std::move(value);
