@@ -4,9 +4,11 @@
 #include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 namespace weir::bench {
 namespace {
@@ -76,6 +78,15 @@ BenchOptions BenchOptions::Parse(int argc, char** argv, std::string_view what) {
     }
   }
   return options;
+}
+
+bool WaitUntilIdle() {
+  for (int waited = 0; waited < 240; ++waited) {
+    const double before = Seconds(CLOCK_PROCESS_CPUTIME_ID);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    if (Seconds(CLOCK_PROCESS_CPUTIME_ID) - before < 0.01) return true;
+  }
+  return false;
 }
 
 double Compare(const BenchOptions& options, std::string_view name, std::uint64_t records,

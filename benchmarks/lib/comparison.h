@@ -42,6 +42,10 @@ struct BenchOptions {
   std::uint64_t Scaled(std::uint64_t records) const { return quick ? records / 10 : records; }
 };
 
+// Blocks until no thread of the process has anything to do, for two minutes at most; whether it has
+// come to that.
+bool WaitUntilIdle();
+
 // Runs the two alternately and prints one line (or JSON object): records a second of CPU time of
 // each, the ratio of their CPU times (above 1: the engine is faster), cores used, and the memory
 // that the engine's run added at its peak. `goal`: the ratio to reach, 0 for none. Ends the process

@@ -58,20 +58,10 @@ T OrFail(absl::StatusOr<T> value) {
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-double CpuSeconds(clockid_t of) {
+double ThreadSeconds() {
   timespec now{};
-  clock_gettime(of, &now);
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-double ThreadSeconds() { return CpuSeconds(CLOCK_THREAD_CPUTIME_ID); }
-// Until no thread of the process has anything to do: RocksDB has merged what was written.
-void WaitUntilIdle() {
-  for (int waited = 0; waited < 120; ++waited) {
-    const double before = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID);
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    if (CpuSeconds(CLOCK_PROCESS_CPUTIME_ID) - before < 0.01) return;
-  }
-  Fail("RocksDB does not come to an end with merging");
 }
 double ResidentMegabytes() {
   std::ifstream statm("/proc/self/statm");
@@ -249,7 +239,7 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
   proto::JobRestore last = subtasks.Write(subtasks.AtBarrier(++id), &new_bytes);
 
   // Filling it is not what is measured.
-  WaitUntilIdle();
+  if (!WaitUntilIdle()) Fail("RocksDB does not come to an end with merging");
 
   // A second without, then one with a checkpoint at its start, if the last is done.
   Updates updates(subtasks.table(), keys, 100);

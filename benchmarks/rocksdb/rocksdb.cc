@@ -41,6 +41,11 @@ constexpr std::size_t kBatch = 1'024;
   std::exit(1);
 }
 
+// What a program leaves to RocksDB's threads is part of its costs, not of the other's.
+void FinishMerges() {
+  if (!WaitUntilIdle()) Die("RocksDB does not come to an end with merging");
+}
+
 // Keys drawn uniformly, others in each round; the same for both programs.
 class Keys {
  public:
@@ -86,6 +91,7 @@ class Table {
     for (std::uint64_t n = 0; n < keys_.count(); ++n)
       table_->in_store()->Overwrite(keys_.At(n), KeyHash(keys_.At(n)));
     table_->Flush();
+    FinishMerges();
   }
   Outcome Run(std::uint64_t records) {
     Outcome out;
@@ -105,6 +111,7 @@ class Table {
     });
     // What a checkpoint would write.
     table.Flush();
+    FinishMerges();
     return out;
   }
 
@@ -117,19 +124,33 @@ class Table {
   std::uint64_t round_ = 0;
 };
 
-// One Get and one Put a record, with as much memory, without a log either.
+// One Get and one Put a record, with as much memory and the backend's options, without a log
+// either.
 class Plain {
  public:
   Plain(const std::string& folder, std::size_t memory, const Keys& keys) : keys_(keys) {
     rocksdb::Options options;
     options.create_if_missing = true;
-    const auto cache = rocksdb::NewLRUCache(memory);
+    const auto cache = rocksdb::NewLRUCache(memory, /*num_shard_bits=*/2,
+                                            /*strict_capacity_limit=*/false,
+                                            /*high_pri_pool_ratio=*/0.5);
     options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory / 2, cache);
     options.write_buffer_size = std::min<std::size_t>(memory / 8, 64 << 20);
-    options.level_compaction_dynamic_level_bytes = true;
+    options.max_write_buffer_number = 3;
+    options.memtable_whole_key_filtering = true;
+    options.memtable_prefix_bloom_size_ratio = 0.02;
+    options.target_file_size_base = std::max<std::size_t>(options.write_buffer_size, 2 << 20);
+    options.compaction_style = rocksdb::kCompactionStyleUniversal;
+    options.compaction_options_universal.max_size_amplification_percent = 100;
+    options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
+                                     rocksdb::kLZ4Compression};
+    options.max_background_jobs = 3;
     rocksdb::BlockBasedTableOptions table;
     table.block_cache = cache;
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
+    table.cache_index_and_filter_blocks = true;
+    table.cache_index_and_filter_blocks_with_high_priority = true;
+    table.pin_l0_filter_and_index_blocks_in_cache = true;
     table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
     rocksdb::DB* db = nullptr;
@@ -137,6 +158,7 @@ class Plain {
     db_.reset(db);
     no_log_.disableWAL = true;
     for (std::uint64_t n = 0; n < keys_.count(); ++n) Put(keys_.At(n), Account());
+    FinishMerges();
   }
   Outcome Run(std::uint64_t records) {
     Outcome out;
@@ -151,6 +173,7 @@ class Plain {
         Put(key, account);
       }
     });
+    FinishMerges();
     return out;
   }
 

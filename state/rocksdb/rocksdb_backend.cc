@@ -341,7 +341,10 @@ RocksDbBackend::RocksDbBackend(Options options) : shared_(std::make_shared<Share
   shared_->options = std::move(options);
   shared_->env = NewUnsyncedEnv(shared_->options.env != nullptr ? *shared_->options.env
                                                                 : *rocksdb::Env::Default());
-  shared_->block_cache = rocksdb::NewLRUCache(shared_->options.memory_bytes, /*num_shard_bits=*/-1,
+  // A shard has room for the filters of several files: with more of them, filters are read and
+  // dropped by turns.
+  constexpr int kShardBits = 2;
+  shared_->block_cache = rocksdb::NewLRUCache(shared_->options.memory_bytes, kShardBits,
                                               /*strict_capacity_limit=*/false,
                                               /*high_pri_pool_ratio=*/0.5);
   // What is buffered takes its room in the cache: one budget.

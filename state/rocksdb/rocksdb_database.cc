@@ -96,7 +96,9 @@ rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   options.write_buffer_manager = shared.write_buffers;
   // One thread writes and reads, others only compact.
   options.allow_concurrent_memtable_write = false;
-  options.max_background_jobs = 2;
+  // One thread merges, and another only when that cannot keep up: what is young need not wait for a
+  // long merge of everything. More of them take more memory than they save time.
+  options.max_background_jobs = 3;
   options.max_open_files = 1'000;
   // Others would be started for each column, for files that are few and have just been read.
   options.max_file_opening_threads = 1;
@@ -118,9 +120,15 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
   // Each file that is begun smaller is merged once more.
   options.write_buffer_size = std::clamp<size_t>(memory / 4, 64 << 10, 64 << 20);
   options.max_write_buffer_number = 3;
+  // Most keys that are read are not in what is buffered, which this says without a search.
+  options.memtable_whole_key_filtering = true;
+  options.memtable_prefix_bloom_size_ratio = 0.02;
   options.target_file_size_base = std::clamp<size_t>(options.write_buffer_size, 2 << 20, 64 << 20);
-  options.max_bytes_for_level_base = 4 * options.target_file_size_base;
-  options.level_compaction_dynamic_level_bytes = true;
+  // Files are merged with those of about their size: a checkpoint's small ones not with a level of
+  // many times as much, each few checkpoints, and an entry is written anew half as often. Older
+  // entries and what has been erased may take as much room on the disk as what is there.
+  options.compaction_style = rocksdb::kCompactionStyleUniversal;
+  options.compaction_options_universal.max_size_amplification_percent = 100;
   // What is young is written and read most.
   options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
                                    rocksdb::kLZ4Compression};

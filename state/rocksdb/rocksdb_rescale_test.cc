@@ -62,23 +62,21 @@ TEST_F(RocksDbRescaleTest, WhatSeveralHadIsTakenUpAsItIs) {
 }
 
 TEST_F(RocksDbRescaleTest, OfMoreThanAStoreMayHaveTheSmallestAreWrittenAnew) {
+  // With as much memory each store has a file of each state, which RocksDB does not merge with the
+  // one that is added.
+  backend_ = std::make_unique<RocksDbBackend>(
+      RocksDbBackend::Options{.directory = root_ + "/roomy", .memory_bytes = 1 << 30});
   Start(12);
   Change(600);
   Change(60'000, /*one_in=*/2);
   const Checkpoint of_twelve = Take();
   const uint64_t all = all_bytes_;
-  // RocksDB merges files when it likes to, which makes new ones as well: not each time as many.
-  Checkpoint last;
-  uint64_t least = all;
-  for (int time = 0; time < 20 && least >= all / 6; ++time) {
-    Start(1, of_twelve);
-    ExpectModel();
-    last = Take();
-    EXPECT_EQ(DatabasesOf(last.at(0)), kMostDatabases);
-    EXPECT_GT(new_bytes_, 0u);
-    least = std::min(least, new_bytes_);
-  }
-  EXPECT_LT(least, all / 6);
+  Start(1, of_twelve);
+  ExpectModel();
+  Checkpoint last = Take();
+  EXPECT_EQ(DatabasesOf(last.at(0)), kMostDatabases);
+  EXPECT_GT(new_bytes_, 0u);
+  EXPECT_LT(new_bytes_, all / 6);
   ExpectModelIn(last);
   // No more of them with more generations.
   for (const uint32_t parallelism : {2u, 5u, 1u}) {
