@@ -116,7 +116,7 @@ class DatabaseColumn final : public StateColumn {
 
   absl::Status Write(std::span<const StateChange> changes) override {
     WEIR_RETURN_IF_ERROR(databases_->CatchUp());
-    return databases_->Write(*columns_, changes);
+    return databases_->Write(*columns_, changes, /*flushed_soon=*/false);
   }
   absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
     // The databases have the work, which so ends with them.
@@ -124,7 +124,7 @@ class DatabaseColumn final : public StateColumn {
         [databases = databases_.get(), columns = columns_, make = std::move(make)]() mutable {
           StateChanges changes;
           if (absl::Status made = Make(make, changes); !made.ok()) return made;
-          return databases->Write(*columns, changes.Sorted());
+          return databases->Write(*columns, changes.Sorted(), /*flushed_soon=*/true);
         });
     return absl::OkStatus();
   }

@@ -2,6 +2,7 @@
 
 #include <rocksdb/env.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -175,6 +176,76 @@ TEST_F(RocksDbBackendTest, WhatIsPutOffIsNotWaitedForByOneThatReadsSomethingElse
   EXPECT_FALSE(column->IsBehind());
   EXPECT_TRUE(column->Get("0b", value).value());
   EXPECT_EQ(value, "value");
+}
+
+TEST_F(RocksDbBackendTest, MuchThatIsWrittenAtOnceIsAFileAtOnceAndInItsTurn) {
+  const auto backend = InMemory(64 << 20);
+  const auto store = backend->Open(3, 0, nullptr).value();
+  const auto column = store->OpenColumn("s", ColumnLayout::kEntries).value();
+  const auto files = [&] {
+    std::vector<std::string> names;
+    EXPECT_TRUE(env_->GetChildren("/state/3-0-0", &names).ok());
+    return std::count_if(names.begin(), names.end(),
+                         [](const std::string& name) { return name.ends_with(".sst"); });
+  };
+  std::map<std::string, std::string> model;
+  Random random(1);
+  // Every few keys, some of which go.
+  const auto change = [&](uint64_t one_in) {
+    StateChanges made;
+    for (int i = 0; i < 4'000; ++i) {
+      if (random.Below(one_in) != 0) continue;
+      const std::string key = std::to_string(10'000 + i);
+      const std::string value(100 + random.Below(100), static_cast<char>('a' + random.Below(26)));
+      StateChanges::Change& one = made.changes.emplace_back();
+      one.order = StateChanges::OrderOf(key);
+      one.begin = made.bytes.size();
+      made.bytes += key;
+      one.key_end = made.bytes.size();
+      one.erases = random.Below(4) == 0;
+      if (one.erases) {
+        model.erase(key);
+      } else {
+        made.bytes += value;
+        model[key] = value;
+      }
+      one.end = made.bytes.size();
+    }
+    return made;
+  };
+  const auto expect_model = [&] {
+    std::map<std::string, std::string> seen;
+    const auto view = column->View().value();
+    ASSERT_TRUE(view->Scan("", "\xff",
+                           [&](std::string_view key, std::string_view value) {
+                             return seen.emplace(key, value).second;
+                           })
+                    .ok());
+    EXPECT_EQ(seen, model);
+  };
+  ASSERT_TRUE(column->WriteLater([made = change(100)] { return made; }).ok());
+  ASSERT_TRUE(column->CatchUp().ok());
+  EXPECT_EQ(files(), 0);
+  ASSERT_TRUE(column->WriteLater([made = change(1)] { return made; }).ok());
+  ASSERT_TRUE(column->CatchUp().ok());
+  EXPECT_GT(files(), 0);
+  expect_model();
+  for (int round = 0; round < 20; ++round) {
+    const std::string from = std::to_string(10'000 + random.Below(4'000));
+    const std::string to = std::to_string(10'100 + random.Below(4'000));
+    if (from < to) {
+      ASSERT_TRUE(column->EraseRange(from, to).ok());
+      model.erase(model.lower_bound(from), model.lower_bound(to));
+    }
+    ASSERT_TRUE(column->Write(change(20).Sorted()).ok());
+    if (round % 2 == 0) {
+      ASSERT_TRUE(column->WriteLater([made = change(1)] { return made; }).ok());
+    }
+    if (round % 3 == 0) {
+      ASSERT_TRUE(store->Checkpoint().value()->Take().ok());
+    }
+    expect_model();
+  }
 }
 
 TEST_F(RocksDbBackendTest, AStateThatCannotBeEncodedFailsTheCheckpointAndWhatIsWrittenLater) {

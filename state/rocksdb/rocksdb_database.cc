@@ -12,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "state/rocksdb/rocksdb_ingestion_internal.h"
 #include "state/rocksdb/rocksdb_store_internal.h"
 #include "weir/time.h"
 
@@ -113,12 +114,15 @@ rocksdb::DBOptions DatabaseOptions(const RocksDbBackend::Shared& shared) {
   return options;
 }
 
+// Each file that is begun smaller is merged once more.
+size_t BufferBytes(const RocksDbBackend::Shared& shared) {
+  return std::clamp<size_t>(shared.options.memory_bytes / 4, 64 << 10, 64 << 20);
+}
+
 rocksdb::ColumnFamilyOptions ColumnOptions(
     const RocksDbBackend::Shared& shared, std::shared_ptr<const std::atomic<int64_t>> last_access) {
   rocksdb::ColumnFamilyOptions options;
-  const size_t memory = shared.options.memory_bytes;
-  // Each file that is begun smaller is merged once more.
-  options.write_buffer_size = std::clamp<size_t>(memory / 4, 64 << 10, 64 << 20);
+  options.write_buffer_size = BufferBytes(shared);
   options.max_write_buffer_number = 3;
   // Most keys that are read are not in what is buffered, which this says without a search.
   options.memtable_whole_key_filtering = true;
@@ -206,8 +210,30 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   return column;
 }
 
+bool RocksDbDatabase::MakesFile(size_t bytes, bool flushed_soon) const {
+  // A checkpoint would make a file of what is buffered, however little that is.
+  constexpr size_t kWorthAFile = 256 << 10;
+  if (bytes < (flushed_soon ? kWorthAFile : BufferBytes(*shared_) / 2)) return false;
+  // What is buffered waits for merges that are late, and a file would not.
+  uint64_t delayed = 0;
+  uint64_t stopped = 0;
+  return db_->GetIntProperty(rocksdb::DB::Properties::kActualDelayedWriteRate, &delayed) &&
+         db_->GetIntProperty(rocksdb::DB::Properties::kIsWriteStopped, &stopped) && delayed == 0 &&
+         stopped == 0;
+}
+
 absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
-                                    std::span<const StateChange> changes) {
+                                    std::span<const StateChange> changes, bool flushed_soon) {
+  size_t bytes = 0;
+  for (const StateChange& change : changes) bytes += change.key.size() + change.value.size();
+  if (MakesFile(bytes, flushed_soon)) {
+    RocksDbIngestion file(*this, column, /*lasting=*/false);
+    for (const StateChange& change : changes) {
+      WEIR_RETURN_IF_ERROR(file.Append({change.key.data(), change.key.size()},
+                                       {change.value.data(), change.value.size()}, change.erases));
+    }
+    return file.Ingest();
+  }
   // Batches of a size that RocksDB's memory can take one after the other.
   constexpr size_t kBatchBytes = 1 << 20;
   rocksdb::WriteBatch batch;

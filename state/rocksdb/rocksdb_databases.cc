@@ -72,7 +72,7 @@ absl::Status RocksDbDatabases::CatchUp() {
 }
 
 absl::Status RocksDbDatabases::Write(const RocksDbColumns& columns,
-                                     std::span<const StateChange> changes) {
+                                     std::span<const StateChange> changes, bool flushed_soon) {
   while (!changes.empty()) {
     const size_t index = IndexOf(changes.front().key);
     const auto end = std::partition_point(
@@ -80,7 +80,7 @@ absl::Status RocksDbDatabases::Write(const RocksDbColumns& columns,
         [&](const StateChange& change) { return IndexOf(change.key) == index; });
     const auto count = static_cast<size_t>(end - changes.begin());
     WEIR_RETURN_IF_ERROR(
-        databases_[index]->Write(columns[index].handle, changes.subspan(0, count)));
+        databases_[index]->Write(columns[index].handle, changes.subspan(0, count), flushed_soon));
     changes = changes.subspan(count);
   }
   return absl::OkStatus();

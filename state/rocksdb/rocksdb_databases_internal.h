@@ -81,8 +81,9 @@ class RocksDbDatabases {
   // Does what was deferred. Any thread; blocks while another one does. What has failed once, fails
   // every later call: what is there is not what was written.
   absl::Status CatchUp();
-  // The keys ascend.
-  absl::Status Write(const RocksDbColumns& columns, std::span<const StateChange> changes);
+  // The keys ascend. `flushed_soon`: a checkpoint will be taken.
+  absl::Status Write(const RocksDbColumns& columns, std::span<const StateChange> changes,
+                     bool flushed_soon);
 
  private:
   explicit RocksDbDatabases(std::shared_ptr<RocksDbBackend::Shared> shared)

@@ -1,6 +1,5 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/options.h>
-#include <rocksdb/sst_file_writer.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_databases_internal.h"
+#include "state/rocksdb/rocksdb_ingestion_internal.h"
 #include "weir/stored_entries.h"
 
 namespace weir {
@@ -43,66 +43,23 @@ absl::Status Erase(RocksDbDatabase& database, const RocksDbDatabase::Column& col
 }
 
 // Takes the key groups of one state out of a database and into another that has none of them.
-class ColumnMove {
- public:
-  // Bounds what is lost to a file that is begun and never full.
-  static constexpr uint64_t kFileBytes = 64 << 20;
-
-  ColumnMove(RocksDbDatabase& to, const RocksDbDatabase::Column& column)
-      : to_(to), column_(column), options_(to.db().GetOptions(column.handle)) {
-    // What is ingested has been filtered where it was.
-    options_.compaction_filter_factory = nullptr;
+absl::Status Move(RocksDbDatabase& from, const RocksDbDatabase::Column& column, KeyGroupRange keeps,
+                  RocksDbDatabase& to, const RocksDbDatabase::Column& into) {
+  const std::string begin = PrefixOf(keeps.first);
+  const std::string end = PrefixOf(keeps.last + 1);
+  const rocksdb::Slice upper(end);
+  rocksdb::ReadOptions reading;
+  reading.iterate_upper_bound = &upper;
+  reading.fill_cache = false;
+  reading.readahead_size = 2 << 20;
+  const std::unique_ptr<rocksdb::Iterator> it(from.db().NewIterator(reading, column.handle));
+  RocksDbIngestion moved(to, into.handle, /*lasting=*/true);
+  for (it->Seek(begin); it->Valid(); it->Next()) {
+    WEIR_RETURN_IF_ERROR(moved.Append(it->key(), it->value(), /*erases=*/false));
   }
-
-  absl::Status Move(RocksDbDatabase& from, const RocksDbDatabase::Column& column,
-                    KeyGroupRange keeps) {
-    const std::string begin = PrefixOf(keeps.first);
-    const std::string end = PrefixOf(keeps.last + 1);
-    const rocksdb::Slice upper(end);
-    rocksdb::ReadOptions reading;
-    reading.iterate_upper_bound = &upper;
-    reading.fill_cache = false;
-    reading.readahead_size = 2 << 20;
-    const std::unique_ptr<rocksdb::Iterator> it(from.db().NewIterator(reading, column.handle));
-    for (it->Seek(begin); it->Valid(); it->Next()) {
-      WEIR_RETURN_IF_ERROR(Append(it->key(), it->value()));
-    }
-    WEIR_RETURN_IF_ERROR(StoreError(it->status(), from.path()));
-    return Ingest();
-  }
-
- private:
-  absl::Status Append(const rocksdb::Slice& key, const rocksdb::Slice& value) {
-    if (writer_ == nullptr) {
-      writer_ = std::make_unique<rocksdb::SstFileWriter>(rocksdb::EnvOptions(), options_);
-      const std::string path = StrCat(to_.path(), "/moved-", paths_.size(), ".sst");
-      WEIR_RETURN_IF_ERROR(StoreError(writer_->Open(path), to_.path()));
-      paths_.push_back(path);
-    }
-    WEIR_RETURN_IF_ERROR(StoreError(writer_->Put(key, value), to_.path()));
-    return writer_->FileSize() < kFileBytes ? absl::OkStatus() : Finish();
-  }
-  absl::Status Finish() {
-    const auto writer = std::move(writer_);
-    return StoreError(writer->Finish(), to_.path());
-  }
-  absl::Status Ingest() {
-    if (writer_ != nullptr) WEIR_RETURN_IF_ERROR(Finish());
-    if (paths_.empty()) return absl::OkStatus();
-    rocksdb::IngestExternalFileOptions options;
-    options.move_files = true;
-    options.write_global_seqno = false;
-    const rocksdb::Status status = to_.db().IngestExternalFile(column_.handle, paths_, options);
-    paths_.clear();
-    return StoreError(status, to_.path());
-  }
-
-  RocksDbDatabase& to_;
-  const RocksDbDatabase::Column& column_;
-  rocksdb::Options options_;
-  std::unique_ptr<rocksdb::SstFileWriter> writer_;
-  std::vector<std::string> paths_;
-};
+  WEIR_RETURN_IF_ERROR(StoreError(it->status(), from.path()));
+  return moved.Ingest();
+}
 
 // One database of a store, and the key groups of it that another store takes over.
 struct Source {
@@ -205,7 +162,7 @@ absl::StatusOr<std::unique_ptr<RocksDbDatabase>> OpenJoined(
     for (const auto& [state, column] : other->columns()) {
       WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column into,
                             database->AddColumn(state, column.layout));
-      WEIR_RETURN_IF_ERROR(ColumnMove(*database, into).Move(*other, column, source.keeps));
+      WEIR_RETURN_IF_ERROR(Move(*other, column, source.keeps, *database, into));
     }
   }
   return database;

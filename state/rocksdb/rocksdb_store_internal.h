@@ -61,8 +61,9 @@ class RocksDbDatabase {
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and has another layout.
   absl::StatusOr<Column> AddColumn(const std::string& state, ColumnLayout layout);
-  // The keys ascend.
-  absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes);
+  // The keys ascend. `flushed_soon`: a checkpoint will be taken.
+  absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes,
+                     bool flushed_soon);
   // All with from <= key < to.
   absl::Status EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
                           std::string_view to);
@@ -72,6 +73,9 @@ class RocksDbDatabase {
   const std::map<std::string, Column, std::less<>>& columns() const { return columns_; }
 
  private:
+  // Whether as many bytes make a file of their own, without waiting in what is buffered.
+  bool MakesFile(size_t bytes, bool flushed_soon) const;
+
   RocksDbDatabase(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
       : shared_(std::move(shared)), path_(std::move(path)) {}
 

@@ -49,6 +49,15 @@ class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
     if (status.ok()) *file = std::make_unique<UnsyncedFile>(std::move(made));
     return status;
   }
+  // To force what is ingested to the disk.
+  rocksdb::IOStatus ReopenWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                       std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                       rocksdb::IODebugContext* context) override {
+    std::unique_ptr<rocksdb::FSWritableFile> opened;
+    rocksdb::IOStatus status = target()->ReopenWritableFile(name, options, &opened, context);
+    if (status.ok()) *file = std::make_unique<UnsyncedFile>(std::move(opened));
+    return status;
+  }
   rocksdb::IOStatus NewDirectory(const std::string& name, const rocksdb::IOOptions& options,
                                  std::unique_ptr<rocksdb::FSDirectory>* directory,
                                  rocksdb::IODebugContext* context) override {
