@@ -8,8 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
-
-#include "common/base/check.h"
+#include <system_error>
 
 namespace weir {
 namespace {
@@ -22,17 +21,21 @@ bool SetDirect(int fd, bool direct) {
 }  // namespace
 
 std::unique_ptr<DirectWriter> DirectWriter::Begin(int fd) {
-  if (!SetDirect(fd, true)) return nullptr;
-  return std::unique_ptr<DirectWriter>(new DirectWriter(fd));
-}
-
-DirectWriter::DirectWriter(int fd) : fd_(fd) {
-  for (Piece& piece : pieces_) {
+  std::unique_ptr<DirectWriter> writer(new DirectWriter(fd));
+  for (Piece& piece : writer->pieces_) {
     piece.bytes.reset(static_cast<char*>(std::aligned_alloc(kBlockBytes, kPieceBytes)));
-    WEIR_CHECK(piece.bytes != nullptr);
+    if (piece.bytes == nullptr) return nullptr;
   }
-  thread_ = std::thread([this] { ThreadMain(); });
-  pthread_setname_np(thread_.native_handle(), "file-writer");
+  if (!SetDirect(fd, true)) return nullptr;
+  try {
+    writer->thread_ = std::thread([of = writer.get()] { of->ThreadMain(); });
+  } catch (const std::system_error&) {
+    // The system has no more of them.
+    SetDirect(fd, false);
+    return nullptr;
+  }
+  pthread_setname_np(writer->thread_.native_handle(), "file-writer");
+  return writer;
 }
 
 DirectWriter::~DirectWriter() {

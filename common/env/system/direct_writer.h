@@ -20,7 +20,8 @@ namespace weir {
 class DirectWriter {
  public:
   // `fd` is open for appending at a multiple of kBlockBytes, and nobody else uses it until End.
-  // Null if its file system has no such writes.
+  // Null if its file system has no such writes, or there is no memory or thread for them: then it
+  // is as it was.
   static std::unique_ptr<DirectWriter> Begin(int fd);
   ~DirectWriter();
   DirectWriter(const DirectWriter&) = delete;
@@ -50,7 +51,7 @@ class DirectWriter {
     size_t size = 0;
   };
 
-  explicit DirectWriter(int fd);
+  explicit DirectWriter(int fd) : fd_(fd) {}
   void ThreadMain();
   // Waits until there is a piece to be filled; returns the errno of a write that has failed.
   int AwaitFree();
