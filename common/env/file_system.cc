@@ -6,6 +6,15 @@
 #include "common/base/strings.h"
 
 namespace weir {
+
+absl::StatusOr<std::string_view> RandomAccessFile::ReadInOrder(uint64_t offset, size_t size,
+                                                               std::string& buffer) {
+  buffer.resize(size);
+  WEIR_ASSIGN_OR_RETURN(const size_t got, ReadAt(offset, size, buffer.data()));
+  buffer.resize(got);
+  return buffer;
+}
+
 namespace {
 
 constexpr size_t kReadChunkBytes = 256 << 10;

@@ -190,14 +190,24 @@ std::span<const StateFileReader::Entry> StateFileReader::KeyGroups(const Section
 }
 
 absl::Status StateFileReader::Read(const Entry& entry, std::string& bytes) {
-  return ReadFrom(*file_, entry, bytes);
+  WEIR_RETURN_IF_ERROR(ReadExactly(*file_, entry.offset, entry.bytes, bytes));
+  const absl::Status status = CheckDigest(entry, bytes);
+  if (!status.ok()) bytes.clear();
+  return status;
 }
 
-absl::Status StateFileReader::ReadFrom(RandomAccessFile& file, const Entry& entry,
-                                       std::string& bytes) const {
-  WEIR_RETURN_IF_ERROR(ReadExactly(file, entry.offset, entry.bytes, bytes));
+absl::StatusOr<std::string_view> StateFileReader::ReadInOrder(RandomAccessFile& file,
+                                                              const Entry& entry,
+                                                              std::string& buffer) const {
+  auto bytes = file.ReadInOrder(entry.offset, entry.bytes, buffer);
+  if (!bytes.ok()) return StorageError(bytes.status(), "reading a state file");
+  if (bytes->size() != entry.bytes) return BecameShorter();
+  WEIR_RETURN_IF_ERROR(CheckDigest(entry, *bytes));
+  return bytes;
+}
+
+absl::Status StateFileReader::CheckDigest(const Entry& entry, std::string_view bytes) const {
   if (Hash64(bytes) == entry.digest) return absl::OkStatus();
-  bytes.clear();
   return Damaged(
       StrCat("the payload of ", entry.bytes, " bytes at ", entry.offset, " has a wrong digest"));
 }
@@ -205,10 +215,14 @@ absl::Status StateFileReader::ReadFrom(RandomAccessFile& file, const Entry& entr
 absl::Status StateFileReader::ReadExactly(RandomAccessFile& file, uint64_t offset, uint64_t size,
                                           std::string& bytes) const {
   bytes.resize(size);
-  auto got = file.ReadAt(offset, size, bytes.data());
+  const auto got = file.ReadAt(offset, size, bytes.data());
   if (got.ok() && *got == size) return absl::OkStatus();
   bytes.clear();
   if (!got.ok()) return StorageError(got.status(), "reading a state file");
+  return BecameShorter();
+}
+
+absl::Status StateFileReader::BecameShorter() const {
   return Damaged("it became shorter while it was read");
 }
 

@@ -50,8 +50,10 @@ class StateFileReader {
   static std::span<const Entry> KeyGroups(const Section& section, uint32_t first, uint32_t last);
   // Replaces `bytes` by the payload of an entry of this file. After an error `bytes` is empty.
   absl::Status Read(const Entry& entry, std::string& bytes);
-  // Likewise from `file`, another handle of this file. Any thread, each with its own handle.
-  absl::Status ReadFrom(RandomAccessFile& file, const Entry& entry, std::string& bytes) const;
+  // The payload, with RandomAccessFile::ReadInOrder from `file`, another handle of this file. Any
+  // thread, each with its own handle.
+  absl::StatusOr<std::string_view> ReadInOrder(RandomAccessFile& file, const Entry& entry,
+                                               std::string& buffer) const;
   // As it was given to Open.
   const std::string& path() const { return path_; }
 
@@ -65,6 +67,8 @@ class StateFileReader {
   // Exactly `size` bytes, which the file must have.
   absl::Status ReadExactly(RandomAccessFile& file, uint64_t offset, uint64_t size,
                            std::string& bytes) const;
+  absl::Status CheckDigest(const Entry& entry, std::string_view bytes) const;
+  absl::Status BecameShorter() const;
   absl::Status Damaged(std::string_view what) const;
 
   const std::unique_ptr<RandomAccessFile> file_;

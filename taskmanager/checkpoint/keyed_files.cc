@@ -59,15 +59,15 @@ absl::StatusOr<std::shared_ptr<KeyedStateParts>> KeyGroupsInFiles::TakeParts() {
 
 absl::Status KeyGroupsInFiles::ForEach(
     absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) {
-  std::string bytes;
+  std::string buffer;
   for (const Section& section : std::exchange(sections_, {})) {
-    WEIR_RETURN_IF_ERROR(ReadSection(section, bytes, use));
+    WEIR_RETURN_IF_ERROR(ReadSection(section, buffer, use));
   }
   return absl::OkStatus();
 }
 
 absl::Status KeyGroupsInFiles::ReadSection(
-    const Section& section, std::string& bytes,
+    const Section& section, std::string& buffer,
     absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use) {
   auto file = files_.OpenForRead(section.file->path());
   if (!file.ok()) return StorageError(file.status(), "reading a state file");
@@ -79,7 +79,8 @@ absl::Status KeyGroupsInFiles::ReadSection(
          hinted += kHintBytes) {
       (*file)->WillRead(hinted, std::min(kHintBytes, end - hinted));
     }
-    WEIR_RETURN_IF_ERROR(section.file->ReadFrom(**file, entry, bytes));
+    WEIR_ASSIGN_OR_RETURN(const std::string_view bytes,
+                          section.file->ReadInOrder(**file, entry, buffer));
     if (IsInParts(section.kind)) {
       WEIR_RETURN_IF_ERROR(UseParts(section.file->path(), section.kind, entry, bytes, use));
     } else {

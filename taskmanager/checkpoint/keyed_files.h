@@ -33,7 +33,7 @@ class KeyGroupsInFiles final : public StoredKeyGroups {
     std::span<const StateFileReader::Entry> entries;
     StateKind kind = StateKind::kKeyed;
   };
-  absl::Status ReadSection(const Section& section, std::string& bytes,
+  absl::Status ReadSection(const Section& section, std::string& buffer,
                            absl::FunctionRef<absl::Status(uint32_t, std::string_view, bool)> use);
 
   FileSystem& files_;

@@ -25,17 +25,18 @@ constexpr uint64_t kHintPiece = 2 << 20;
 absl::StatusOr<std::unique_ptr<PartsInFiles>> PartsInFiles::Open(FileSystem& files,
                                                                  std::vector<KeyGroup> groups) {
   std::unique_ptr<PartsInFiles> parts(new PartsInFiles());
-  std::map<const StateFileReader*, RandomAccessFile*> handles;
+  std::map<const StateFileReader*, Handle*> handles;
   for (KeyGroup& group : groups) {
-    RandomAccessFile*& handle = handles[group.file.get()];
+    Handle*& handle = handles[group.file.get()];
     if (handle == nullptr) {
       auto opened = files.OpenForRead(group.file->path());
       if (!opened.ok()) return StorageError(opened.status(), "reading a state file");
-      handle = parts->handles_.emplace_back(*std::move(opened)).get();
+      handle = &parts->handles_.emplace_back(Handle{.file = *std::move(opened)});
     }
     Group& added = parts->groups_.emplace_back();
     added.of = std::move(group);
     added.handle = handle;
+    ++handle->groups_left;
   }
   parts->left_ = parts->groups_.size();
   return parts;
@@ -56,9 +57,13 @@ void PartsInFiles::Check(const absl::Status& status, const Group& group) {
 void PartsInFiles::ReadInto(const Group& group, uint64_t offset, uint64_t size,
                             std::string& bytes) {
   bytes.resize(size);
-  const auto got = group.handle->ReadAt(group.of.entry.offset + offset, size, bytes.data());
-  if (!got.ok()) Fail(StorageError(got.status(), "reading a state file"));
-  if (*got != size) Check(absl::DataLossError("it became shorter while it was read"), group);
+  const auto got = group.handle->file->ReadAt(group.of.entry.offset + offset, size, bytes.data());
+  CheckRead(got.status(), got.ok() && *got == size, group);
+}
+
+void PartsInFiles::CheckRead(const absl::Status& status, bool all, const Group& group) {
+  if (!status.ok()) Fail(StorageError(status, "reading a state file"));
+  if (!all) Check(absl::DataLossError("it became shorter while it was read"), group);
 }
 
 void PartsInFiles::Ready(Group& group) {
@@ -82,6 +87,7 @@ void PartsInFiles::Finish(Group& group) {
   if (std::exchange(group.done, true)) return;
   group.index = {};
   group.taken = {};
+  --group.handle->groups_left;
   --left_;
 }
 
@@ -135,7 +141,7 @@ void PartsInFiles::TellDisk(uint64_t offset) {
       continue;
     }
     const uint64_t piece = std::min(left, kHintPiece);
-    group.handle->WillRead(group.of.entry.offset + hinted_, piece);
+    group.handle->file->WillRead(group.of.entry.offset + hinted_, piece);
     hinted_ += piece;
     told += piece;
   }
@@ -143,10 +149,12 @@ void PartsInFiles::TellDisk(uint64_t offset) {
 
 KeyedStateParts::Part PartsInFiles::TakeNext() {
   while (next_group_ < groups_.size() && groups_[next_group_].done) {
+    ahead_from_ = 0;
+    ahead_ = {};
+    Handle& handle = *groups_[next_group_].handle;
+    if (handle.groups_left == 0) handle.file.reset();
     ++next_group_;
     next_part_ = 0;
-    ahead_from_ = 0;
-    ahead_.clear();
   }
   WEIR_CHECK(next_group_ < groups_.size());
   Group& group = groups_[next_group_];
@@ -158,11 +166,14 @@ KeyedStateParts::Part PartsInFiles::TakeNext() {
     const uint64_t payload = group.of.entry.bytes;
     TellDisk(part.offset);
     ahead_from_ = part.offset;
-    ReadInto(group, part.offset,
-             std::min(payload - part.offset, std::max<uint64_t>(kAheadBytes, part.bytes)), ahead_);
+    const uint64_t size =
+        std::min(payload - part.offset, std::max<uint64_t>(kAheadBytes, part.bytes));
+    const auto read =
+        group.handle->file->ReadInOrder(group.of.entry.offset + part.offset, size, buffer_);
+    CheckRead(read.status(), read.ok() && read->size() == size, group);
+    ahead_ = *read;
   }
-  return TakePart(group, number,
-                  std::string_view(ahead_).substr(part.offset - ahead_from_, part.bytes));
+  return TakePart(group, number, ahead_.substr(part.offset - ahead_from_, part.bytes));
 }
 
 void PartsInFiles::Drop(uint32_t key_group) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -35,9 +37,14 @@ class PartsInFiles final : public KeyedStateParts {
   [[noreturn]] void Fail(absl::Status why) override;
 
  private:
+  struct Handle {
+    // Closed when nothing is left in it.
+    std::unique_ptr<RandomAccessFile> file;
+    size_t groups_left = 0;
+  };
   struct Group {
     KeyGroup of;
-    RandomAccessFile* handle = nullptr;
+    Handle* handle = nullptr;
     // Empty until a part is taken.
     PartIndex index;
     std::vector<bool> taken;
@@ -57,15 +64,18 @@ class PartsInFiles final : public KeyedStateParts {
   // it, is to be on its way from the disk.
   void TellDisk(uint64_t offset);
   void ReadInto(const Group& group, uint64_t offset, uint64_t size, std::string& bytes);
+  // Throws unless it was read, all of it.
+  void CheckRead(const absl::Status& status, bool all, const Group& group);
 
   std::vector<Group> groups_;
-  std::vector<std::unique_ptr<RandomAccessFile>> handles_;
+  std::deque<Handle> handles_;
   // Groups of which parts are left.
   size_t left_ = 0;
   // Where TakeNext is, and what it has read ahead of the group.
   size_t next_group_ = 0;
   uint32_t next_part_ = 0;
-  std::string ahead_;
+  std::string_view ahead_;
+  std::string buffer_;
   uint64_t ahead_from_ = 0;
   // The disk was told of all before this place of this group.
   size_t hint_group_ = 0;

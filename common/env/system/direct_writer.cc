@@ -22,10 +22,10 @@ bool SetDirect(int fd, bool direct) {
 
 std::unique_ptr<DirectWriter> DirectWriter::Begin(int fd) {
   std::unique_ptr<DirectWriter> writer(new DirectWriter(fd));
-  for (Piece& piece : writer->pieces_) {
-    piece.bytes.reset(static_cast<char*>(std::aligned_alloc(kBlockBytes, kPieceBytes)));
-    if (piece.bytes == nullptr) return nullptr;
-  }
+  writer->memory_ = TakeDeviceMemory(kMostKept);
+  if (writer->memory_ == nullptr) return nullptr;
+  for (size_t i = 0; i < kBuffers; ++i)
+    writer->pieces_[i].bytes = writer->memory_.get() + i * kPieceBytes;
   if (!SetDirect(fd, true)) return nullptr;
   try {
     writer->thread_ = std::thread([of = writer.get()] { of->ThreadMain(); });
@@ -55,7 +55,7 @@ int DirectWriter::Append(std::string_view data) {
     if (const int error = AwaitFree(); error != 0) return error;
     Piece& piece = pieces_[filling_ % kBuffers];
     const size_t size = std::min(kPieceBytes - piece.size, data.size());
-    std::memcpy(piece.bytes.get() + piece.size, data.data(), size);
+    std::memcpy(piece.bytes + piece.size, data.data(), size);
     piece.size += size;
     data.remove_prefix(size);
     if (piece.size == kPieceBytes) Hand();
@@ -101,7 +101,7 @@ void DirectWriter::ThreadMain() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (filling_ == written_ || error_ != 0) return;
     Piece& piece = pieces_[written_ % kBuffers];
     lock.unlock();
-    const int error = Write({piece.bytes.get(), piece.size});
+    const int error = Write({piece.bytes, piece.size});
     piece.size = 0;
     lock.lock();
     ++written_;

@@ -4,13 +4,13 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "common/base/mutex.h"
+#include "common/env/system/device_memory.h"
 
 namespace weir {
 
@@ -43,11 +43,8 @@ class DirectWriter {
   static constexpr size_t kPieceBytes = 1 << 20;
   static constexpr size_t kBuffers = kMostKept / kPieceBytes;
 
-  struct Freed {
-    void operator()(char* memory) const { std::free(memory); }
-  };
   struct Piece {
-    std::unique_ptr<char, Freed> bytes;
+    char* bytes = nullptr;
     size_t size = 0;
   };
 
@@ -61,6 +58,7 @@ class DirectWriter {
 
   const int fd_;
   bool direct_ = true;  // of the thread
+  DeviceMemory memory_;
   std::array<Piece, kBuffers> pieces_;
   // How many are written, and which is being filled: pieces_[n % kBuffers], in turn. Those between
   // are the thread's.

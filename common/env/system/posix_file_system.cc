@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/env/system/direct_reader.h"
 #include "common/env/system/direct_writer.h"
 
 namespace weir {
@@ -78,7 +80,10 @@ FileInfo InfoOf(const std::string& path, const struct stat& info) {
 class PosixRandomAccessFile final : public RandomAccessFile {
  public:
   PosixRandomAccessFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
-  ~PosixRandomAccessFile() override { close(fd_); }
+  ~PosixRandomAccessFile() override {
+    if (map_ != nullptr) munmap(map_, map_bytes_);
+    close(fd_);
+  }
 
   absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) override {
     size_t done = 0;
@@ -99,13 +104,76 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  absl::StatusOr<std::string_view> ReadInOrder(uint64_t offset, size_t size,
+                                               std::string& buffer) override {
+    std::string_view bytes;
+    if (direct_ == nullptr) return RandomAccessFile::ReadInOrder(offset, size, buffer);
+    if (size <= DirectReader::kMostAtOnce) {
+      if (direct_->Read(offset, size, buffer, bytes)) return bytes;
+      return RandomAccessFile::ReadInOrder(offset, size, buffer);
+    }
+    buffer.resize(size);
+    std::string part;
+    for (size_t done = 0; done < size; done += bytes.size()) {
+      WEIR_ASSIGN_OR_RETURN(
+          bytes,
+          ReadInOrder(offset + done, std::min(size - done, DirectReader::kMostAtOnce), part));
+      if (bytes.empty()) {
+        buffer.resize(done);
+        break;
+      }
+      bytes.copy(buffer.data() + done, bytes.size());
+    }
+    return buffer;
+  }
+
   void WillRead(uint64_t offset, uint64_t size) override {
+    // What the system has in memory is copied from there.
+    if (may_be_direct_ && !InMemory(offset, size)) {
+      told_ += size;
+      if (direct_ == nullptr && told_ >= DirectReader::kPieceBytes) {
+        direct_ = DirectReader::Begin(fd_);
+        may_be_direct_ = direct_ != nullptr;
+      }
+      if (direct_ != nullptr && direct_->failed()) {
+        direct_.reset();
+        may_be_direct_ = false;
+      }
+      if (direct_ != nullptr) return direct_->Expect(offset, size);
+    }
     posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
   }
 
  private:
+  // Whether all of these bytes are. Also if the system does not tell.
+  bool InMemory(uint64_t offset, uint64_t size) {
+    if (map_ == nullptr) {
+      const auto bytes = Size();
+      if (!bytes.ok() || *bytes == 0) return true;
+      // Nothing is read through it.
+      void* map = mmap(nullptr, *bytes, PROT_NONE, MAP_SHARED, fd_, 0);
+      if (map == MAP_FAILED) return true;
+      map_ = static_cast<char*>(map);
+      map_bytes_ = *bytes;
+    }
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const uint64_t from = std::min<uint64_t>(offset, map_bytes_) / page * page;
+    const uint64_t to = std::min<uint64_t>(offset + size, map_bytes_);
+    if (from >= to) return true;
+    std::vector<unsigned char> pages((to - from + page - 1) / page);
+    if (mincore(map_ + from, to - from, pages.data()) != 0) return true;
+    return std::all_of(pages.begin(), pages.end(), [](unsigned char in) { return (in & 1) != 0; });
+  }
+
   const int fd_;
   const std::string path_;
+  // Where the system can be asked what it has in memory, once it was.
+  char* map_ = nullptr;
+  size_t map_bytes_ = 0;
+  // What will be read that is not in memory.
+  uint64_t told_ = 0;
+  bool may_be_direct_ = true;
+  std::unique_ptr<DirectReader> direct_;
 };
 
 class PosixWritableFile final : public WritableFile {

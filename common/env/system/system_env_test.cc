@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "common/env/file_system_conformance.h"
+#include "common/env/system/direct_reader.h"
 #include "common/env/system/direct_writer.h"
 #include "common/env/system/thread_executor.h"
 #include "gtest/gtest.h"
@@ -176,6 +177,126 @@ TEST(PosixFileSystemTest, AFileThatIsGivenUpWhileItIsWrittenPastTheCacheLeavesNo
   const auto info = harness.files().Stat(harness.folder() + "/f");
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_GE(info->size_bytes, kPastTheCache);
+}
+
+class ReadInOrderTest : public testing::Test {
+ protected:
+  // A file that is not in memory.
+  std::unique_ptr<RandomAccessFile> Open(const std::string& bytes) {
+    EXPECT_TRUE(WriteFileAtomically(harness_.files(), path_, bytes).ok());
+    const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    was_cached_ = IsCached(path_, 0);
+    return *harness_.files().OpenForRead(path_);
+  }
+  // Whether reads past the cache leave a trace there: not on a file system that is in memory.
+  bool CanTell() { return !was_cached_ && TakesDirectWrites(harness_.folder() + "/tried"); }
+
+  PosixHarness harness_;
+  const std::string path_ = harness_.folder() + "/large";
+  bool was_cached_ = false;
+};
+
+TEST_F(ReadInOrderTest, WhatWasToldIsReadPastTheCache) {
+  const std::string bytes = ManyBytes((61 << 20) + 4'321);
+  const auto file = Open(bytes);
+  std::string buffer;
+  uint64_t told = 0;
+  uint64_t at = 0;
+  // Pieces of all sizes, more than are kept at once too, each of which begins a little before the
+  // end of the one before.
+  for (size_t piece = 1; at < bytes.size(); piece = piece * 7 % 20'000'003) {
+    for (; told < std::min<uint64_t>(at + piece + (16 << 20), bytes.size()); told += 2 << 20)
+      file->WillRead(told, 2 << 20);
+    const auto read = file->ReadInOrder(at, piece, buffer);
+    ASSERT_TRUE(read.ok()) << read.status();
+    ASSERT_EQ(read->size(), std::min<uint64_t>(piece, bytes.size() - at));
+    ASSERT_TRUE(*read == std::string_view(bytes).substr(at, piece)) << "at " << at;
+    at += read->size();
+    if (at < bytes.size()) at -= std::min<uint64_t>(piece / 2, 200'000);
+  }
+  EXPECT_EQ(file->ReadInOrder(bytes.size() + 7, 5, buffer)->size(), 0u);
+  if (CanTell()) {
+    for (off_t place = 5 << 20; place < 60 << 20; place += 5 << 20)
+      EXPECT_FALSE(IsCached(path_, place)) << place;
+  }
+}
+
+TEST_F(ReadInOrderTest, WhatWasLeftOutOrNotToldIsReadAsWell) {
+  const std::string bytes = ManyBytes(50 << 20);
+  const auto file = Open(bytes);
+  std::string buffer;
+  const auto expect = [&](uint64_t at, size_t size) {
+    const auto read = file->ReadInOrder(at, size, buffer);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_TRUE(*read == std::string_view(bytes).substr(at, size)) << "at " << at;
+    std::string other(1'000, '\0');
+    ASSERT_EQ(*file->ReadAt(at, other.size(), other.data()), other.size());
+    EXPECT_EQ(other, bytes.substr(at, other.size()));
+  };
+  file->WillRead(0, 12 << 20);
+  file->WillRead(20 << 20, 30 << 20);
+  expect(100, 5'000);
+  // Pieces are left out while they are read; a gap; what is past; the end.
+  expect(9 << 20, 300'000);
+  expect((12 << 20) - 100, 8'000);
+  expect(15 << 20, 2'000);
+  expect(20 << 20, 4 << 20);
+  expect(1 << 20, 2'000);
+  expect(45 << 20, 5 << 20);
+}
+
+TEST_F(ReadInOrderTest, AFileThatIsGivenUpOrBecomesShorterLeavesNobodyWaiting) {
+  const std::string bytes = ManyBytes(30 << 20);
+  auto file = Open(bytes);
+  file->WillRead(0, 30 << 20);
+  file.reset();
+  file = Open(bytes);
+  ASSERT_EQ(truncate(path_.c_str(), 9'000'000), 0);
+  file->WillRead(0, 30 << 20);
+  std::string buffer;
+  const auto read = file->ReadInOrder(8'999'000, 5'000, buffer);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(*read, bytes.substr(8'999'000, 1'000));
+  EXPECT_EQ(file->ReadInOrder(20'000'000, 5'000, buffer)->size(), 0u);
+}
+
+TEST(DirectReaderTest, GivesWhatItReadBeforeAReadThatFailed) {
+  PosixHarness harness;
+  const std::string path = harness.folder() + "/f";
+  const std::string bytes = ManyBytes(3 << 20);
+  ASSERT_TRUE(WriteFileAtomically(harness.files(), path, bytes).ok());
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto reader = DirectReader::Begin(fd);
+  close(fd);
+  ASSERT_EQ(reader != nullptr, TakesDirectWrites(harness.folder() + "/tried"));
+  if (reader == nullptr) return;
+  // There is no such place.
+  reader->Expect(0, 9 << 20);
+  std::string buffer;
+  std::string_view read;
+  ASSERT_TRUE(reader->Read(2'900'000, 1'000, buffer, read));
+  EXPECT_TRUE(read == std::string_view(bytes).substr(2'900'000, 1'000));
+  EXPECT_FALSE(reader->Read(5 << 20, 20, buffer, read));
+  EXPECT_TRUE(reader->failed());
+  EXPECT_FALSE(reader->Read(7 << 20, 20, buffer, read));
+}
+
+TEST(DirectReaderTest, ThereAreNotTooManyAtATime) {
+  PosixHarness harness;
+  const std::string path = harness.folder() + "/f";
+  ASSERT_TRUE(WriteFileAtomically(harness.files(), path, "x").ok());
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  for (int again = 0; again < 2; ++again) {
+    std::vector<std::unique_ptr<DirectReader>> readers;
+    for (int i = 0; i < DirectReader::kMostReaders; ++i) {
+      readers.push_back(DirectReader::Begin(fd));
+      EXPECT_EQ(readers.back() != nullptr, TakesDirectWrites(path));
+    }
+    EXPECT_EQ(DirectReader::Begin(fd), nullptr);
+  }
+  close(fd);
 }
 
 TEST(PosixFileSystemTest, LinksThatLeadNowhereAreListedAndNotFollowedWhenDeleting) {
