@@ -11,11 +11,6 @@ namespace weir::jobmanager {
 namespace {
 
 constexpr size_t kMaxAbortedFolders = 1'000;
-// In place of the live attempt of a job that has ended: files of all attempts are old.
-constexpr uint32_t kNoLiveAttempt = std::numeric_limits<uint32_t>::max();
-// A worker that was cut off goes on for taskmanager.worker.orphan-timeout, and one that was stopped
-// when it is let go on: what it writes then is looked for so long after the end of its job.
-constexpr absl::Duration kSweepsAfterEnd[] = {absl::Minutes(1), absl::Minutes(10), absl::Hours(1)};
 
 }  // namespace
 

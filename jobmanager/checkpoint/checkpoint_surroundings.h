@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/env/clock.h"
 #include "common/env/executor.h"
 #include "jobmanager/checkpoint/checkpoint_states.h"
@@ -58,6 +60,12 @@ struct Leftovers {
   // By name.
   std::vector<std::string> keep_shared;
 };
+
+// In place of the live attempt of a job that has ended: files of all attempts are old.
+constexpr uint32_t kNoLiveAttempt = std::numeric_limits<uint32_t>::max();
+// A worker that was cut off goes on for taskmanager.worker.orphan-timeout, and one that was stopped
+// when it is let go on: what it writes then is looked for so long after the end of its job.
+constexpr absl::Duration kSweepsAfterEnd[] = {absl::Minutes(1), absl::Minutes(10), absl::Hours(1)};
 
 // What a checkpoint coordinator needs of the world around it; outlives the coordinator. Calls come
 // on the coordinator's executor and must not call it back from within; callbacks come later, on the

@@ -50,11 +50,15 @@ Dispatcher::Dispatcher(Env& env, Executor& executor, Executor& writer, Coordinat
       leader_epoch_(leader_epoch),
       options_(std::move(options)),
       task_managers_(env),
-      records_(executor, writer, store, options_.log, [this](const absl::Status& why) {
-        ready_ = false;
-        superseded_ = true;
-        if (options_.superseded) options_.superseded(why);
-      }) {
+      records_(executor, writer, store, options_.log,
+               [this](const absl::Status& why) {
+                 ready_ = false;
+                 superseded_ = true;
+                 if (options_.superseded) options_.superseded(why);
+               }),
+      leftover_looks_(
+          env, executor, [this](Closure leads) { records_.ConfirmLeadership(std::move(leads)); },
+          options_.log) {
   WEIR_CHECK(options_.log != nullptr);
 }
 

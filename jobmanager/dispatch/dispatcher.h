@@ -14,6 +14,7 @@
 #include "common/config/settings.h"
 #include "common/env/env.h"
 #include "jobmanager/dispatch/job_records.h"
+#include "jobmanager/dispatch/leftover_looks.h"
 #include "jobmanager/dispatch/snapshot.h"
 #include "jobmanager/dispatch/task_managers.h"
 #include "jobmanager/schedule/job.h"
@@ -203,6 +204,7 @@ class Dispatcher final : public JobSurroundings {
   // Accepted, and not durable yet.
   size_t being_added_ = 0;
   JobRecords records_;
+  LeftoverLooks leftover_looks_;
   bool schedule_pending_ = false;
   bool tidy_pending_ = false;
   bool changed_ = true;

@@ -40,6 +40,11 @@ void Dispatcher::TakeUp(const StoredJob& stored) {
   added->plugin_released = stored.record->clean();
   added->job = std::make_unique<Job>(*this, *std::move(spec), *stored.record);
   if (IsTerminal(added->job->state())) TidyLater();
+  // A job that is not clean looks for them itself, from now on.
+  const std::string& checkpoints = added->job->spec().policies.checkpoint_directory;
+  if (stored.record->clean() && !checkpoints.empty()) {
+    leftover_looks_.Add(stored.id, checkpoints, stored.record);
+  }
   Log("info", StrCat("job ", stored.id.ToString(), " '", added->job->spec().name,
                      "' is known from ", "leader epoch ", stored.record->leader_epoch(), ": ",
                      Name(added->job->state()), ", attempt ", added->job->attempt()));

@@ -11,6 +11,7 @@
 #include "jobmanager/checkpoint/checkpoint_restore.h"
 #include "jobmanager/checkpoint/state_files.h"
 #include "jobmanager/schedule/leftover_files.h"
+#include "jobmanager/schedule/named_checkpoint.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/control.pb.h"
 #include "proto/job_graph.pb.h"
@@ -26,8 +27,6 @@ constexpr size_t kCopyBytes = 1 << 20;
 absl::Status OkIfMissing(const absl::Status& status) {
   return status.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : status;
 }
-
-std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 // What is known of a write once it was tried.
 struct Written {
@@ -108,7 +107,7 @@ JobCheckpoints::JobCheckpoints(Owner owner, CheckpointedJob job, const Checkpoin
       num_retained_(settings.num_retained),
       store_(directory.empty() ? nullptr
                                : std::make_shared<CheckpointStore>(owner_.env.files(), directory)),
-      job_directory_(store_ == nullptr ? "" : ParentOf(store_->Folder(job_, 1).path())),
+      job_directory_(store_ == nullptr ? "" : store_->JobFolder(job_)),
       allow_dropped_state_(allow_dropped_state),
       coordinator_(*this, settings, std::move(job), owner_.record.last_checkpoint_id() + 1) {
   if (!restore.has_value()) return;
@@ -269,20 +268,8 @@ absl::StatusOr<Stored> ReadStored(FileSystem& files, CheckpointStore* store, con
   std::set<std::string> directories;
   for (const proto::JobRecord::Checkpoint& checkpoint : record.checkpoints()) {
     directories.insert(checkpoint.directory());
-    auto metadata = std::make_shared<proto::CheckpointMetadata>();
-    const absl::Status read =
-        CheckpointFolder(files, checkpoint.directory()).ReadMetadata(metadata.get());
-    if (!read.ok()) {
-      return absl::Status(read.code(),
-                          StrCat("checkpoint ", checkpoint.id(), ": ", ToStd(read.message())));
-    }
-    if (metadata->checkpoint_id() != checkpoint.id() || metadata->kind() != checkpoint.kind()) {
-      return absl::DataLossError(StrCat("in ", checkpoint.directory(), " is checkpoint ",
-                                        metadata->checkpoint_id(), ", not ", checkpoint.id()));
-    }
-    stored.named.push_back({.directory = checkpoint.directory(),
-                            .metadata = std::shared_ptr<const proto::CheckpointMetadata>(metadata),
-                            .owned = checkpoint.owned()});
+    WEIR_ASSIGN_OR_RETURN(FoundCheckpoint found, ReadNamed(files, checkpoint));
+    stored.named.push_back(std::move(found));
   }
   if (store == nullptr) return stored;
   const auto found = store->ListCheckpoints(job);
@@ -335,12 +322,10 @@ void JobCheckpoints::EndJob(JobEnd end) {
 void JobCheckpoints::Delete(std::function<absl::Status(FileSystem&)> work, Done done) {
   OnIoThread(
       [&files = owner_.env.files(), work = std::move(work), ended = ended_, store = store_,
-       job = job_, folder = job_directory_] {
+       job = job_] {
         absl::Status status = work(files);
-        // Empty folders are all that may be left; one that is not empty stays.
         if (status.ok() && ended && store != nullptr) {
-          files.Delete(StrCat(folder, "/shared")).IgnoreError();
-          store->DeleteJobFolder(job).IgnoreError();
+          DeleteEmptyFolders(files, *store, job);
         }
         return status;
       },
@@ -384,10 +369,10 @@ void JobCheckpoints::DeleteShared(const std::vector<std::string>& names, Done do
 
 void JobCheckpoints::DeleteLeftovers(const Leftovers& leftovers, Done done) {
   DeleteAsLeader(
-      [store = store_, job = job_, folder = job_directory_, leftovers](FileSystem& files) {
+      [store = store_, job = job_, leftovers](FileSystem& files) {
         if (store == nullptr) return absl::OkStatus();
         // Nothing was ever written where there is no such folder.
-        return OkIfMissing(DeleteLeftoverFiles(files, *store, job, folder, leftovers));
+        return OkIfMissing(DeleteLeftoverFiles(files, *store, job, leftovers));
       },
       std::move(done));
 }

@@ -9,6 +9,9 @@
 #include "common/base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/job_record.pb.h"
+#include "state/testing/example_checkpoint.h"
 #include "state/testing/file_systems.h"
 
 namespace weir::jobmanager {
@@ -41,8 +44,7 @@ class LeftoverFilesTest : public testing::TestWithParam<FilesUnderTestFactory> {
     return names;
   }
   void Delete(const Leftovers& leftovers) {
-    const absl::Status status =
-        DeleteLeftoverFiles(files_, store_, kJob, job_directory_, leftovers);
+    const absl::Status status = DeleteLeftoverFiles(files_, store_, kJob, leftovers);
     EXPECT_TRUE(status.ok()) << status;
   }
 
@@ -150,7 +152,7 @@ TEST_P(LeftoverFilesTest, WhatOthersDeleteMeanwhileKeepsNothingElse) {
   FilesThatGo files(files_);
   CheckpointStore store(files, dir_);
   const absl::Status status =
-      DeleteLeftoverFiles(files, store, kJob, job_directory_,
+      DeleteLeftoverFiles(files, store, kJob,
                           {.newest_complete = 6,
                            .next_id = std::numeric_limits<uint64_t>::max(),
                            .live_attempt = std::numeric_limits<uint32_t>::max(),
@@ -158,6 +160,80 @@ TEST_P(LeftoverFilesTest, WhatOthersDeleteMeanwhileKeepsNothingElse) {
                            .keep_shared = {}});
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_THAT(In("shared"), IsEmpty());
+}
+
+// Of a job that had ended before the job manager was started.
+class LeftoversOfEndedTest : public LeftoverFilesTest {
+ protected:
+  // A complete checkpoint of one task, which refers to this shared file.
+  void Complete(uint64_t id, const std::string& shared) {
+    ASSERT_TRUE(store_.PrepareCheckpoint(kJob, id).ok());
+    proto::CheckpointMetadata metadata =
+        WriteExampleFiles(store_.Folder(kJob, id), id, /*attempt=*/1);
+    Touch(shared);
+    metadata.add_files()->set_name(shared);
+    for (proto::OperatorCheckpoint& op : *metadata.mutable_operators()) {
+      op.mutable_subtasks(0)->add_files(2);
+    }
+    const absl::Status written = store_.Folder(kJob, id).WriteMetadata(metadata);
+    ASSERT_TRUE(written.ok()) << written;
+  }
+  void Name(uint64_t id, const std::string& directory, bool owned = true,
+            proto::CheckpointKind kind = proto::CHECKPOINT) {
+    proto::JobRecord::Checkpoint& checkpoint = *record_.add_checkpoints();
+    checkpoint.set_id(id);
+    checkpoint.set_kind(kind);
+    checkpoint.set_directory(directory);
+    checkpoint.set_owned(owned);
+  }
+  absl::Status Look() { return DeleteLeftoversOfEnded(files_, dir_, kJob, record_); }
+
+  proto::JobRecord record_;
+};
+
+INSTANTIATE_TEST_SUITE_P(OnDisk, LeftoversOfEndedTest, BothFileSystems(), NameOfFileSystem);
+
+TEST_P(LeftoversOfEndedTest, AllGoesButWhatTheRecordNames) {
+  Complete(4, "shared/1-0-0.state");
+  Name(4, store_.Folder(kJob, 4).path());
+  // What the job began from, and a savepoint of it, lie elsewhere, and may have been deleted.
+  Name(3, "/elsewhere/chk-3", /*owned=*/false);
+  Name(5, "/elsewhere/savepoint", /*owned=*/true, proto::SAVEPOINT);
+  Make(2, {"1-0-0.state"});
+  Make(6, {"2-0-0.state"});
+  Touch("shared/1-0-1.state");
+  Touch("shared/2-0-0.state");
+  const std::vector<std::string> complete = In("chk-4");
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = Look();
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_THAT(In(""), ElementsAre("chk-4", "shared"));
+    EXPECT_EQ(In("chk-4"), complete);
+    EXPECT_THAT(In("shared"), ElementsAre("1-0-0.state"));
+  }
+}
+
+TEST_P(LeftoversOfEndedTest, TheFolderGoesIfNothingIsKept) {
+  EXPECT_TRUE(Look().ok()) << "nor is there one";
+  Make(6, {"2-0-0.state"});
+  Touch("shared/2-0-0.state");
+  const absl::Status status = Look();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(In(""), ElementsAre("no folder"));
+}
+
+TEST_P(LeftoversOfEndedTest, NothingIsDeletedIfWhatIsKeptCannotBeRead) {
+  Complete(4, "shared/1-0-0.state");
+  Name(4, store_.Folder(kJob, 4).path());
+  Make(6, {"2-0-0.state"});
+  Touch("shared/2-0-0.state");
+  const std::string metadata = store_.Folder(kJob, 4).path() + "/_metadata";
+  ASSERT_TRUE(WriteFileAtomically(files_, metadata, "damaged").ok());
+  EXPECT_EQ(Look().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(files_.Delete(metadata).ok());
+  EXPECT_EQ(Look().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(In(""), ElementsAre("chk-4", "chk-6", "shared"));
+  EXPECT_THAT(In("shared"), ElementsAre("1-0-0.state", "2-0-0.state"));
 }
 
 }  // namespace

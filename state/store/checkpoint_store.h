@@ -18,7 +18,7 @@ namespace weir {
 //   <directory>/_cluster-<cluster id>        whose directory it is
 //   <directory>/<job id>/chk-<id>/           a CheckpointFolder
 //
-// Every call but the first two blocks, so it is made on an IO thread. Errors are like
+// Every call but the first three blocks, so it is made on an IO thread. Errors are like
 // CheckpointFolder's. After ClaimDirectory any thread may call; what is done to one checkpoint at
 // once is the caller's to order.
 class CheckpointStore {
@@ -28,6 +28,8 @@ class CheckpointStore {
 
   // Where a checkpoint lies, whether or not it is there.
   CheckpointFolder Folder(const JobId& job, uint64_t checkpoint_id) const;
+  // Of all that belongs to a job.
+  std::string JobFolder(const JobId& job) const;
 
   // Makes the directory and marks it as that of this cluster; once, before anything is written to
   // it. An id has 1 to 100 letters, digits, "-", "_" or "." (else kInvalidArgument), and stays the
@@ -57,7 +59,6 @@ class CheckpointStore {
   absl::Status DeleteJobFolder(const JobId& job);
 
  private:
-  std::string JobFolder(const JobId& job) const;
   // Whether the directory is there and, if it was claimed, is still the same.
   absl::Status CheckDirectory();
   // Of clusters, from the names of the markers.
