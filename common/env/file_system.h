@@ -26,8 +26,8 @@ class RandomAccessFile {
   // Reads up to `size` bytes at `offset` into `buffer`; returns how many: fewer only at the end of the file. Blocks.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
-  // A hint: this will be read soon, once, with ReadInOrder, and the disk may begin with it. Does not wait for it. What is
-  // told comes after what was told before, and not much more than is to be under way.
+  // A hint: this will be read soon, once, with ReadInOrder, and the disk may begin with it. Does not wait for it. Each
+  // comes after the one before; the caller tells only as much as is to be under way.
   virtual void WillRead(uint64_t offset, uint64_t size) { (void)offset, (void)size; }
   // ReadAt by who goes from the beginning of what WillRead was told to its end: faster there, right anywhere. The bytes
   // are in `buffer`, or stay where they are until WillRead or ReadInOrder is called; fewer only at the end of the file.
