@@ -247,6 +247,7 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
   std::vector<double> costs;
   std::vector<double> thread_costs;
   std::vector<double> pauses;
+  std::vector<double> writes;
   std::vector<double> rates_without;
   const int pairs = std::max(3, 4 * options.rounds);
   for (int pair = 0; pair < pairs; ++pair) {
@@ -262,6 +263,7 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
         pauses.push_back(1e3 * SecondsSince(start));
         writer = std::thread([&, checkpoint = std::move(checkpoint)]() mutable {
           last = subtasks.Write(std::move(checkpoint), &new_bytes);
+          writes.push_back(1e3 * ThreadSeconds());
         });
       }
       for (; SecondsSince(start) < 1; ++batches) updates.Batch();
@@ -277,8 +279,10 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
   report.Line("checkpoint each second, 1 % changed: cost", Median(costs), "%", 2);
   report.Line("  of it, in the task's own time", Median(thread_costs), "%", 2);
   report.Line("  pause at the barrier", Median(pauses), "ms", 20);
-  std::fprintf(stderr, "  (%.1f M updates/s without; the last checkpoint wrote %.1f MB)\n",
-               1e-6 * Median(rates_without), 1e-6 * static_cast<double>(new_bytes));
+  std::fprintf(stderr,
+               "  (%.1f M updates/s without; the last checkpoint wrote %.1f MB; %.0f ms of CPU to "
+               "write one)\n",
+               1e-6 * Median(rates_without), 1e-6 * static_cast<double>(new_bytes), Median(writes));
 
   report.Line("restore, same parallelism", subtasks.Start(1, &last), "s", 2);
   report.Line("restore, 1 to 2 subtasks in one process", subtasks.Start(2, &last), "s", 2);
