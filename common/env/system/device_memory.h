@@ -8,6 +8,9 @@
 
 namespace weir {
 
+// Positions, sizes and addresses of such reads and writes are multiples of it.
+inline constexpr size_t kDeviceBlockBytes = 4096;
+
 struct FreeMemory {
   void operator()(char* memory) const { std::free(memory); }
 };

@@ -145,7 +145,7 @@ size_t DirectReader::ReadPiece(uint64_t place, char* to) {
     if (got < 0) return 0;
     done += static_cast<size_t>(got);
     // The end of the file is where no block ends.
-    if (got == 0 || done % kBlockBytes != 0) break;
+    if (got == 0 || done % kDeviceBlockBytes != 0) break;
   }
   return done;
 }

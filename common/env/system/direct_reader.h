@@ -37,7 +37,6 @@ class DirectReader {
   // A read has failed: nothing more is read.
   bool failed() const;
 
-  static constexpr size_t kBlockBytes = 4096;
   static constexpr uint64_t kPieceBytes = 2 << 20;
   // Read and not given up yet, at most.
   static constexpr size_t kMostKept = 16 << 20;

@@ -114,8 +114,8 @@ void DirectWriter::ThreadMain() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 int DirectWriter::Write(std::string_view data) {
   while (!data.empty()) {
     // What is no whole block goes through the cache.
-    if (direct_ && data.size() < kBlockBytes) direct_ = !SetDirect(fd_, false);
-    const size_t size = direct_ ? data.size() / kBlockBytes * kBlockBytes : data.size();
+    if (direct_ && data.size() < kDeviceBlockBytes) direct_ = !SetDirect(fd_, false);
+    const size_t size = direct_ ? data.size() / kDeviceBlockBytes * kDeviceBlockBytes : data.size();
     const ssize_t written = write(fd_, data.data(), size);
     if (written >= 0) {
       data.remove_prefix(static_cast<size_t>(written));

@@ -19,9 +19,9 @@ namespace weir {
 // through the cache where the file system cannot do without. By one thread at a time.
 class DirectWriter {
  public:
-  // `fd` is open for appending at a multiple of kBlockBytes, and nobody else uses it until End.
-  // Null if its file system has no such writes, or there is no memory or thread for them: then it
-  // is as it was.
+  // `fd` is open for appending at a multiple of kDeviceBlockBytes, and nobody else uses it until
+  // End. Null if its file system has no such writes, or there is no memory or thread for them: then
+  // it is as it was.
   static std::unique_ptr<DirectWriter> Begin(int fd);
   ~DirectWriter();
   DirectWriter(const DirectWriter&) = delete;
@@ -34,7 +34,6 @@ class DirectWriter {
   // durable. Nothing may follow.
   int End();
 
-  static constexpr size_t kBlockBytes = 4096;
   // What is appended and not written yet, at most.
   static constexpr size_t kMostKept = 8 << 20;
 

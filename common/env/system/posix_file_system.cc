@@ -14,6 +14,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/env/system/device_memory.h"
 #include "common/env/system/direct_reader.h"
 #include "common/env/system/direct_writer.h"
 
@@ -234,7 +235,7 @@ class PosixWritableFile final : public WritableFile {
  private:
   // What is smaller stays in the cache, where a restart on the same host finds it.
   static constexpr uint64_t kDirectAfter = 16 << 20;
-  static_assert(kDirectAfter % DirectWriter::kBlockBytes == 0);
+  static_assert(kDirectAfter % kDeviceBlockBytes == 0);
   static constexpr uint64_t kNever = UINT64_MAX;
 
   absl::Status OfWrite(int error) const {
