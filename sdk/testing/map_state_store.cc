@@ -13,14 +13,19 @@ namespace {
 
 using Entries = MapStateStore::Entries;
 
+void Scan(const Entries& entries, std::string_view from, std::string_view to,
+          absl::FunctionRef<bool(std::string_view, std::string_view)> visit) {
+  for (auto it = entries.lower_bound(from); it != entries.end() && it->first < to; ++it) {
+    if (!visit(it->first, it->second)) break;
+  }
+}
+
 class MapView final : public StateView {
  public:
   explicit MapView(std::shared_ptr<const Entries> entries) : entries_(std::move(entries)) {}
   absl::Status Scan(std::string_view from, std::string_view to,
                     absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
-    for (auto it = entries_->lower_bound(from); it != entries_->end() && it->first < to; ++it) {
-      if (!visit(it->first, it->second)) break;
-    }
+    weir::testing::Scan(*entries_, from, to, visit);
     return absl::OkStatus();
   }
 
@@ -34,8 +39,7 @@ Entries& Changed(std::shared_ptr<Entries>& entries) {
   return *entries;
 }
 
-absl::Status Apply(std::span<const StateChange> changes, std::shared_ptr<Entries>& to) {
-  Entries& entries = Changed(to);
+absl::Status Apply(std::span<const StateChange> changes, Entries& entries) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     if (i > 0 && !(changes[i - 1].key < changes[i].key))
       return absl::InternalError("the keys of changes do not ascend");
@@ -74,7 +78,7 @@ class MapColumn final : public StateColumn {
   absl::Status Write(std::span<const StateChange> changes) override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     store_.changes += changes.size();
-    return Apply(changes, entries_);
+    return Apply(changes, Changed(entries_));
   }
   absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
     if (!store_.failure.ok()) return store_.failure;
@@ -82,7 +86,7 @@ class MapColumn final : public StateColumn {
         [&store = store_, &entries = entries_, make = std::move(make)]() mutable {
           StateChanges changes = make();
           store.changes += changes.changes.size();
-          return Apply(changes.Sorted(), entries);
+          return Apply(changes.Sorted(), Changed(entries));
         });
     return absl::OkStatus();
   }
@@ -117,6 +121,35 @@ class MapColumn final : public StateColumn {
   const std::size_t cache_bytes_;
 };
 
+class MapScratch final : public StateScratch {
+ public:
+  MapScratch(MapStateStore& store, Entries& entries, std::size_t cache_bytes)
+      : store_(store), entries_(entries), cache_bytes_(cache_bytes) {}
+
+  absl::Status Write(std::span<const StateChange> changes) override {
+    if (!store_.failure.ok()) return store_.failure;
+    store_.scratch_writes += changes.size();
+    return Apply(changes, entries_);
+  }
+  absl::Status Scan(std::string_view from, std::string_view to,
+                    absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
+    if (!store_.failure.ok()) return store_.failure;
+    weir::testing::Scan(entries_, from, to, visit);
+    return absl::OkStatus();
+  }
+  absl::Status EraseRange(std::string_view from, std::string_view to) override {
+    if (!store_.failure.ok()) return store_.failure;
+    entries_.erase(entries_.lower_bound(from), entries_.lower_bound(to));
+    return absl::OkStatus();
+  }
+  std::size_t cache_bytes() const override { return cache_bytes_; }
+
+ private:
+  MapStateStore& store_;
+  Entries& entries_;
+  const std::size_t cache_bytes_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std::string& state,
@@ -126,6 +159,12 @@ absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std
   if (entries == nullptr) entries = std::make_shared<Entries>();
   return std::unique_ptr<StateColumn>(
       std::make_unique<MapColumn>(*this, entries, layout == ColumnLayout::kExpiring, cache_bytes_));
+}
+
+absl::StatusOr<std::unique_ptr<StateScratch>> MapStateStore::OpenScratch(const std::string& name) {
+  if (!failure.ok()) return failure;
+  return std::unique_ptr<StateScratch>(
+      std::make_unique<MapScratch>(*this, scratches[name], cache_bytes_));
 }
 
 absl::Status MapStateStore::CatchUp() {

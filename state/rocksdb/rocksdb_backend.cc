@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_databases_internal.h"
+#include "state/rocksdb/rocksdb_scratch_internal.h"
 #include "weir/cached_table.h"
 #include "weir/encoding.h"
 
@@ -85,10 +86,7 @@ class DatabaseColumn final : public StateColumn {
                  std::shared_ptr<RocksDbBackend::Shared> shared)
       : databases_(std::move(databases)),
         columns_(std::make_shared<const RocksDbColumns>(std::move(columns))),
-        shared_(std::move(shared)) {
-    ++shared_->columns;
-  }
-  ~DatabaseColumn() override { --shared_->columns; }
+        memory_(std::move(shared)) {}
 
   absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
     const size_t index = databases_->IndexOf(key);
@@ -150,9 +148,7 @@ class DatabaseColumn final : public StateColumn {
         column.last_access->store(last_access, std::memory_order_relaxed);
     }
   }
-  size_t cache_bytes() const override {
-    return shared_->options.decoded_bytes / std::max<size_t>(shared_->columns.load(), 1);
-  }
+  size_t cache_bytes() const override { return memory_.Share(); }
   uint64_t EstimatedEntries() const override {
     uint64_t all = 0;
     for (size_t i = 0; i < columns_->size(); ++i) {
@@ -195,7 +191,7 @@ class DatabaseColumn final : public StateColumn {
   const std::shared_ptr<RocksDbDatabases> databases_;
   // Also of writes that are deferred.
   const std::shared_ptr<const RocksDbColumns> columns_;
-  const std::shared_ptr<RocksDbBackend::Shared> shared_;
+  const DecodedMemory memory_;
   std::vector<size_t> positions_;
   std::vector<rocksdb::Slice> slices_;
   std::vector<rocksdb::PinnableSlice> found_;
@@ -269,7 +265,9 @@ class DatabaseCheckpoint final : public StoreCheckpoint {
 class DatabaseStore final : public OperatorStore {
  public:
   DatabaseStore(std::shared_ptr<RocksDbBackend::Shared> shared, std::string path)
-      : shared_(std::move(shared)), path_(std::move(path)) {}
+      : shared_(std::move(shared)),
+        path_(std::move(path)),
+        scratch_(std::make_shared<RocksDbScratch>(shared_, StrCat(path_, "-scratch"))) {}
 
   absl::Status OpenParts(const StoredParts& parts) {
     WEIR_ASSIGN_OR_RETURN(databases_, RocksDbDatabases::Open(shared_, path_, &parts));
@@ -284,6 +282,10 @@ class DatabaseStore final : public OperatorStore {
     WEIR_ASSIGN_OR_RETURN(RocksDbColumns columns, databases_->AddColumn(state, layout));
     return std::unique_ptr<StateColumn>(
         std::make_unique<DatabaseColumn>(databases_, std::move(columns), shared_));
+  }
+
+  absl::StatusOr<std::unique_ptr<StateScratch>> OpenScratch(const std::string& name) override {
+    return RocksDbScratch::OpenColumn(scratch_, name);
   }
 
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
@@ -301,6 +303,7 @@ class DatabaseStore final : public OperatorStore {
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   const std::string path_;
   std::shared_ptr<RocksDbDatabases> databases_;
+  const std::shared_ptr<RocksDbScratch> scratch_;
   uint64_t checkpoints_ = 0;
 };
 

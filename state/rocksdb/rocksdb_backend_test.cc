@@ -263,7 +263,7 @@ TEST_F(RocksDbBackendTest, AStateThatCannotBeEncodedFailsTheCheckpointAndWhatIsW
   }
 }
 
-TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
+TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumnsThatAreInUse) {
   const auto backend = InMemory(1 << 20, 1 << 20);
   const auto first = OpenStore(*backend, 0);
   const auto second = OpenStore(*backend, 1);
@@ -272,10 +272,56 @@ TEST_F(RocksDbBackendTest, MemoryForDecodedValuesIsDividedBetweenTheColumns) {
   {
     const auto b = first->OpenColumn("b", ColumnLayout::kEntries);
     const auto c = second->OpenColumn("a", ColumnLayout::kEntries);
-    const auto d = second->OpenColumn("b", ColumnLayout::kEntries);
+    const auto d = second->OpenScratch("d");
+    EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
+    EXPECT_EQ((*b)->cache_bytes(), 512u << 10);
+    (*c)->cache_bytes();
+    EXPECT_EQ((*d)->cache_bytes(), 256u << 10);
     EXPECT_EQ((*a)->cache_bytes(), 256u << 10);
   }
   EXPECT_EQ((*a)->cache_bytes(), 1u << 20);
+}
+
+TEST_F(RocksDbBackendTest, WhatIsPutAsideIsReadInOrderFromWhereItWasNotErased) {
+  const auto backend = InMemory();
+  const auto store = OpenStore(*backend);
+  const auto scratch = *store->OpenScratch("aside");
+  const auto other = *store->OpenScratch("other");
+  const auto found = [&](StateScratch& in, std::string_view from, std::string_view to) {
+    std::vector<std::string> keys;
+    EXPECT_TRUE(in.Scan(from, to, [&](std::string_view key, std::string_view value) {
+                    EXPECT_EQ(value, key.substr(1));
+                    keys.emplace_back(key);
+                    return true;
+                  }).ok());
+    return keys;
+  };
+  const auto write = [&](StateScratch& to, const std::vector<std::string>& keys) {
+    std::vector<StateChange> changes;
+    for (const std::string& key : keys) changes.push_back({key, std::string_view(key).substr(1)});
+    ASSERT_TRUE(to.Write(changes).ok());
+  };
+  const auto folder_is_there = [&] {
+    std::vector<std::string> names;
+    env_->GetChildren("/state", &names).PermitUncheckedError();
+    return std::any_of(names.begin(), names.end(),
+                       [](const std::string& name) { return name.ends_with("-scratch"); });
+  };
+  EXPECT_TRUE(found(*scratch, "a", "z").empty());
+  EXPECT_TRUE(scratch->EraseRange("a", "z").ok());
+  EXPECT_FALSE(folder_is_there());
+  write(*scratch, {"b", "d", "f"});
+  write(*scratch, {"a", "c", "e" + std::string(1 << 20, 'e')});
+  write(*other, {"c"});
+  EXPECT_TRUE(folder_is_there());
+  EXPECT_EQ(found(*scratch, "a", "z").size(), 6u);
+  EXPECT_EQ(found(*scratch, "b", "e"), (std::vector<std::string>{"b", "c", "d"}));
+  ASSERT_TRUE(scratch->EraseRange("a", "d").ok());
+  write(*scratch, {"c"});
+  EXPECT_EQ(found(*scratch, "a", "e"), (std::vector<std::string>{"c", "d"}));
+  EXPECT_EQ(found(*other, "a", "z"), (std::vector<std::string>{"c"}));
+  // It is in no checkpoint: the store has no column.
+  EXPECT_EQ(*static_cast<OperatorStore&>(*store).Checkpoint(), nullptr);
 }
 
 TEST_F(RocksDbBackendTest, CompactionDropsWhatHasExpired) {

@@ -260,6 +260,18 @@ absl::Status RocksDbDatabase::EraseRange(rocksdb::ColumnFamilyHandle* column, st
       path_);
 }
 
+absl::Status RocksDbDatabase::DropRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
+                                        std::string_view to) {
+  const rocksdb::Slice begin(from.data(), from.size());
+  const rocksdb::Slice end(to.data(), to.size());
+  const rocksdb::RangePtr range(&begin, &end);
+  const rocksdb::Status status =
+      rocksdb::DeleteFilesInRanges(db_.get(), column, &range, 1, /*include_end=*/false);
+  WEIR_RETURN_IF_ERROR(StoreError(status, path_));
+  // The rest is hidden.
+  return EraseRange(column, from, to);
+}
+
 const RocksDbDatabase::Column* RocksDbDatabase::FindColumn(const std::string& state) const {
   const auto found = columns_.find(state);
   return found != columns_.end() ? &found->second : nullptr;

@@ -1,4 +1,3 @@
-#include <rocksdb/convenience.h>
 #include <rocksdb/options.h>
 
 #include <algorithm>
@@ -27,19 +26,11 @@ std::string PrefixOf(uint32_t key_group) {
   return prefix;
 }
 
-// Key groups [first, last) go: files that have no others at once, the rest is hidden by a range.
+// Key groups [first, last) go.
 absl::Status Erase(RocksDbDatabase& database, const RocksDbDatabase::Column& column, uint32_t first,
                    uint32_t last) {
   if (first >= last) return absl::OkStatus();
-  const std::string from = PrefixOf(first);
-  const std::string to = PrefixOf(last);
-  const rocksdb::Slice begin(from);
-  const rocksdb::Slice end(to);
-  const rocksdb::RangePtr range(&begin, &end);
-  const rocksdb::Status status =
-      rocksdb::DeleteFilesInRanges(&database.db(), column.handle, &range, 1, /*include_end=*/false);
-  WEIR_RETURN_IF_ERROR(StoreError(status, database.path()));
-  return database.EraseRange(column.handle, from, to);
+  return database.DropRange(column.handle, PrefixOf(first), PrefixOf(last));
 }
 
 // Takes the key groups of one state out of a database and into another that has none of them.

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,12 +32,37 @@ struct RocksDbBackend::Shared {
   std::unique_ptr<rocksdb::Env> env;
   std::shared_ptr<rocksdb::Cache> block_cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
-  // Columns that are open, between which the memory for decoded values is divided.
+  // Columns that are in use, between which the memory for decoded values is divided.
   std::atomic<size_t> columns{0};
   // Stores that were opened: a subtask may have another one while the former is still written out.
   std::atomic<size_t> stores{0};
   // Folders that were made to read from.
   std::atomic<size_t> folders{0};
+};
+
+// A column's share of the memory for decoded values. It takes from the others' from when it is
+// first asked for: what an operator declares and never has takes nothing.
+class DecodedMemory {
+ public:
+  explicit DecodedMemory(std::shared_ptr<RocksDbBackend::Shared> shared)
+      : shared_(std::move(shared)) {}
+  DecodedMemory(const DecodedMemory&) = delete;
+  DecodedMemory& operator=(const DecodedMemory&) = delete;
+  ~DecodedMemory() {
+    if (used_) --shared_->columns;
+  }
+
+  size_t Share() const {
+    if (!used_) [[unlikely]] {
+      used_ = true;
+      ++shared_->columns;
+    }
+    return shared_->options.decoded_bytes / shared_->columns.load();
+  }
+
+ private:
+  const std::shared_ptr<RocksDbBackend::Shared> shared_;
+  mutable bool used_ = false;
 };
 
 // One database of a store, and its folder, which is deleted with it.
@@ -67,6 +93,9 @@ class RocksDbDatabase {
   // All with from <= key < to.
   absl::Status EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
                           std::string_view to);
+  // Likewise, of a range with many entries: files that have no others go at once.
+  absl::Status DropRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,
+                         std::string_view to);
   // Null if there is none.
   const Column* FindColumn(const std::string& state) const;
   // By state.

@@ -204,6 +204,9 @@ class SimStore final : public OperatorStore {
     layouts_[state] = layout;
     return maps_.OpenColumn(state, layout);
   }
+  absl::StatusOr<std::unique_ptr<StateScratch>> OpenScratch(const std::string& name) override {
+    return maps_.OpenScratch(name);
+  }
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (maps_.columns.empty()) return std::shared_ptr<StoreCheckpoint>();
     WEIR_RETURN_IF_ERROR(maps_.CatchUp());

@@ -130,6 +130,24 @@ enum class ColumnLayout {
   kSlices,
 };
 
+// What an operator puts aside because it does not fit into memory, and takes back in the order of
+// the keys' bytes: it can be made again from state, so no checkpoint has it and no restore brings
+// it back. Owned by the task's thread; its calls block for as long as a disk takes.
+class StateScratch {
+ public:
+  virtual ~StateScratch() = default;
+
+  // The keys ascend.
+  virtual absl::Status Write(std::span<const StateChange> changes) = 0;
+  // As that of a StateView, of what is there now.
+  virtual absl::Status Scan(std::string_view from, std::string_view to,
+                            absl::FunctionRef<bool(std::string_view, std::string_view)> visit) = 0;
+  // All with from <= key < to.
+  virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
+  // What its owner may keep in memory beside it: as much as the decoded values of a column.
+  virtual std::size_t cache_bytes() const = 0;
+};
+
 // Where the keyed state of one operator of one subtask is kept that need not fit into memory. Owned
 // by the task's thread.
 class StateStore {
@@ -139,6 +157,9 @@ class StateStore {
   // kFailedPrecondition: that has another layout.
   virtual absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                                   ColumnLayout layout) = 0;
+  // Once for each name, with nothing in it; not after the store. What it needs is made when
+  // something is written.
+  virtual absl::StatusOr<std::unique_ptr<StateScratch>> OpenScratch(const std::string& name) = 0;
 };
 
 namespace internal {

@@ -26,13 +26,17 @@ class MapStateStore final : public StateStore {
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           ColumnLayout layout) override;
+  absl::StatusOr<std::unique_ptr<StateScratch>> OpenScratch(const std::string& name) override;
 
   // Writes what was put off: here that is never done by itself, nor before Get and MultiGet.
   absl::Status CatchUp();
 
   // What all columns hold, by state. Shared with views; replaced, never changed, while it is.
   std::map<std::string, std::shared_ptr<Entries>> columns;
-  // What every call of a column returns, if it is an error.
+  // What all scratches hold, by name, and entries that were ever written to them.
+  std::map<std::string, Entries> scratches;
+  std::size_t scratch_writes = 0;
+  // What every call of a column or scratch returns, if it is an error.
   absl::Status failure;
   // Calls of Get, keys asked for by MultiGet, and changes written.
   std::size_t gets = 0;
