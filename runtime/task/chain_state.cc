@@ -79,6 +79,7 @@ absl::Status RestoreOperator(const OperatorState& state, ChainNode& node,
                          : found.state->ReadKeyGroup(group, bytes);
         }));
   }
+  for (KeyedStateTable* table : tables) table->Restored();
   const std::vector<OperatorListState*> lists = node.op->list_state();
   for (const OperatorState::List& list : state.lists) {
     WEIR_ASSIGN_OR_RETURN(const FoundState<OperatorListState> found,

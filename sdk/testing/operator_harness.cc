@@ -314,6 +314,7 @@ absl::Status OperatorHarness::RestoreTables(const HarnessSnapshot& snapshot) {
   if (restored != snapshot.tables.size()) {
     return absl::InternalError("the snapshot has state that the operator does not declare");
   }
+  for (KeyedStateTable* table : operator_->keyed_state()) table->Restored();
   return absl::OkStatus();
 }
 

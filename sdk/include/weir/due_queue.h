@@ -35,6 +35,15 @@ class DueQueue {
  public:
   using Entry = Entry_;
 
+  // Whether `a` comes after `b`.
+  static bool Later(const Entry& a, const Entry& b) {
+    if (a.time != b.time) return a.time > b.time;
+    if constexpr (requires { a.member; }) {
+      if (a.key == b.key) return a.member > b.member;
+    }
+    return SerializedKeyCompare(b.key, a.key) < 0;
+  }
+
   // Entries are usually up to `ahead` ticks after those that are due.
   explicit DueQueue(Ticks ahead)
       : shift_(static_cast<int>(
@@ -69,6 +78,20 @@ class DueQueue {
     return first;
   }
 
+  // Puts those in order whose bucket's time has come, if many came out of order: Ahead then knows
+  // what comes.
+  void SortReady() {
+    constexpr std::size_t kMany = 64;
+    if (heap_.size() < kMany || heap_.size() < run_.size() - run_at_) return;
+    heap_.insert(heap_.end(), std::make_move_iterator(run_.begin() + RunAt()),
+                 std::make_move_iterator(run_.end()));
+    std::sort(heap_.begin(), heap_.end(),
+              [](const Entry& a, const Entry& b) { return Later(b, a); });
+    run_.clear();
+    run_at_ = 0;
+    run_.swap(heap_);
+  }
+
   // Takes the first entry with a time up to `watermark`; false if there is none. Entries of a
   // bucket whose time comes are given to settle(Entry&), which may make the time a later one, and
   // drops the entry with false; prefetch(hash) comes some entries before.
@@ -83,7 +106,7 @@ class DueQueue {
   // Drops the entries for which drop(const Entry&) is true.
   template <class Drop>
   void DropIf(const Drop& drop) {
-    run_.erase(run_.begin(), run_.begin() + static_cast<std::ptrdiff_t>(run_at_));
+    run_.erase(run_.begin(), run_.begin() + RunAt());
     run_at_ = 0;
     entries_ -= std::erase_if(run_, drop);
     entries_ -= std::erase_if(heap_, drop);
@@ -105,16 +128,9 @@ class DueQueue {
  private:
   static constexpr std::size_t kNear = 256;
 
-  static bool Later(const Entry& a, const Entry& b) {
-    if (a.time != b.time) return a.time > b.time;
-    if constexpr (requires { a.member; }) {
-      if (a.key == b.key) return a.member > b.member;
-    }
-    return SerializedKeyCompare(b.key, a.key) < 0;
-  }
-
   // ---- What is ready: of buckets whose time has come.
 
+  std::ptrdiff_t RunAt() const { return static_cast<std::ptrdiff_t>(run_at_); }
   bool RunIsEmpty() const { return run_at_ == run_.size(); }
   bool RunIsFirst() const {
     return !RunIsEmpty() && (heap_.empty() || !Later(run_[run_at_], heap_.front()));
@@ -126,7 +142,7 @@ class DueQueue {
   void AddReady(Entry entry) {
     if (RunIsEmpty() || !Later(run_.back(), entry)) {
       if (run_at_ >= kNear && run_at_ * 2 >= run_.size()) {
-        run_.erase(run_.begin(), run_.begin() + static_cast<std::ptrdiff_t>(run_at_));
+        run_.erase(run_.begin(), run_.begin() + RunAt());
         run_at_ = 0;
       }
       run_.push_back(std::move(entry));

@@ -248,6 +248,9 @@ class KeyedStateTable {
     return absl::DataLossError("state '" + name() + "' has no changes to be read");
   }
   virtual void DropKeyGroup(std::uint32_t key_group) = 0;
+  // All that a restore brings is there: the operator knows the watermark, what the store was
+  // restored with can be read, and so can what ReadKeyGroup added. Throws StateError.
+  virtual void Restored() {}
   // Whether it takes entries up when they are needed: those of `parts`, which comes before anything
   // is read or changed.
   virtual bool LoadLater(std::shared_ptr<KeyedStateParts> parts) {

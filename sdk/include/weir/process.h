@@ -177,6 +177,7 @@ class KeyedProcess {
         return timer != nullptr ? timer->Stale(entry) : many->Stale(entry);
       }
       std::size_t size() const { return timer != nullptr ? timer->size() : many->size(); }
+      void QueueStored() { return timer != nullptr ? timer->QueueStored() : many->QueueStored(); }
     };
     internal::TimerQueue<K> queue{internal::kUsualTimerAhead};
     std::vector<Member> members;
@@ -362,6 +363,11 @@ class KeyedProcessOperator final : public Operator {
     operator_context_ = &context;
     results_.Open(context, ports_);
     context_ = std::make_unique<typename F::Context>(context, results_, base().current());
+    if (StateStore* const store = context.state_store(); store != nullptr) {
+      stored_ = true;
+      event().queue.SpillTo(*store, "timers.event");
+      processing().queue.SpillTo(*store, "timers.processing");
+    }
     for (const auto& member : base().members()) member->Open(context);
     FunctionContext function_context(context);
     function_->Open(function_context);
@@ -407,11 +413,13 @@ class KeyedProcessOperator final : public Operator {
   absl::StatusOr<bool> Finish() override {
     processing().closed = true;
     bool done = true;
+    std::size_t loaded = 0;
     while (processing().queue.First(kMaxTicks) != nullptr) {
       if (results_.Blocked()) {
         done = false;
         break;
       }
+      LoadDue(processing().queue, kMaxTicks, loaded);
       const auto entry = processing().queue.PopFirst();
       Fire<false>(entry, kMinTicks);
       FireEvent(kMaxTicks, /*may_stop=*/false);
@@ -461,7 +469,7 @@ class KeyedProcessOperator final : public Operator {
   template <class T, class Key, class Call>
   absl::Status ProcessRecords(Batch<T>& batch, const Key& key_of, Call&& call) {
     const bool hashed = !batch.hashes.empty();
-    if (operator_context_->state_store() != nullptr) LoadBatch(batch, key_of);
+    if (stored_) LoadBatch(batch, key_of);
     const StateMember* const first =
         base().members().empty() ? nullptr : base().members().front().get();
     // An integer's hash costs less than a wait for memory.
@@ -514,9 +522,34 @@ class KeyedProcessOperator final : public Operator {
       for (std::size_t i = 0; i < records; ++i) hashes_.push_back(KeyHash(*keys_.data()[i]));
       hashes = hashes_.data();
     }
-    for (const auto& member : base().members()) {
-      member->LoadBatch(reinterpret_cast<const void* const*>(keys_.data()), hashes, records);
+    LoadMembers(keys_.data(), hashes, records);
+  }
+  void LoadMembers(const K* const* keys, const std::uint64_t* hashes, std::size_t count) {
+    for (const auto& member : base().members())
+      member->LoadBatch(reinterpret_cast<const void* const*>(keys), hashes, count);
+  }
+  // Before the first timer of the queue fires: likewise of the keys of those that come up to
+  // `time`, some of them at once. `loaded` is 0 at first and says how many more have been.
+  void LoadDue(const TimerQueue<K>& queue, Ticks time, std::size_t& loaded) {
+    if (!stored_) [[likely]] {
+      return;
     }
+    if (loaded > 0) {
+      --loaded;
+      return;
+    }
+    constexpr std::size_t kMost = 256;
+    due_keys_.clear();
+    hashes_.clear();
+    queue.ForEachAhead(kMost, [&](const auto& entry) {
+      if (entry.time > time) return false;
+      due_keys_.push_back(&entry.key);
+      hashes_.push_back(entry.hash);
+      return true;
+    });
+    if (due_keys_.size() < 2) return;
+    loaded = due_keys_.size() - 1;
+    LoadMembers(due_keys_.data(), hashes_.data(), due_keys_.size());
   }
 
   void SetKey(const K& key, std::uint64_t hash) {
@@ -547,9 +580,11 @@ class KeyedProcessOperator final : public Operator {
 
   // Rule 19. Returns false if it stopped because an output is blocked.
   bool FireEvent(Ticks watermark, bool may_stop = true) {
+    std::size_t loaded = 0;
     while (const auto* top = event().queue.First(watermark)) {
       if (top->time > watermark) break;
       if (may_stop && results_.Blocked()) return false;
+      LoadDue(event().queue, watermark, loaded);
       PrefetchForTimers();
       const auto entry = event().queue.PopFirst();
       Fire<true>(entry, entry.time);
@@ -573,9 +608,11 @@ class KeyedProcessOperator final : public Operator {
   }
   // Rule 20.
   bool FireProcessing(Ticks now, bool may_stop) {
+    std::size_t loaded = 0;
     while (const auto* top = processing().queue.First(kMaxTicks)) {
       if (top->time >= now) break;
       if (may_stop && results_.Blocked()) return false;
+      LoadDue(processing().queue, now - 1, loaded);
       const auto entry = processing().queue.PopFirst();
       Fire<false>(entry, kMinTicks);
     }
@@ -589,6 +626,13 @@ class KeyedProcessOperator final : public Operator {
     std::size_t live = 0;
     for (const auto& member : domain.members) live += member.size();
     if (domain.queue.size() <= 2 * live + kSlackEntries) return;
+    if (stored_) {
+      // One scan of all that are set, where each entry would be looked up; so not for few.
+      if (domain.queue.size() <= 2 * live + domain.queue.MostNear()) return;
+      domain.queue.Clear();
+      for (auto& member : domain.members) member.QueueStored();
+      return;
+    }
     domain.queue.DropIf(
         [&](const auto& entry) { return domain.members[entry.member].Stale(entry); });
   }
@@ -609,7 +653,10 @@ class KeyedProcessOperator final : public Operator {
   OperatorContext* operator_context_ = nullptr;
   Results<typename F::Out> results_;
   std::unique_ptr<typename F::Context> context_;
+  // State is in a store.
+  bool stored_ = false;
   BatchKeys<K> keys_;
+  std::vector<const K*> due_keys_;
   std::vector<std::uint64_t> hashes_;
   bool opened_ = false;
 };

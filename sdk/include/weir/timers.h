@@ -10,32 +10,20 @@
 #include <vector>
 
 #include "weir/codec.h"
-#include "weir/due_queue.h"
 #include "weir/hash.h"
 #include "weir/state.h"
 #include "weir/state_codec.h"
+#include "weir/stored_timers.h"
 #include "weir/time.h"
+#include "weir/timer_queue.h"
 
 namespace weir::internal {
 
 // The due times of named timers of one domain (event or processing time), typed by key. Each timer
 // member has a table from key to time, which is the truth and what is snapshotted; a queue orders
 // what may be due. A moved timer leaves its old entry in the queue, which is pushed again with the
-// new time when it comes up, so moving a timer later costs nothing there.
-//
-// Order among equal times: serialized key, then the order of declaration (semantics rule 19).
-template <class K>
-struct TimerEntry {
-  Ticks time;
-  std::uint64_t hash;
-  K key;
-  std::uint32_t member;
-};
-template <class K>
-using TimerQueue = DueQueue<K, TimerEntry<K>>;
-
-// How far ahead timers usually are set, where it is not known: a minute.
-inline constexpr Ticks kUsualTimerAhead = 60'000'000;
+// new time when it comes up, so moving a timer later costs nothing there. With a StateStore both
+// are there (weir/stored_timers.h, weir/timer_queue.h).
 
 // What a timer member does. `queue` and `current` of the typed one belong to the function.
 class TimerAccess : public StateMember {
@@ -71,20 +59,27 @@ class KeyedTimer final : public TimerAccess {
         closed_(closed),
         dropped_(dropped) {}
 
-  StateDefinition Describe() const override {
-    const std::string type = "timer<" + TypeNotation<K>() + ">";
-    return {name_, type, type};
-  }
+  StateDefinition Describe() const override { return {name_, TypeText(), TypeText()}; }
   void Open(OperatorContext& context) override {
-    table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+    if (context.state_store() != nullptr) {
+      stored_ = std::make_unique<StoredTimer<K>>(name_, TypeText(), context, queue_, member_);
+    } else {
+      table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+    }
   }
-  KeyedStateTable* table() override { return table_.get(); }
+  KeyedStateTable* table() override {
+    if (stored_ != nullptr) return stored_.get();
+    return table_.get();
+  }
 
   void Set(Ticks time) override {
     // At the end of input a timer of processing time can no longer come due (semantics rule 22).
     if (*closed_) {
       ++*dropped_;
       return;
+    }
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Set(*current_.key, current_.hash, time);
     }
     if (firing_ != nullptr) {
       TimerCell* const cell = std::exchange(firing_, nullptr);
@@ -95,22 +90,40 @@ class KeyedTimer final : public TimerAccess {
     SetFor(*current_.key, current_.hash, time);
   }
   void Clear() override {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Clear(*current_.key, current_.hash);
+    }
     firing_ = nullptr;
     table_->cells.Erase(*current_.key, current_.hash);
   }
   std::optional<Ticks> Get() override {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Get(*current_.key, current_.hash);
+    }
     const TimerCell* cell = table_->cells.Find(*current_.key, current_.hash);
     return cell != nullptr && cell != firing_ ? std::optional<Ticks>(cell->due) : std::nullopt;
   }
 
   bool AnySet() const override { return size() > 0; }
 
-  void Prefetch(std::uint64_t hash) const override { table_->cells.Prefetch(hash); }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    if (stored_ != nullptr) stored_->LoadBatch(keys, hashes, records);
+  }
+  void Prefetch(std::uint64_t hash) const override {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Prefetch(hash);
+    }
+    table_->cells.Prefetch(hash);
+  }
 
   // Whether the queue's entry is a timer that is due at its time; if so it is no longer set, and
   // the caller sets its key as the current one and calls Fired afterwards. An entry of a timer that
   // has been moved later is queued again; one of a deleted timer is dropped.
   bool Take(const typename TimerQueue<K>::Entry& entry) {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Take(entry);
+    }
     TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
     if (cell == nullptr || cell->queued != entry.time) return false;
     if (cell->due > entry.time) {
@@ -129,10 +142,18 @@ class KeyedTimer final : public TimerAccess {
     const TimerCell* cell = table_->cells.Find(entry.key, entry.hash);
     return cell == nullptr || cell->queued != entry.time;
   }
-  std::size_t size() const { return table_->cells.size() - (firing_ != nullptr ? 1 : 0); }
-  void DropAll() { table_->cells.Clear(); }
+  std::size_t size() const {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->entries();
+    }
+    return table_->cells.size() - (firing_ != nullptr ? 1 : 0);
+  }
+  // Gives the queue, which was cleared, an entry for each that is stored.
+  void QueueStored() { stored_->QueueAll(); }
 
  private:
+  static std::string TypeText() { return "timer<" + TypeNotation<K>() + ">"; }
+
   // The snapshot's view: key and due time.
   class Table final : public KeyedStateTable {
    public:
@@ -140,7 +161,7 @@ class KeyedTimer final : public TimerAccess {
         : cells(range, max_parallelism),
           timer_(timer),
           max_parallelism_(max_parallelism),
-          type_("timer<" + TypeNotation<K>() + ">") {}
+          type_(TypeText()) {}
     const std::string& name() const override { return timer_.name_; }
     const std::string& type() const override { return type_; }
     std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
@@ -178,15 +199,17 @@ class KeyedTimer final : public TimerAccess {
     }
   }
 
- private:
   const CurrentKey<K>& current_;
   TimerQueue<K>& queue_;
   std::uint32_t member_;
   std::string name_;
   const bool* closed_;
   std::uint64_t* dropped_;
+  // One of them, once it is open.
   std::unique_ptr<Table> table_;
-  // The cell of the current key's timer while that fires and is not set again; else null.
+  std::unique_ptr<StoredTimer<K>> stored_;
+  // In memory, the cell of the current key's timer while that fires and is not set again; else
+  // null.
   TimerCell* firing_ = nullptr;
 };
 
@@ -197,17 +220,6 @@ class TimersAccess : public StateMember {
   virtual bool Delete(Ticks time) = 0;
   virtual bool IsSet(Ticks time) = 0;
   virtual void Clear() = 0;
-};
-
-struct TimersLayout {
-  static constexpr bool kWritesAll = true;
-  bool Writes(const std::set<Ticks>&) const { return true; }
-  void Encode(const std::set<Ticks>& due, std::string& out) const {
-    std::vector<EventTime> times;
-    times.reserve(due.size());
-    for (const Ticks time : due) times.push_back(EventTime::FromTicks(time));
-    EncodeValue(times, out);
-  }
 };
 
 // The timers of one member: those of each key by their time. An entry of the queue whose time is
@@ -226,23 +238,39 @@ class KeyedTimers final : public TimersAccess {
 
   StateDefinition Describe() const override { return {name_, TypeText(), TypeText()}; }
   void Open(OperatorContext& context) override {
-    table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+    if (context.state_store() != nullptr) {
+      stored_ = std::make_unique<StoredTimers<K>>(name_, TypeText(), context, queue_, member_);
+    } else {
+      table_ = std::make_unique<Table>(*this, context.key_groups(), context.max_parallelism());
+    }
   }
-  KeyedStateTable* table() override { return table_.get(); }
+  KeyedStateTable* table() override {
+    if (stored_ != nullptr) return stored_.get();
+    return table_.get();
+  }
 
   void Set(Ticks time) override {
     if (*closed_) {  // semantics rule 22
       ++*dropped_;
       return;
     }
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Set(*current_.key, current_.hash, time);
+    }
     SetFor(*current_.key, current_.hash, time);
   }
   bool Delete(Ticks time) override { return Erase(*current_.key, current_.hash, time); }
   bool IsSet(Ticks time) override {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->IsSet(*current_.key, current_.hash, time);
+    }
     const std::set<Ticks>* due = table_->cells.Find(*current_.key, current_.hash);
     return due != nullptr && due->contains(time);
   }
   void Clear() override {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Clear(*current_.key, current_.hash);
+    }
     if (const std::set<Ticks>* due = table_->cells.Find(*current_.key, current_.hash))
       table_->timers -= due->size();
     table_->cells.Erase(*current_.key, current_.hash);
@@ -255,7 +283,13 @@ class KeyedTimers final : public TimersAccess {
     const std::set<Ticks>* due = table_->cells.Find(entry.key, entry.hash);
     return due == nullptr || !due->contains(entry.time);
   }
-  std::size_t size() const { return table_->timers; }
+  std::size_t size() const { return stored_ != nullptr ? stored_->entries() : table_->timers; }
+  void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
+                 std::size_t records) override {
+    if (stored_ != nullptr) stored_->LoadBatch(keys, hashes, records);
+  }
+  // As that of a KeyedTimer.
+  void QueueStored() { stored_->QueueAll(); }
 
  private:
   static std::string TypeText() {
@@ -309,6 +343,9 @@ class KeyedTimers final : public TimersAccess {
   }
   // Whether it was set.
   bool Erase(const K& key, std::uint64_t hash, Ticks time) {
+    if (stored_ != nullptr) [[unlikely]] {
+      return stored_->Erase(key, hash, time);
+    }
     std::set<Ticks>* due = table_->cells.Find(key, hash);
     if (due == nullptr || due->erase(time) == 0) return false;
     --table_->timers;
@@ -322,7 +359,9 @@ class KeyedTimers final : public TimersAccess {
   const std::string name_;
   const bool* closed_;
   std::uint64_t* dropped_;
+  // One of them, once it is open.
   std::unique_ptr<Table> table_;
+  std::unique_ptr<StoredTimers<K>> stored_;
 };
 
 }  // namespace weir::internal
