@@ -2,11 +2,15 @@
 // function on the heap.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -54,15 +58,30 @@ void Check(const absl::Status& status) {
   std::exit(1);
 }
 
-Outcome Run(std::uint64_t timers, const Case& c, StateBackend* backend) {
+JobDefinition Define(Ticks ahead, bool together) {
   JobDefinition job;
   const DefineInput input;
   internal::GraphBuilder graph(input, job);
   Job(graph)
       .From<std::int64_t>("in", Files{.path = "x"})
       .KeyBy([](const std::int64_t& key) { return key; })
-      .Process<SetOne>("timers", c.ahead, c.together)
+      .Process<SetOne>("timers", ahead, together)
       .To("out", Print{});
+  return job;
+}
+
+// Records [begin, end) of `keys`, each with its number as timestamp.
+void AddRecords(std::uint64_t begin, std::uint64_t end, std::uint64_t keys,
+                Batch<std::int64_t>& batch) {
+  for (std::uint64_t i = begin; i < end; ++i) {
+    batch.records.emplace_back(static_cast<std::int64_t>((i % keys) * 0xD6E8FEB86659FD93ULL >> 1));
+    batch.timestamps.emplace_back(static_cast<Ticks>(i));
+  }
+}
+constexpr std::uint64_t kBatch = 1'024;
+
+Outcome Run(std::uint64_t timers, const Case& c, StateBackend* backend) {
+  const JobDefinition job = Define(c.ahead, c.together);
   HarnessOptions options;
   if (backend != nullptr) {
     options.make_store = [&] {
@@ -80,15 +99,10 @@ Outcome Run(std::uint64_t timers, const Case& c, StateBackend* backend) {
       out.Add(static_cast<std::uint64_t>(fired.value), static_cast<std::uint64_t>(fired.timestamp),
               out.results);
   };
-  constexpr std::uint64_t kBatch = 1'024;
   for (std::uint64_t begin = 0; begin < timers; begin += kBatch) {
-    Batch<std::int64_t> batch;
     const std::uint64_t end = std::min(begin + kBatch, timers);
-    for (std::uint64_t i = begin; i < end; ++i) {
-      batch.records.emplace_back(
-          static_cast<std::int64_t>((i % c.keys) * 0xD6E8FEB86659FD93ULL >> 1));
-      batch.timestamps.emplace_back(static_cast<Ticks>(i));
-    }
+    Batch<std::int64_t> batch;
+    AddRecords(begin, end, c.keys, batch);
     Check(harness.ProcessBatch(0, batch));
     Check(harness.Watermark(static_cast<Ticks>(end) - 1));
     count();
@@ -96,6 +110,61 @@ Outcome Run(std::uint64_t timers, const Case& c, StateBackend* backend) {
   Check(harness.Finish());
   count();
   return out;
+}
+
+// Timers that are set are taken up from the files of a checkpoint, until the first may fire.
+void Restart(const BenchOptions& bench, const std::string& name, std::uint64_t timers,
+             std::size_t memory, const std::string& folder) {
+  if (name.find(bench.only) == std::string::npos) return;
+  timers = bench.Scaled(timers);
+  RocksDbBackend backend(
+      {.directory = folder, .memory_bytes = memory / 2, .decoded_bytes = memory / 2});
+  const JobDefinition job = Define(kMaxTicks / 2, false);
+  OperatorStore* store = nullptr;
+  HarnessOptions options;
+  StoredParts parts;
+  options.make_store = [&] {
+    auto opened = backend.Open(0, 0, parts.empty() ? nullptr : &parts);
+    Check(opened.status());
+    store = opened->get();
+    return *std::move(opened);
+  };
+  auto harness = std::make_unique<OperatorHarness>(job.nodes[1].make_operator, options);
+  harness->AddOutput<std::int64_t>();
+  Check(harness->Open());
+  for (std::uint64_t begin = 0; begin < timers; begin += kBatch) {
+    Batch<std::int64_t> batch;
+    AddRecords(begin, std::min(begin + kBatch, timers), timers, batch);
+    Check(harness->ProcessBatch(0, batch));
+  }
+  for (KeyedStateTable* table : harness->op().keyed_state()) table->Flush();
+  const auto checkpoint = *store->Checkpoint();
+  Check(checkpoint->Take());
+  StoredPart& part = parts.emplace_back();
+  part.had = part.keeps = {0, 127};
+  for (const StoreCheckpoint::File& file : checkpoint->files()) {
+    std::stringstream content;
+    content << std::ifstream(file.path, std::ios::binary).rdbuf();
+    part.files.push_back({file.name, content.str(), "", "", 0, 0});
+  }
+  harness.reset();
+  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t cpu_start = std::clock();
+  harness = std::make_unique<OperatorHarness>(job.nodes[1].make_operator, options);
+  harness->AddOutput<std::int64_t>();
+  Check(harness->Restore({}));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double cpu = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
+  if (harness->op().keyed_state().front()->entries() != timers)
+    Check(absl::DataLossError("timers are missing"));
+  if (bench.json) {
+    std::printf("{\"name\":\"%s\",\"value\":%.4g,\"unit\":\"s\",\"cpu_s\":%.4g}\n", name.c_str(),
+                seconds, cpu);
+  } else {
+    std::printf("%-52s %9.3f s (%.1f M timers; %.3f s of CPU)\n", name.c_str(), seconds,
+                1e-6 * static_cast<double>(timers), cpu);
+  }
 }
 
 }  // namespace
@@ -129,5 +198,8 @@ int main(int argc, char** argv) {
           return Run(n, c, &backend);
         });
   }
+  Restart(options, "timers_in_rocksdb/restart/a_fifth_in_memory", 5'000'000, 512 * kMiB, folder);
+  Restart(options, "timers_in_rocksdb/restart/a_twentieth_in_memory", 5'000'000, 128 * kMiB,
+          folder);
   std::filesystem::remove_all(folder);
 }

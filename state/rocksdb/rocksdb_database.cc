@@ -150,6 +150,16 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
   return options;
 }
 
+rocksdb::ColumnFamilyOptions ScratchOptions(const RocksDbBackend::Shared& shared) {
+  rocksdb::ColumnFamilyOptions options = ColumnOptions(shared, nullptr);
+  // What is read once, in its order, and then goes is hardly worth merging: many files are read
+  // side by side.
+  options.level0_file_num_compaction_trigger = 32;
+  options.level0_slowdown_writes_trigger = 64;
+  options.level0_stop_writes_trigger = 128;
+  return options;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
@@ -190,6 +200,17 @@ absl::StatusOr<std::unique_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
     }
   }
   return opened;
+}
+
+absl::StatusOr<rocksdb::ColumnFamilyHandle*> RocksDbDatabase::AddScratch(const std::string& name) {
+  Column& column = columns_[name];
+  const rocksdb::Status status =
+      db_->CreateColumnFamily(ScratchOptions(*shared_), name, &column.handle);
+  if (!status.ok()) {
+    columns_.erase(name);
+    return StoreError(status, path_);
+  }
+  return column.handle;
 }
 
 absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::string& state,

@@ -19,9 +19,7 @@ class ScratchColumn final : public StateScratch {
   absl::Status Write(std::span<const StateChange> changes) override {
     if (column_ == nullptr) {
       WEIR_RETURN_IF_ERROR(scratch_->Make());
-      WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column column,
-                            scratch_->database()->AddColumn(name_, ColumnLayout::kEntries));
-      column_ = column.handle;
+      WEIR_ASSIGN_OR_RETURN(column_, scratch_->database()->AddScratch(name_));
     }
     // What comes at once is much, and in order.
     return scratch_->database()->Write(column_, changes, /*flushed_soon=*/true);
@@ -33,9 +31,8 @@ class ScratchColumn final : public StateScratch {
     const rocksdb::Slice upper(to.data(), to.size());
     rocksdb::ReadOptions options;
     options.iterate_upper_bound = &upper;
-    // It is read once.
+    // It is read once, from many files.
     options.fill_cache = false;
-    options.readahead_size = 1 << 20;
     RocksDbDatabase& database = *scratch_->database();
     const std::unique_ptr<rocksdb::Iterator> it(database.db().NewIterator(options, column_));
     bool goes_on = true;

@@ -87,6 +87,9 @@ class RocksDbDatabase {
   // Of the store's thread. What it returns lives as long as the database. kFailedPrecondition: it
   // is there, and has another layout.
   absl::StatusOr<Column> AddColumn(const std::string& state, ColumnLayout layout);
+  // A column of a database that has nothing else, once for each name: what is written there is read
+  // in its order, once, and then erased.
+  absl::StatusOr<rocksdb::ColumnFamilyHandle*> AddScratch(const std::string& name);
   // The keys ascend. `flushed_soon`: a checkpoint will be taken.
   absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes,
                      bool flushed_soon);
