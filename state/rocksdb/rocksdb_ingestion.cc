@@ -47,6 +47,12 @@ absl::Status RocksDbIngestion::Finish() {
 absl::Status RocksDbIngestion::Ingest() {
   if (writer_ != nullptr) WEIR_RETURN_IF_ERROR(Finish());
   if (paths_.empty()) return absl::OkStatus();
+  // RocksDB 7.8 itself does this only for keys between those of the files. What stayed buffered
+  // would become a file later than these and with older entries: if these are merged with what is
+  // older still before, that is taken for corruption.
+  rocksdb::FlushOptions flushing;
+  flushing.allow_write_stall = true;
+  WEIR_RETURN_IF_ERROR(StoreError(database_.db().Flush(flushing, column_), database_.path()));
   rocksdb::IngestExternalFileOptions options;
   options.move_files = true;
   options.write_global_seqno = false;
