@@ -73,6 +73,11 @@ double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
 }
+double Mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
 std::int64_t KeyAt(std::uint64_t n) {
   return static_cast<std::int64_t>(n * 0xD6E8FEB86659FD93ULL >> 1);
 }
@@ -80,15 +85,17 @@ std::int64_t KeyAt(std::uint64_t n) {
 class Report {
  public:
   explicit Report(bool json) : json_(json) {}
+  // `at_most`: the goal; none if negative.
   void Line(const std::string& name, double value, const char* unit, double at_most) {
-    if (json_) {
-      std::printf(
-          "{\"name\":\"rocksdb/%s\",\"value\":%.4g,\"unit\":\"%s\",\"goal\":%g,\"met\":%s}\n",
-          name.c_str(), value, unit, at_most, value <= at_most ? "true" : "false");
-    } else {
-      std::printf("%-52s %9.3f %-5s (goal <= %g: %s)\n", name.c_str(), value, unit, at_most,
-                  value <= at_most ? "met" : "not met");
+    std::string goal;
+    if (at_most >= 0) {
+      const bool met = value <= at_most;
+      goal = json_ ? StrCat(",\"goal\":", at_most, ",\"met\":", met ? "true" : "false")
+                   : StrCat(" (goal <= ", at_most, ": ", met ? "met" : "not met", ")");
     }
+    std::printf(json_ ? "{\"name\":\"rocksdb/%s\",\"value\":%.4g,\"unit\":\"%s\"%s}\n"
+                      : "%-52s %9.3f %-5s%s\n",
+                name.c_str(), value, unit, goal.c_str());
     std::fflush(stdout);
   }
 
@@ -198,10 +205,12 @@ class Updates {
  public:
   Updates(Table& table, std::uint64_t keys, std::uint64_t one_in)
       : table_(*table.in_store()), keys_(keys), one_in_(one_in) {}
+  // From now on others.
+  void Move() { shift_ = (shift_ + 1) % one_in_; }
   void Batch() {
     for (std::size_t i = 0; i < kBatch; ++i) {
       random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
-      batch_[i] = KeyAt((random_ >> 20) % (keys_ / one_in_) * one_in_);
+      batch_[i] = KeyAt((random_ >> 20) % (keys_ / one_in_) * one_in_ + shift_);
       hashes_[i] = KeyHash(batch_[i]);
       pointers_[i] = &batch_[i];
     }
@@ -217,6 +226,7 @@ class Updates {
   Table::Stored& table_;
   const std::uint64_t keys_;
   const std::uint64_t one_in_;
+  std::uint64_t shift_ = 0;
   std::uint64_t random_ = 1;
   std::array<std::int64_t, kBatch> batch_{};
   std::array<std::uint64_t, kBatch> hashes_{};
@@ -226,6 +236,70 @@ class Updates {
 void Fill(Subtasks& subtasks, std::uint64_t from, std::uint64_t to) {
   for (std::uint64_t n = from; n < to; ++n)
     subtasks.table().in_store()->Overwrite(KeyAt(n), KeyHash(KeyAt(n)));
+}
+
+// Pairs of a second without, and one with a checkpoint at its start; the last is done by its end.
+// `moves`: each pair changes other keys than the one before.
+proto::JobRestore CheckpointEachSecond(const BenchOptions& options, const std::string& name,
+                                       bool moves, Subtasks& subtasks, Updates& updates,
+                                       std::uint64_t& id, Report& report) {
+  proto::JobRestore last;
+  std::uint64_t new_bytes = 0;
+  std::vector<double> costs;
+  std::vector<double> thread_costs;
+  std::vector<double> pauses;
+  std::vector<double> writes;
+  std::vector<double> rates_without;
+  const auto update_for = [&](double seconds) {
+    std::uint64_t batches = 0;
+    for (const Clock::time_point start = Clock::now(); SecondsSince(start) < seconds; ++batches)
+      updates.Batch();
+    return batches;
+  };
+  update_for(2);
+  // It has the files that were merged until now.
+  last = subtasks.Write(subtasks.AtBarrier(++id), &new_bytes);
+  const int pairs = std::max(3, 4 * options.rounds);
+  for (int pair = 0; pair < pairs; ++pair) {
+    if (moves) {
+      updates.Move();
+      // What is read first is not what is measured.
+      update_for(3);
+    }
+    double rates[2] = {0, 0};
+    double thread_rates[2] = {0, 0};
+    for (const bool with : {false, true}) {
+      std::thread writer;
+      const Clock::time_point start = Clock::now();
+      const double thread_start = ThreadSeconds();
+      if (with) {
+        auto checkpoint = subtasks.AtBarrier(++id);
+        pauses.push_back(1e3 * SecondsSince(start));
+        writer = std::thread([&, checkpoint = std::move(checkpoint)]() mutable {
+          last = subtasks.Write(std::move(checkpoint), &new_bytes);
+          writes.push_back(1e3 * ThreadSeconds());
+        });
+      }
+      const std::uint64_t batches = update_for(1 - SecondsSince(start));
+      const double did = static_cast<double>(batches * kBatch);
+      rates[with ? 1 : 0] = did / SecondsSince(start);
+      thread_rates[with ? 1 : 0] = did / (ThreadSeconds() - thread_start);
+      if (with) writer.join();
+    }
+    costs.push_back(100 * (1 - rates[1] / rates[0]));
+    thread_costs.push_back(100 * (1 - thread_rates[1] / thread_rates[0]));
+    rates_without.push_back(rates[0]);
+  }
+  const double goal = moves ? -1 : 2;
+  report.Line(name + ": cost", Median(costs), "%", goal);
+  report.Line("  of it, in the task's own time", Median(thread_costs), "%", goal);
+  report.Line("  pause at the barrier", Median(pauses), "ms", moves ? -1 : 20);
+  std::fprintf(stderr,
+               "  (%.1f M updates/s without; the last checkpoint wrote %.1f MB; %.0f ms of CPU to "
+               "write one, %.0f on average; cost on average %.1f %%)\n",
+               1e-6 * Median(rates_without), 1e-6 * static_cast<double>(new_bytes), Median(writes),
+               Mean(writes), Mean(costs));
+  return last;
 }
 
 void CheckpointsAndRestores(const BenchOptions& options, const std::string& folder,
@@ -241,48 +315,11 @@ void CheckpointsAndRestores(const BenchOptions& options, const std::string& fold
   // Filling it is not what is measured.
   if (!WaitUntilIdle()) Fail("RocksDB does not come to an end with merging");
 
-  // A second without, then one with a checkpoint at its start, if the last is done.
   Updates updates(subtasks.table(), keys, 100);
-  for (const Clock::time_point start = Clock::now(); SecondsSince(start) < 2;) updates.Batch();
-  std::vector<double> costs;
-  std::vector<double> thread_costs;
-  std::vector<double> pauses;
-  std::vector<double> writes;
-  std::vector<double> rates_without;
-  const int pairs = std::max(3, 4 * options.rounds);
-  for (int pair = 0; pair < pairs; ++pair) {
-    double rates[2] = {0, 0};
-    double thread_rates[2] = {0, 0};
-    for (const bool with : {false, true}) {
-      std::thread writer;
-      std::uint64_t batches = 0;
-      const Clock::time_point start = Clock::now();
-      const double thread_start = ThreadSeconds();
-      if (with) {
-        auto checkpoint = subtasks.AtBarrier(++id);
-        pauses.push_back(1e3 * SecondsSince(start));
-        writer = std::thread([&, checkpoint = std::move(checkpoint)]() mutable {
-          last = subtasks.Write(std::move(checkpoint), &new_bytes);
-          writes.push_back(1e3 * ThreadSeconds());
-        });
-      }
-      for (; SecondsSince(start) < 1; ++batches) updates.Batch();
-      const double did = static_cast<double>(batches * kBatch);
-      rates[with ? 1 : 0] = did / SecondsSince(start);
-      thread_rates[with ? 1 : 0] = did / (ThreadSeconds() - thread_start);
-      if (with) writer.join();
-    }
-    costs.push_back(100 * (1 - rates[1] / rates[0]));
-    thread_costs.push_back(100 * (1 - thread_rates[1] / thread_rates[0]));
-    rates_without.push_back(rates[0]);
-  }
-  report.Line("checkpoint each second, 1 % changed: cost", Median(costs), "%", 2);
-  report.Line("  of it, in the task's own time", Median(thread_costs), "%", 2);
-  report.Line("  pause at the barrier", Median(pauses), "ms", 20);
-  std::fprintf(stderr,
-               "  (%.1f M updates/s without; the last checkpoint wrote %.1f MB; %.0f ms of CPU to "
-               "write one)\n",
-               1e-6 * Median(rates_without), 1e-6 * static_cast<double>(new_bytes), Median(writes));
+  last = CheckpointEachSecond(options, "checkpoint each second, 1 % changed", /*moves=*/false,
+                              subtasks, updates, id, report);
+  last = CheckpointEachSecond(options, "the same, other keys each time", /*moves=*/true, subtasks,
+                              updates, id, report);
 
   report.Line("restore, same parallelism", subtasks.Start(1, &last), "s", 2);
   report.Line("restore, 1 to 2 subtasks in one process", subtasks.Start(2, &last), "s", 2);

@@ -64,6 +64,7 @@ std::string_view KindText(StateKind kind) {
     case StateKind::kInFlight:
       return "in flight";
     case StateKind::kStore:
+    case StateKind::kStoreWithLogs:
       return "files";
   }
   return "";

@@ -52,11 +52,25 @@ absl::Status Apply(std::span<const StateChange> changes, Entries& entries) {
   return absl::OkStatus();
 }
 
+using Log = std::map<std::string, std::optional<std::string>>;
+
+// Changes that end a log must have what is in it.
+absl::Status EndLog(std::span<const StateChange> changes, Log& log) {
+  for (const StateChange& change : changes) log.erase(std::string(change.key));
+  if (!log.empty()) return absl::InternalError("what was logged is not stored");
+  return absl::OkStatus();
+}
+
 class MapColumn final : public StateColumn {
  public:
-  MapColumn(MapStateStore& store, std::shared_ptr<Entries>& entries, bool expires,
-            std::size_t cache_bytes)
-      : store_(store), entries_(entries), expires_(expires), cache_bytes_(cache_bytes) {}
+  MapColumn(MapStateStore& store, std::shared_ptr<Entries>& entries, Log& log, bool expires,
+            std::size_t cache_bytes, std::size_t log_bytes)
+      : store_(store),
+        entries_(entries),
+        log_(log),
+        expires_(expires),
+        cache_bytes_(cache_bytes),
+        log_bytes_(log_bytes) {}
 
   absl::StatusOr<bool> Get(std::string_view key, std::string& value) override {
     if (!store_.failure.ok()) return store_.failure;
@@ -78,22 +92,42 @@ class MapColumn final : public StateColumn {
   absl::Status Write(std::span<const StateChange> changes) override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     store_.changes += changes.size();
+    WEIR_SDK_RETURN_IF_ERROR(EndLog(changes, log_));
     return Apply(changes, Changed(entries_));
   }
   absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
     if (!store_.failure.ok()) return store_.failure;
     store_.put_off.push_back(
-        [&store = store_, &entries = entries_, make = std::move(make)]() mutable {
+        [&store = store_, &entries = entries_, &log = log_, make = std::move(make)]() mutable {
           StateChanges changes = make();
           store.changes += changes.changes.size();
-          return Apply(changes.Sorted(), Changed(entries));
+          const std::vector<StateChange> sorted = changes.Sorted();
+          WEIR_SDK_RETURN_IF_ERROR(EndLog(sorted, log));
+          return Apply(sorted, Changed(entries));
         });
     return absl::OkStatus();
   }
+  absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) override {
+    if (!store_.failure.ok()) return store_.failure;
+    store_.put_off.push_back([&log = log_, make = std::move(make)]() mutable {
+      StateChanges changes = make();
+      const std::vector<StateChange> sorted = changes.Sorted();
+      WEIR_SDK_RETURN_IF_ERROR(EndLog(sorted, log));
+      for (const StateChange& change : sorted) {
+        log[std::string(change.key)] =
+            change.erases ? std::nullopt : std::optional(std::string(change.value));
+      }
+      return absl::OkStatus();
+    });
+    return absl::OkStatus();
+  }
+  bool TakesLog(std::size_t bytes) const override { return bytes <= log_bytes_; }
   bool IsBehind() const override { return !store_.put_off.empty(); }
   absl::Status CatchUp() override { return store_.CatchUp(); }
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
+    std::erase_if(log_, [&](const auto& of) { return of.first >= from && of.first < to; });
+    WEIR_SDK_RETURN_IF_ERROR(EndLog({}, log_));
     Entries& entries = Changed(entries_);
     entries.erase(entries.lower_bound(from), entries.lower_bound(to));
     return absl::OkStatus();
@@ -117,8 +151,10 @@ class MapColumn final : public StateColumn {
  private:
   MapStateStore& store_;
   std::shared_ptr<Entries>& entries_;
+  Log& log_;
   const bool expires_;
   const std::size_t cache_bytes_;
+  const std::size_t log_bytes_;
 };
 
 class MapScratch final : public StateScratch {
@@ -157,8 +193,8 @@ absl::StatusOr<std::unique_ptr<StateColumn>> MapStateStore::OpenColumn(const std
   if (!failure.ok()) return failure;
   std::shared_ptr<Entries>& entries = columns[state];
   if (entries == nullptr) entries = std::make_shared<Entries>();
-  return std::unique_ptr<StateColumn>(
-      std::make_unique<MapColumn>(*this, entries, layout == ColumnLayout::kExpiring, cache_bytes_));
+  return std::unique_ptr<StateColumn>(std::make_unique<MapColumn>(
+      *this, entries, logs[state], layout == ColumnLayout::kExpiring, cache_bytes_, log_bytes_));
 }
 
 absl::StatusOr<std::unique_ptr<StateScratch>> MapStateStore::OpenScratch(const std::string& name) {
@@ -170,6 +206,29 @@ absl::StatusOr<std::unique_ptr<StateScratch>> MapStateStore::OpenScratch(const s
 absl::Status MapStateStore::CatchUp() {
   if (!failure.ok()) return failure;
   for (; !put_off.empty(); put_off.pop_front()) WEIR_SDK_RETURN_IF_ERROR(put_off.front()());
+  return absl::OkStatus();
+}
+
+Entries MapStateStore::Logged(const std::string& state) const {
+  Entries entries = *columns.at(state);
+  const auto log = logs.find(state);
+  if (log == logs.end()) return entries;
+  for (const auto& [key, value] : log->second) {
+    if (value.has_value()) {
+      entries[key] = *value;
+    } else {
+      entries.erase(key);
+    }
+  }
+  return entries;
+}
+
+absl::Status MapStateStore::StoreLogs() {
+  WEIR_SDK_RETURN_IF_ERROR(CatchUp());
+  for (auto& [state, entries] : columns) {
+    Changed(entries) = Logged(state);
+    logs[state].clear();
+  }
   return absl::OkStatus();
 }
 

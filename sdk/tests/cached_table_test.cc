@@ -69,7 +69,8 @@ void RunModel(std::uint64_t seed) {
   SCOPED_TRACE(seed);
   Random random(seed);
   const std::size_t cache = std::size_t{1} << random.Below(18);
-  auto store = std::make_unique<MapStateStore>(cache);
+  const std::size_t log = random.Below(3) == 0 ? 0 : std::size_t{1} << random.Below(16);
+  auto store = std::make_unique<MapStateStore>(cache, log);
   using Table = NamedTable<K, V>;
   const auto open = [&] {
     return std::make_unique<Table>("t", KeyGroupRange{0, 127}, 128, internal::RecordLayout<V>(),
@@ -127,13 +128,14 @@ void RunModel(std::uint64_t seed) {
       default:
         if (random.Below(20) != 0) break;
         if (random.Below(2) == 0) {
-          // Opened again with what was flushed.
+          // Opened again with what was saved.
           table->Flush();
+          ASSERT_TRUE(store->StoreLogs().ok());
           table = open();
         } else {
           // Read into an empty store.
           const auto snapshot = table->TakeSnapshot(SnapshotUse::kLive);
-          auto other = std::make_unique<MapStateStore>(cache);
+          auto other = std::make_unique<MapStateStore>(cache, log);
           table.reset();
           store.swap(other);
           table = open();
@@ -153,7 +155,7 @@ void RunModel(std::uint64_t seed) {
   }
   table->Flush();
   ASSERT_TRUE(store->CatchUp().ok());
-  EXPECT_EQ(store->columns.at("t")->size(), model.size());
+  EXPECT_EQ(store->Logged("t").size(), model.size());
 }
 
 TEST(CachedTableTest, BehavesLikeAMapWithACacheOfAnySize) {
@@ -271,6 +273,47 @@ TEST_F(CachedTableOfIntegers, WaitsForWhatIsFlushedWhenThatFillsTheCache) {
   }
   for (std::int64_t key = 0; key < 10'000; ++key)
     ASSERT_EQ(*table->in_store()->Find(key, KeyHash(key)), key);
+}
+
+TEST_F(CachedTableOfIntegers, LogsWhatChangesAgainAndAgainUntilItIsStored) {
+  MapStateStore store(1 << 20, /*log_bytes=*/100 * 2 * sizeof(std::int64_t));
+  const auto table = Open(store);
+  const auto set = [&](std::int64_t from, std::int64_t to, std::int64_t value) {
+    for (std::int64_t key = from; key < to; ++key)
+      *table->in_store()->FindOrInsert(key, KeyHash(key)).first = value;
+    table->Flush();
+    EXPECT_TRUE(store.CatchUp().ok());
+  };
+  const auto stored = [&] { return store.columns.at("t")->size(); };
+  const auto logged = [&] { return store.logs.at("t").size(); };
+  set(0, 50, 1);
+  set(0, 50, 2);
+  EXPECT_EQ(logged(), 50u);
+  // Without a change it stays as it is.
+  set(0, 0, 0);
+  EXPECT_EQ(logged(), 50u);
+  // Half of it is new.
+  set(50, 100, 1);
+  EXPECT_EQ(logged(), 100u);
+  EXPECT_EQ(stored(), 0u);
+  EXPECT_EQ(table->entries(), 100u);
+  // Less than half.
+  set(0, 49, 3);
+  EXPECT_EQ(logged(), 0u);
+  EXPECT_EQ(stored(), 100u);
+  EXPECT_EQ(table->entries(), 100u);
+  set(0, 100, 4);
+  EXPECT_EQ(logged(), 100u);
+  // More than it takes.
+  set(0, 101, 5);
+  EXPECT_EQ(logged(), 0u);
+  EXPECT_EQ(stored(), 101u);
+  // What is stored beside it, for whoever reads all of it.
+  set(0, 10, 6);
+  EXPECT_EQ(logged(), 10u);
+  const auto snapshot = table->TakeSnapshot(SnapshotUse::kLive);
+  EXPECT_EQ(logged(), 0u);
+  EXPECT_EQ(store.gets, 101u);
 }
 
 TEST_F(CachedTableOfIntegers, ATableAfterAnotherReadsWhatThatHasFlushed) {

@@ -26,6 +26,8 @@ class StoreCheckpoint {
     uint64_t bytes = 0;
     // A later checkpoint of the store that has a file of this name has this one.
     bool immutable = false;
+    // Of a log (StoredFile), which is immutable too and no file of the disk; else null.
+    std::shared_ptr<const std::string> log;
   };
   virtual ~StoreCheckpoint() = default;
   // Has the files made, if they are not there: blocks while what is in memory is written. The store
@@ -54,6 +56,8 @@ struct StoredFile {
   std::string shared_name;
   uint64_t bytes = 0;
   uint64_t digest = 0;
+  // What of a column was logged (StateColumn::LogLater), beside the others; a shared file.
+  bool log = false;
 };
 using StoredFiles = std::vector<StoredFile>;
 

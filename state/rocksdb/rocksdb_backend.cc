@@ -1,7 +1,6 @@
 #include "state/rocksdb/rocksdb_backend.h"
 
 #include <rocksdb/slice.h>
-#include <rocksdb/utilities/checkpoint.h>
 
 #include <algorithm>
 #include <exception>
@@ -11,6 +10,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "state/rocksdb/rocksdb_checkpoint_internal.h"
 #include "state/rocksdb/rocksdb_databases_internal.h"
 #include "state/rocksdb/rocksdb_scratch_internal.h"
 #include "weir/cached_table.h"
@@ -82,9 +82,10 @@ absl::Status Make(absl::AnyInvocable<StateChanges()>& make, StateChanges& change
 
 class DatabaseColumn final : public StateColumn {
  public:
-  DatabaseColumn(std::shared_ptr<RocksDbDatabases> databases, RocksDbColumns columns,
-                 std::shared_ptr<RocksDbBackend::Shared> shared)
-      : databases_(std::move(databases)),
+  DatabaseColumn(std::string state, std::shared_ptr<RocksDbDatabases> databases,
+                 RocksDbColumns columns, std::shared_ptr<RocksDbBackend::Shared> shared)
+      : state_(std::move(state)),
+        databases_(std::move(databases)),
         columns_(std::make_shared<const RocksDbColumns>(std::move(columns))),
         memory_(std::move(shared)) {}
 
@@ -114,27 +115,36 @@ class DatabaseColumn final : public StateColumn {
 
   absl::Status Write(std::span<const StateChange> changes) override {
     WEIR_RETURN_IF_ERROR(databases_->CatchUp());
-    return databases_->Write(*columns_, changes, /*flushed_soon=*/false);
+    return databases_->Write(state_, *columns_, changes, /*flushed_soon=*/false);
   }
   absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
     // The databases have the work, which so ends with them.
+    databases_->Defer([databases = databases_.get(), state = state_, columns = columns_,
+                       make = std::move(make)]() mutable {
+      StateChanges changes;
+      if (absl::Status made = Make(make, changes); !made.ok()) return made;
+      return databases->Write(state, *columns, changes.Sorted(), /*flushed_soon=*/true);
+    });
+    return absl::OkStatus();
+  }
+  absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) override {
     databases_->Defer(
-        [databases = databases_.get(), columns = columns_, make = std::move(make)]() mutable {
+        [databases = databases_.get(), state = state_, make = std::move(make)]() mutable {
           StateChanges changes;
           if (absl::Status made = Make(make, changes); !made.ok()) return made;
-          return databases->Write(*columns, changes.Sorted(), /*flushed_soon=*/true);
+          databases->logs().Make(state, changes, *databases);
+          return absl::OkStatus();
         });
     return absl::OkStatus();
   }
+  // They are in memory, too, until others are.
+  bool TakesLog(size_t bytes) const override { return bytes <= memory_.Share() / 8; }
   bool IsBehind() const override { return databases_->IsBehind(); }
   absl::Status CatchUp() override { return databases_->CatchUp(); }
 
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
     WEIR_RETURN_IF_ERROR(databases_->CatchUp());
-    const auto [begin, end] = databases_->Between(from, to);
-    for (size_t i = begin; i < end; ++i)
-      WEIR_RETURN_IF_ERROR((*databases_)[i].EraseRange((*columns_)[i].handle, from, to));
-    return absl::OkStatus();
+    return databases_->EraseRange(state_, *columns_, from, to);
   }
 
   absl::StatusOr<std::unique_ptr<StateView>> View() override {
@@ -188,6 +198,7 @@ class DatabaseColumn final : public StateColumn {
     return result;
   }
 
+  const std::string state_;
   const std::shared_ptr<RocksDbDatabases> databases_;
   // Also of writes that are deferred.
   const std::shared_ptr<const RocksDbColumns> columns_;
@@ -196,69 +207,6 @@ class DatabaseColumn final : public StateColumn {
   std::vector<rocksdb::Slice> slices_;
   std::vector<rocksdb::PinnableSlice> found_;
   std::vector<rocksdb::Status> statuses_;
-};
-
-// Hard links to the files of the databases, in folders beside theirs.
-class DatabaseCheckpoint final : public StoreCheckpoint {
- public:
-  DatabaseCheckpoint(std::shared_ptr<RocksDbDatabases> databases, uint64_t number)
-      : databases_(std::move(databases)), number_(number) {}
-  ~DatabaseCheckpoint() override {
-    for (size_t i = 0; i < databases_->size(); ++i) {
-      // What stays goes with the worker's folder.
-      DeleteFolder(databases_->env(), FolderOf(i)).IgnoreError();
-    }
-  }
-
-  absl::Status Take() override {
-    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
-    return taken_;
-  }
-  // In the order of what is written.
-  void TakeNow() {
-    for (size_t i = 0; taken_.ok() && i < databases_->size(); ++i) taken_ = MakeLinks(i);
-  }
-
-  const std::vector<File>& files() const override { return files_; }
-  UploadedFiles& uploaded() override { return databases_->uploaded(); }
-
- private:
-  std::string FolderOf(size_t index) const {
-    return StrCat((*databases_)[index].path(), "-links-", number_);
-  }
-
-  absl::Status MakeLinks(size_t index) {
-    const std::string folder = FolderOf(index);
-    const std::string prefix = databases_->FilePrefix(index);
-    rocksdb::Checkpoint* made = nullptr;
-    rocksdb::Status status = rocksdb::Checkpoint::Create(&(*databases_)[index].db(), &made);
-    if (!status.ok()) return StoreError(status, folder);
-    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-    status = checkpoint->CreateCheckpoint(folder);
-    if (!status.ok()) return StoreError(status, folder);
-    rocksdb::Env& env = databases_->env();
-    std::vector<std::string> names;
-    status = env.GetChildren(folder, &names);
-    if (!status.ok()) return StoreError(status, folder);
-    std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
-      // Options are ours whatever a file says.
-      if (name == "." || name == ".." || name.starts_with("OPTIONS")) continue;
-      File& file = files_.emplace_back();
-      file.name = StrCat(prefix, name);
-      file.path = StrCat(folder, "/", name);
-      file.immutable = name.ends_with(".sst");
-      status = env.GetFileSize(file.path, &file.bytes);
-      if (!status.ok()) return StoreError(status, folder);
-    }
-    return absl::OkStatus();
-  }
-
-  const std::shared_ptr<RocksDbDatabases> databases_;
-  const uint64_t number_;
-  // Written by TakeNow, read after CatchUp.
-  absl::Status taken_;
-  std::vector<File> files_;
 };
 
 // Opens its databases with the first column: most operators have no state.
@@ -281,7 +229,7 @@ class DatabaseStore final : public OperatorStore {
     }
     WEIR_ASSIGN_OR_RETURN(RocksDbColumns columns, databases_->AddColumn(state, layout));
     return std::unique_ptr<StateColumn>(
-        std::make_unique<DatabaseColumn>(databases_, std::move(columns), shared_));
+        std::make_unique<DatabaseColumn>(state, databases_, std::move(columns), shared_));
   }
 
   absl::StatusOr<std::unique_ptr<StateScratch>> OpenScratch(const std::string& name) override {
@@ -290,13 +238,7 @@ class DatabaseStore final : public OperatorStore {
 
   absl::StatusOr<std::shared_ptr<StoreCheckpoint>> Checkpoint() override {
     if (databases_ == nullptr) return std::shared_ptr<StoreCheckpoint>();
-    auto checkpoint = std::make_shared<DatabaseCheckpoint>(databases_, ++checkpoints_);
-    // Nobody may wait for it any more by then. Why it fails is told to whoever takes it.
-    databases_->Defer([weak = std::weak_ptr<DatabaseCheckpoint>(checkpoint)] {
-      if (const auto taken = weak.lock(); taken != nullptr) taken->TakeNow();
-      return absl::OkStatus();
-    });
-    return std::shared_ptr<StoreCheckpoint>(std::move(checkpoint));
+    return RocksDbCheckpoint::Defer(databases_);
   }
 
  private:
@@ -304,7 +246,6 @@ class DatabaseStore final : public OperatorStore {
   const std::string path_;
   std::shared_ptr<RocksDbDatabases> databases_;
   const std::shared_ptr<RocksDbScratch> scratch_;
-  uint64_t checkpoints_ = 0;
 };
 
 class DatabaseState final : public StoredState {

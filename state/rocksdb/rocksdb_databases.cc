@@ -49,6 +49,7 @@ absl::StatusOr<RocksDbColumns> RocksDbDatabases::AddColumn(const std::string& st
   WEIR_RETURN_IF_ERROR(CatchUp());
   RocksDbColumns columns;
   for (const auto& database : databases_) {
+    links_.reset();
     WEIR_ASSIGN_OR_RETURN(columns.emplace_back(), database->AddColumn(state, layout));
   }
   return columns;
@@ -71,8 +72,27 @@ absl::Status RocksDbDatabases::CatchUp() {
   return failed_;
 }
 
-absl::Status RocksDbDatabases::Write(const RocksDbColumns& columns,
+absl::Status RocksDbDatabases::EraseRange(const std::string& state, const RocksDbColumns& columns,
+                                          std::string_view from, std::string_view to) {
+  logs_.End(state);
+  links_.reset();
+  const auto [begin, end] = Between(from, to);
+  for (size_t i = begin; i < end; ++i)
+    WEIR_RETURN_IF_ERROR(databases_[i]->EraseRange(columns[i].handle, from, to));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const RocksDbLinks>> RocksDbDatabases::Links() {
+  if (links_ == nullptr) {
+    WEIR_ASSIGN_OR_RETURN(links_, RocksDbLinks::Make(*this, ++links_made_));
+  }
+  return links_;
+}
+
+absl::Status RocksDbDatabases::Write(const std::string& state, const RocksDbColumns& columns,
                                      std::span<const StateChange> changes, bool flushed_soon) {
+  logs_.End(state);
+  links_.reset();
   while (!changes.empty()) {
     const size_t index = IndexOf(changes.front().key);
     const auto end = std::partition_point(

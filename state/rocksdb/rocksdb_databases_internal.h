@@ -18,6 +18,8 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "state/backend/state_backend.h"
+#include "state/rocksdb/rocksdb_checkpoint_internal.h"
+#include "state/rocksdb/rocksdb_logs_internal.h"
 #include "state/rocksdb/rocksdb_store_internal.h"
 
 namespace weir {
@@ -82,8 +84,16 @@ class RocksDbDatabases {
   // every later call: what is there is not what was written.
   absl::Status CatchUp();
   // The keys ascend. `flushed_soon`: a checkpoint will be taken.
-  absl::Status Write(const RocksDbColumns& columns, std::span<const StateChange> changes,
-                     bool flushed_soon);
+  absl::Status Write(const std::string& state, const RocksDbColumns& columns,
+                     std::span<const StateChange> changes, bool flushed_soon);
+  // All with from <= key < to.
+  absl::Status EraseRange(const std::string& state, const RocksDbColumns& columns,
+                          std::string_view from, std::string_view to);
+  // Changes end the log of their column. Used by what is deferred, or after CatchUp.
+  RocksDbLogs& logs() { return logs_; }
+  // Links to the files that hold what the databases have now; those of before, if nothing was
+  // written. Likewise.
+  absl::StatusOr<std::shared_ptr<const RocksDbLinks>> Links();
 
  private:
   explicit RocksDbDatabases(std::shared_ptr<RocksDbBackend::Shared> shared)
@@ -98,6 +108,10 @@ class RocksDbDatabases {
   // One for each database; they ascend.
   std::vector<uint32_t> first_key_groups_;
   std::vector<std::unique_ptr<RocksDbDatabase>> databases_;
+  RocksDbLogs logs_;
+  // Null: what was written since is not in them.
+  std::shared_ptr<const RocksDbLinks> links_;
+  uint64_t links_made_ = 0;
 };
 
 }  // namespace weir

@@ -101,6 +101,7 @@ absl::Status DeleteFolder(rocksdb::Env& env, const std::string& path) {
 
 absl::Status FillFolder(rocksdb::Env& env, const StoredFiles& files, const std::string& folder) {
   for (const StoredFile& file : files) {
+    if (file.log) continue;
     const std::string to = StrCat(folder, "/", file.name);
     if (file.path.empty()) {
       WEIR_RETURN_IF_ERROR(StoreError(rocksdb::WriteStringToFile(&env, file.content, to), folder));

@@ -19,8 +19,8 @@ absl::Status MakeFolders(rocksdb::Env& env, const std::string& path);
 // The folder and the files in it; succeeds if there is none.
 absl::Status DeleteFolder(rocksdb::Env& env, const std::string& path);
 
-// Puts these files into an empty folder, by hard links where that can be. kDataLoss: one is not
-// what the checkpoint says.
+// Puts these files, but for logs, into an empty folder, by hard links where that can be. kDataLoss:
+// one is not what the checkpoint says.
 absl::Status FillFolder(rocksdb::Env& env, const StoredFiles& files, const std::string& folder);
 
 // Files as `base` makes them, but that are not forced to the disk: a store ends with its process.

@@ -14,6 +14,7 @@
 #include "common/base/strings.h"
 #include "state/rocksdb/rocksdb_databases_internal.h"
 #include "state/rocksdb/rocksdb_ingestion_internal.h"
+#include "state/rocksdb/rocksdb_logs_internal.h"
 #include "weir/stored_entries.h"
 
 namespace weir {
@@ -134,22 +135,32 @@ std::vector<Joined> Join(std::vector<Source> sources) {
   return all;
 }
 
+// A database with what the files have, and what they log.
+absl::StatusOr<std::unique_ptr<RocksDbDatabase>> OpenSource(
+    const std::shared_ptr<RocksDbBackend::Shared>& shared, std::string path,
+    const StoredFiles& files) {
+  WEIR_ASSIGN_OR_RETURN(auto database, RocksDbDatabase::Open(shared, std::move(path), &files));
+  for (const StoredFile& file : files) {
+    if (file.log) WEIR_RETURN_IF_ERROR(StoreLog(*shared->env, file, *database));
+  }
+  return database;
+}
+
 // Takes up the files of the first source; what the others have is written to new ones, in the order
 // of the keys.
 absl::StatusOr<std::unique_ptr<RocksDbDatabase>> OpenJoined(
     const std::shared_ptr<RocksDbBackend::Shared>& shared, const std::string& path,
     const Joined& joined) {
   const Source& largest = joined.sources.front();
-  WEIR_ASSIGN_OR_RETURN(auto database, RocksDbDatabase::Open(shared, path, &largest.files));
+  WEIR_ASSIGN_OR_RETURN(auto database, OpenSource(shared, path, largest.files));
   for (const auto& [state, column] : database->columns()) {
     WEIR_RETURN_IF_ERROR(Erase(*database, column, largest.had.first, largest.keeps.first));
     WEIR_RETURN_IF_ERROR(Erase(*database, column, largest.keeps.last + 1, largest.had.last + 1));
   }
   for (size_t i = 1; i < joined.sources.size(); ++i) {
     const Source& source = joined.sources[i];
-    WEIR_ASSIGN_OR_RETURN(
-        const auto other,
-        RocksDbDatabase::Open(shared, StrCat(path, "-joined-", i), &source.files));
+    WEIR_ASSIGN_OR_RETURN(const auto other,
+                          OpenSource(shared, StrCat(path, "-joined-", i), source.files));
     for (const auto& [state, column] : other->columns()) {
       WEIR_ASSIGN_OR_RETURN(const RocksDbDatabase::Column into,
                             database->AddColumn(state, column.layout));
@@ -183,7 +194,7 @@ absl::StatusOr<std::shared_ptr<RocksDbDatabases>> RocksDbDatabases::Open(
   }
   for (size_t i = 0; i < all.size(); ++i) {
     for (const StoredFile& file : all[i].sources.front().files) {
-      if (file.shared_name.empty()) continue;
+      if (file.shared_name.empty() || file.log) continue;
       opened->uploaded_.Add(StrCat(opened->FilePrefix(i), file.name),
                             {file.shared_name, file.path, file.bytes, file.digest, 0});
     }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/hash.h"
 #include "gtest/gtest.h"
 #include "sdk/tests/timer_steps.h"
 #include "state/rocksdb/rocksdb_backend.h"
@@ -152,9 +153,19 @@ class RocksDbTimersTest : public ::testing::Test {
     const auto checkpoint = *store.Checkpoint();
     EXPECT_TRUE(checkpoint->Take().ok());
     for (const StoreCheckpoint::File& file : checkpoint->files()) {
-      std::stringstream content;
-      content << std::ifstream(file.path).rdbuf();
-      files.push_back({file.name, content.str(), "", "", 0, 0});
+      StoredFile& stored = files.emplace_back();
+      stored.name = file.name;
+      if (file.log == nullptr) {
+        std::stringstream content;
+        content << std::ifstream(file.path).rdbuf();
+        stored.content = content.str();
+        continue;
+      }
+      stored.log = true;
+      stored.bytes = file.bytes;
+      stored.digest = Hash64(*file.log);
+      stored.path = root_ + "/log-" + std::to_string(++logs_);
+      std::ofstream(stored.path, std::ios::binary) << *file.log;
     }
     return files;
   }
@@ -183,6 +194,7 @@ class RocksDbTimersTest : public ::testing::Test {
   std::unique_ptr<RocksDbBackend> backend_;
   TimerSteps steps_{3};
   Ticks now_ = 1'000;
+  int logs_ = 0;
   std::vector<Subtask> subtasks_;
 };
 

@@ -12,7 +12,7 @@ namespace weir {
 
 // The newest version that is read. A file is written as the oldest that has all its kinds of
 // sections (StateFileVersionOf).
-inline constexpr uint32_t kStateFileVersion = 6;
+inline constexpr uint32_t kStateFileVersion = 7;
 inline constexpr std::string_view kStateFileMagic = "WEIRSTF\n";
 inline constexpr std::string_view kStateFileEndMagic = "WEIREND\n";
 inline constexpr size_t kStateFileHeaderBytes = 16;
@@ -39,10 +39,17 @@ enum class StateKind : uint8_t {
   kKeyedParts = 8,
   // Likewise by any bits.
   kKeyedSlotParts = 9,
+  // Like kStore, and some of the files are logs.
+  kStoreWithLogs = 10,
 };
 
 constexpr bool IsInParts(StateKind kind) {
   return kind == StateKind::kKeyedParts || kind == StateKind::kKeyedSlotParts;
+}
+
+// Entries are the files of a store.
+constexpr bool IsOfStore(StateKind kind) {
+  return kind == StateKind::kStore || kind == StateKind::kStoreWithLogs;
 }
 
 // Entries are key groups.
@@ -52,6 +59,7 @@ constexpr bool IsKeyed(StateKind kind) {
 
 // The first version of state files that may have such sections.
 constexpr uint32_t StateFileVersionOf(StateKind kind) {
+  if (kind == StateKind::kStoreWithLogs) return 7;
   if (kind == StateKind::kKeyedSlotParts) return 6;
   if (kind == StateKind::kKeyedParts) return 5;
   if (kind == StateKind::kKeyedChanges) return 4;
@@ -70,6 +78,7 @@ constexpr int NameSpaceOf(StateKind kind) {
     case StateKind::kInFlight:
       return 2;
     case StateKind::kStore:
+    case StateKind::kStoreWithLogs:
       return 3;
     default:
       return 1;

@@ -41,7 +41,7 @@ class Cursor {
 
 bool IsKnown(uint8_t kind, uint32_t version) {
   return kind >= static_cast<uint8_t>(StateKind::kKeyed) &&
-         kind <= static_cast<uint8_t>(StateKind::kKeyedSlotParts) &&
+         kind <= static_cast<uint8_t>(StateKind::kStoreWithLogs) &&
          StateFileVersionOf(static_cast<StateKind>(kind)) <= version;
 }
 

@@ -238,7 +238,7 @@ TEST_P(StateFileTest, ANewerFormatIsRefusedWithWhatToDo) {
   Overwrite("f", content);
   const auto reader = StateFileReader::Open(files_, dir_ + "/f");
   EXPECT_EQ(reader.status().code(), absl::StatusCode::kFailedPrecondition) << reader.status();
-  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 7"));
+  EXPECT_THAT(Message(reader.status()), HasSubstr("newer version of Weir (format 8"));
   EXPECT_THAT(Message(reader.status()), HasSubstr(dir_ + "/f"));
 }
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "common/base/hash.h"
 #include "common/base/little_endian.h"
 #include "common/base/status_macros.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr std::string_view kSharedPrefix = "shared/";
 constexpr char kInline = 0;
 constexpr char kShared = 1;
+constexpr char kSharedLog = 2;
 // What a manifest may have; others are much smaller.
 constexpr uint64_t kMaxInlineBytes = 64 << 20;
 constexpr size_t kPieceBytes = 1 << 20;
@@ -44,26 +46,43 @@ bool IsName(std::string_view name) {
                      [](char c) { return c != '/' && static_cast<unsigned char>(c) >= 32; });
 }
 
-// Copies a local file to a new one of the shared folder and makes it durable.
+// Calls use(bytes) for the content of a file, piece by piece.
+absl::Status ReadPieces(FileSystem& files, const StoreCheckpoint::File& file,
+                        absl::FunctionRef<absl::Status(std::string_view)> use) {
+  if (file.log != nullptr) {
+    // Pieces that a core's cache still has when they are copied.
+    for (std::string_view rest = *file.log; !rest.empty();) {
+      const std::string_view piece = rest.substr(0, kPieceBytes);
+      WEIR_RETURN_IF_ERROR(use(piece));
+      rest.remove_prefix(piece.size());
+    }
+    return absl::OkStatus();
+  }
+  WEIR_ASSIGN_OR_RETURN(const auto source, files.OpenForRead(file.path));
+  std::string piece(kPieceBytes, '\0');
+  for (uint64_t at = 0; at < file.bytes;) {
+    WEIR_ASSIGN_OR_RETURN(
+        const size_t got,
+        source->ReadAt(at, std::min<uint64_t>(piece.size(), file.bytes - at), piece.data()));
+    if (got == 0) return absl::DataLossError(StrCat(file.path, " has become shorter"));
+    WEIR_RETURN_IF_ERROR(use(std::string_view(piece).substr(0, got)));
+    at += got;
+  }
+  return absl::OkStatus();
+}
+
+// Copies a file to a new one of the shared folder and makes it durable.
 absl::StatusOr<uint64_t> Upload(FileSystem& files, const StoreCheckpoint::File& file,
                                 const std::string& to) {
-  WEIR_ASSIGN_OR_RETURN(const auto source, files.OpenForRead(file.path));
   auto made = files.OpenForWrite(to, FileSystem::WriteMode::kCreateNew);
   if (!made.ok()) return StorageError(made.status(), "making a file of state");
   WritableFile& copy = **made;
   StreamingHash64 digest;
-  std::string piece(kPieceBytes, '\0');
   const auto write = [&]() -> absl::Status {
-    for (uint64_t at = 0; at < file.bytes;) {
-      WEIR_ASSIGN_OR_RETURN(
-          const size_t got,
-          source->ReadAt(at, std::min<uint64_t>(piece.size(), file.bytes - at), piece.data()));
-      if (got == 0) return absl::DataLossError(StrCat(file.path, " has become shorter"));
-      const std::string_view bytes = std::string_view(piece).substr(0, got);
-      digest.Append(bytes);
-      WEIR_RETURN_IF_ERROR(copy.Append(bytes));
-      at += got;
-    }
+    WEIR_RETURN_IF_ERROR(ReadPieces(files, file, [&](std::string_view piece) {
+      digest.Append(piece);
+      return copy.Append(piece);
+    }));
     WEIR_RETURN_IF_ERROR(copy.Sync());
     return copy.Close();
   };
@@ -84,7 +103,7 @@ absl::Status AppendItem(StateFileWriter& writer, const StoredFile& file) {
 
 std::string EncodeStoredFile(const StoredFile& file) {
   std::string bytes;
-  bytes += file.shared_name.empty() ? kInline : kShared;
+  bytes += file.shared_name.empty() ? kInline : file.log ? kSharedLog : kShared;
   AppendText(bytes, file.name);
   if (file.shared_name.empty()) {
     bytes += file.content;
@@ -96,13 +115,15 @@ std::string EncodeStoredFile(const StoredFile& file) {
   return bytes;
 }
 
-absl::StatusOr<StoredFile> DecodeStoredFile(std::string_view bytes) {
+absl::StatusOr<StoredFile> DecodeStoredFile(std::string_view bytes, StateKind kind) {
   const absl::Status damaged =
       absl::DataLossError("a file of a store is named in a way that is none");
-  if (bytes.empty() || (bytes[0] != kInline && bytes[0] != kShared)) return damaged;
-  const bool shared = bytes[0] == kShared;
-  bytes.remove_prefix(1);
+  if (bytes.empty() || bytes[0] < kInline || bytes[0] > kSharedLog) return damaged;
+  const bool shared = bytes[0] != kInline;
   StoredFile file;
+  file.log = bytes[0] == kSharedLog;
+  if (file.log && kind != StateKind::kStoreWithLogs) return damaged;
+  bytes.remove_prefix(1);
   if (!TakeText(bytes, file.name) || !IsName(file.name)) return damaged;
   if (!shared) {
     file.content = bytes;
@@ -125,12 +146,18 @@ std::string SharedFilePrefix(const SnapshotPlace& place, const TaskCheckpoint& c
                 checkpoint.barrier.id, "-");
 }
 
+StateKind StoreKindOf(const StoreCheckpoint& store) {
+  return std::any_of(store.files().begin(), store.files().end(),
+                     [](const StoreCheckpoint::File& file) { return file.log != nullptr; })
+             ? StateKind::kStoreWithLogs
+             : StateKind::kStore;
+}
+
 absl::Status WriteStore(FileSystem& files, const SnapshotPlace& place, const std::string& prefix,
                         const std::string& uid, StoreCheckpoint& store, uint64_t checkpoint_id,
                         StateFileWriter& writer, proto::TaskSnapshot& told,
                         proto::TaskSnapshot_OperatorSnapshot& of_operator) {
-  WEIR_RETURN_IF_ERROR(store.Take());
-  WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, "", "rocksdb", StateKind::kStore}));
+  WEIR_RETURN_IF_ERROR(writer.BeginSection({uid, "", "rocksdb", StoreKindOf(store)}));
   const std::string folder = StrCat(place.directory, "/shared");
   bool prepared = false;
   uint64_t whole = 0;
@@ -138,6 +165,7 @@ absl::Status WriteStore(FileSystem& files, const SnapshotPlace& place, const std
   for (const StoreCheckpoint::File& file : store.files()) {
     StoredFile stored;
     stored.name = file.name;
+    stored.log = file.log != nullptr;
     if (!file.immutable) {
       auto content = ReadFile(files, file.path, kMaxInlineBytes);
       if (!content.ok()) return content.status();

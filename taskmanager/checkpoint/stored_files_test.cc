@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/hash.h"
+#include "common/base/strings.h"
 #include "common/env/system/system_env.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -23,8 +25,10 @@ namespace weir {
 namespace {
 
 using internal::NamedTable;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
+using ::testing::IsEmpty;
 
 constexpr uint32_t kMaxParallelism = 128;
 using Table = NamedTable<std::int64_t, std::string>;
@@ -33,30 +37,44 @@ TEST(StoredFileTest, IsReadAsItWasWritten) {
   StoredFile inside;
   inside.name = "MANIFEST-000004";
   inside.content = std::string("a\0b", 3);
-  const auto read = DecodeStoredFile(EncodeStoredFile(inside));
+  const auto read = DecodeStoredFile(EncodeStoredFile(inside), StateKind::kStore);
   ASSERT_TRUE(read.ok());
   EXPECT_EQ(read->name, inside.name);
   EXPECT_EQ(read->content, inside.content);
   StoredFile shared{"000012.sst", "", "", "shared/1-0-0-1-7-000012.sst", 345, 0xfedcba9876543210};
-  const auto again = DecodeStoredFile(EncodeStoredFile(shared));
+  const auto again = DecodeStoredFile(EncodeStoredFile(shared), StateKind::kStore);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->shared_name, shared.shared_name);
   EXPECT_EQ(again->bytes, shared.bytes);
   EXPECT_EQ(again->digest, shared.digest);
+  EXPECT_FALSE(again->log);
+  shared.log = true;
+  const auto log = DecodeStoredFile(EncodeStoredFile(shared), StateKind::kStoreWithLogs);
+  ASSERT_TRUE(log.ok());
+  EXPECT_TRUE(log->log);
+  EXPECT_EQ(log->shared_name, shared.shared_name);
+  // Who knows of no logs would lose it.
+  EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile(shared), StateKind::kStore).ok());
 }
 
 TEST(StoredFileTest, WhatIsMalformedOrLeavesTheFolderIsRefused) {
   const std::string good =
       EncodeStoredFile({"000012.sst", "", "", "shared/1-0-0-1-7-000012.sst", 345, 1});
   for (size_t size = 0; size < good.size(); ++size)
-    EXPECT_FALSE(DecodeStoredFile(good.substr(0, size)).ok()) << size;
-  EXPECT_FALSE(DecodeStoredFile(good + "x").ok());
+    EXPECT_FALSE(DecodeStoredFile(good.substr(0, size), StateKind::kStore).ok()) << size;
+  EXPECT_FALSE(DecodeStoredFile(good + "x", StateKind::kStore).ok());
   for (const std::string name : {"", ".", "..", "../x", "a/b"}) {
-    EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({name, "x", "", "", 1, 1})).ok()) << name;
-    EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({"a", "", "", "shared/" + name, 1, 1})).ok())
+    EXPECT_FALSE(
+        DecodeStoredFile(EncodeStoredFile({name, "x", "", "", 1, 1}), StateKind::kStore).ok())
+        << name;
+    EXPECT_FALSE(
+        DecodeStoredFile(EncodeStoredFile({"a", "", "", "shared/" + name, 1, 1}), StateKind::kStore)
+            .ok())
         << name;
   }
-  EXPECT_FALSE(DecodeStoredFile(EncodeStoredFile({"a", "", "", "/etc/passwd", 1, 1})).ok());
+  EXPECT_FALSE(
+      DecodeStoredFile(EncodeStoredFile({"a", "", "", "/etc/passwd", 1, 1}), StateKind::kStore)
+          .ok());
 }
 
 // A job of one operator on real files: its subtasks' tables, checkpoints of them, and restores.
@@ -76,8 +94,10 @@ class StoredStateTest : public ::testing::Test {
   }
 
   std::unique_ptr<RocksDbBackend> NewBackend(const std::string& name) {
-    return std::make_unique<RocksDbBackend>(RocksDbBackend::Options{
-        .directory = root_ + "/" + name, .memory_bytes = 64 << 20, .decoded_bytes = 8 << 20});
+    return std::make_unique<RocksDbBackend>(
+        RocksDbBackend::Options{.directory = root_ + "/" + name,
+                                .memory_bytes = 64 << 20,
+                                .decoded_bytes = decoded_bytes_});
   }
   static proto::JobGraph GraphOf(uint32_t parallelism,
                                  const std::string& type = Table::TypeText()) {
@@ -164,6 +184,7 @@ class StoredStateTest : public ::testing::Test {
         task.final = true;
         state.keyed[0].snapshot = tables_[subtask]->TakeSnapshot(SnapshotUse::kFinal);
       } else {
+        if (!logs_) tables_[subtask]->in_store()->Flush();
         tables_[subtask]->Flush();
         auto links = stores_[subtask]->Checkpoint();
         EXPECT_TRUE(links.ok()) << links.status();
@@ -219,6 +240,9 @@ class StoredStateTest : public ::testing::Test {
     return names;
   }
 
+  size_t decoded_bytes_ = 8 << 20;
+  // Whether tables may log what has changed; else it is stored at each checkpoint.
+  bool logs_ = false;
   const std::string root_;
   const std::unique_ptr<Env> env_;
   std::unique_ptr<RocksDbBackend> backend_;
@@ -297,7 +321,13 @@ TEST_F(StoredStateTest, IsRestoredAtAnotherParallelismAndOnTheHeap) {
   EXPECT_EQ(changed->at({0, 0})->front().stored, nullptr);
 }
 
-TEST_F(StoredStateTest, FilesAreTakenUpAtAnotherParallelismAndKeyGroupsThatLeftDoNotComeBack) {
+// With logs RocksDB 7.8 took it for corruption, once, that a file was taken in beside what was
+// buffered, and merged before that.
+class TakenUpTest : public StoredStateTest, public ::testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(Logs, TakenUpTest, ::testing::Bool());
+
+TEST_P(TakenUpTest, AtAnotherParallelismKeyGroupsThatLeftDoNotComeBack) {
+  logs_ = GetParam();
   Start(1);
   for (std::int64_t key = 0; key < 5'000; ++key) Set(key, std::string(40, 'a'));
   proto::JobRestore restore = Checkpoint(1, 0);
@@ -321,7 +351,9 @@ TEST_F(StoredStateTest, FilesAreTakenUpAtAnotherParallelismAndKeyGroupsThatLeftD
     }
     ++id;
     restore = Checkpoint(id, id - 1, parallelism);
-    EXPECT_LT(new_bytes_, parallelism >= 3 ? all : 2 * all);
+    if (!logs_) {
+      EXPECT_LT(new_bytes_, parallelism >= 3 ? all : 2 * all);
+    }
   }
   Start(1, *Read(restore, 1));
   ExpectModel();
@@ -360,9 +392,19 @@ TEST_F(StoredStateTest, ACheckpointIsOfItsMomentThoughItIsTakenLater) {
     ASSERT_TRUE(checkpoint->Take().ok());
     StoredPart part{{0, kMaxParallelism - 1}, {0, kMaxParallelism - 1}, {}};
     for (const StoreCheckpoint::File& file : checkpoint->files()) {
-      part.files.push_back(
-          {file.name, *ReadFile(env_->files(), file.path, 64 << 20), "", "", 0, 0});
+      StoredFile& stored = part.files.emplace_back();
+      stored.name = file.name;
+      if (file.log == nullptr) {
+        stored.content = *ReadFile(env_->files(), file.path, 64 << 20);
+        continue;
+      }
+      stored.log = true;
+      stored.bytes = file.bytes;
+      stored.digest = Hash64(*file.log);
+      stored.path = root_ + "/log";
+      std::ofstream(stored.path, std::ios::binary | std::ios::trunc) << *file.log;
     }
+    ASSERT_TRUE(part.files.back().log);
     const StoredParts parts = {part};
     auto store = backend_->Open(7, checkpoint == first ? 0 : 1, &parts);
     ASSERT_TRUE(store.ok()) << store.status();
@@ -435,12 +477,154 @@ TEST_F(StoredStateTest, TheFilesThatARestartTookUpAreThereForTheNextOne) {
   }
 }
 
-TEST_F(StoredStateTest, LinksGoOnceTheyAreWritten) {
+TEST_F(StoredStateTest, LinksGoOnceThereAreOthers) {
+  const auto folders = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ + "/local")) {
+      const std::string name = entry.path().filename();
+      if (name.find("links") != std::string::npos) names.push_back(name);
+    }
+    return names;
+  };
   Start(1);
-  Set(1, "x");
+  for (uint64_t id = 1; id <= 3; ++id) {
+    Set(1, std::to_string(id));
+    Checkpoint(id, id - 1);
+    EXPECT_THAT(folders(), ElementsAre("0-0-0-links-" + std::to_string(id)));
+  }
+  // Nothing was written.
+  Checkpoint(4, 3);
+  EXPECT_THAT(folders(), ElementsAre("0-0-0-links-3"));
+  tables_.clear();
+  stores_.clear();
+  EXPECT_THAT(folders(), IsEmpty());
+}
+
+std::vector<std::string> LogsIn(const std::vector<std::string>& names) {
+  std::vector<std::string> logs;
+  for (const std::string& name : names) {
+    if (name.find("log-") != std::string::npos) logs.push_back(name);
+  }
+  return logs;
+}
+
+TEST_F(StoredStateTest, WhatChangesAgainAndAgainIsLoggedAndNotStored) {
+  logs_ = true;
+  Start(2);
+  for (std::int64_t key = 0; key < 40'000; ++key) Set(key, std::string(100, 'a'));
   Checkpoint(1, 0);
-  for (const auto& entry : std::filesystem::directory_iterator(root_ + "/local"))
-    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("links")));
+  const uint64_t all = full_bytes_;
+  proto::JobRestore last;
+  for (uint64_t id = 2; id < 8; ++id) {
+    SCOPED_TRACE(id);
+    for (std::int64_t key = 0; key < 500; ++key) Set(key * 7, std::to_string(id) + "b");
+    for (std::int64_t key = 0; key < 50; ++key) {
+      Set(key * 3 + 1, "gone");
+      Erase(key * 3 + 1);
+      Set(-key - 1, "new");
+    }
+    last = Checkpoint(id, id - 1);
+    EXPECT_LT(new_bytes_, 15'000u);
+    EXPECT_LT(full_bytes_, all + 15'000u);
+    // A log of each subtask, at each checkpoint.
+    EXPECT_EQ(LogsIn(SharedNames()).size(), 2 * (id - 1));
+  }
+  // Not what comes after it.
+  const auto at_checkpoint = model_;
+  for (std::int64_t key = 0; key < 500; ++key) Set(key * 7, "later");
+  model_ = at_checkpoint;
+  for (const uint32_t parallelism : {2u, 1u, 3u}) {
+    SCOPED_TRACE(parallelism);
+    const auto restored = Read(last, parallelism);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    Start(parallelism, *restored);
+    ExpectModel();
+    for (std::int64_t key = 0; key < 500; ++key) Set(key * 7, "c" + std::to_string(parallelism));
+    // Several databases have a log each.
+    last = Checkpoint(10 + parallelism, 9, 2 + parallelism);
+    const auto again = Read(last, 2);
+    ASSERT_TRUE(again.ok()) << again.status();
+    Start(2, *again);
+    ExpectModel();
+  }
+}
+
+TEST_F(StoredStateTest, ALogThatGrowsIsStoredInTheEnd) {
+  logs_ = true;
+  Start(1);
+  for (std::int64_t key = 0; key < 40'000; ++key) Set(key, std::string(100, 'a'));
+  Checkpoint(1, 0);
+  EXPECT_THAT(LogsIn(SharedNames()), IsEmpty()) << "more than there is room for in a log";
+  std::vector<uint64_t> written;
+  for (uint64_t id = 2; id < 8; ++id) {
+    for (std::int64_t key = 0; key < 100; ++key)
+      Set(static_cast<std::int64_t>(id) * 100 + key, "b");
+    Checkpoint(id, id - 1);
+    written.push_back(LogsIn(SharedNames()).size());
+  }
+  // Twice as much is logged again, three times as much is stored.
+  EXPECT_THAT(written, ElementsAre(1, 2, 2, 3, 4, 4));
+  // What is written beside it ends a log, too.
+  Set(1, "c");
+  Checkpoint(8, 7);
+  EXPECT_EQ(LogsIn(SharedNames()).size(), 5u);
+  tables_[0]->DropKeyGroup(3);
+  const auto restored = Read(Checkpoint(9, 8), 1);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(LogsIn(SharedNames()).size(), 5u);
+  std::erase_if(model_, [](const auto& entry) {
+    return KeyGroupOf(KeyHash(entry.first), kMaxParallelism) == 3;
+  });
+  Start(1, *restored);
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest, ALogOfACheckpointThatIsNotKnownToBeCompleteIsWrittenAgain) {
+  logs_ = true;
+  Start(1);
+  Set(1, "a");
+  Checkpoint(1, 0);
+  // Nothing has changed.
+  const proto::JobRestore second = Checkpoint(2, 0);
+  EXPECT_EQ(LogsIn(SharedNames()).size(), 2u);
+  Checkpoint(3, 2);
+  EXPECT_EQ(LogsIn(SharedNames()).size(), 2u);
+  std::filesystem::remove(root_ + "/job/shared/" + LogsIn(SharedNames()).front());
+  const auto restored = Read(second, 1);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  Start(1, *restored);
+  ExpectModel();
+}
+
+TEST_F(StoredStateTest, ADamagedOrMissingLogIsNamed) {
+  logs_ = true;
+  Start(1);
+  for (std::int64_t key = 0; key < 100; ++key) Set(key, "a");
+  const proto::JobRestore restore = Checkpoint(1, 0);
+  ASSERT_EQ(LogsIn(SharedNames()).size(), 1u);
+  const std::string log = root_ + "/job/shared/" + LogsIn(SharedNames())[0];
+  const std::string good = *ReadFile(env_->files(), log, 1 << 20);
+  const auto expect_refused = [&](const std::string& why) {
+    SCOPED_TRACE(why);
+    const auto restored = Read(restore, 1);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    const auto store = backend_->Open(5, 0, restored->at({0, 0})->front().stored.get());
+    EXPECT_EQ(store.status().code(), absl::StatusCode::kDataLoss) << store.status();
+    EXPECT_THAT(ToStd(store.status().message()), AllOf(HasSubstr(log), HasSubstr(why)));
+  };
+  const auto write = [&](const std::string& content) {
+    std::ofstream(log, std::ios::trunc | std::ios::binary) << content;
+  };
+  std::string flipped = good;
+  flipped[good.size() / 2] ^= 1;
+  write(flipped);
+  expect_refused("a wrong digest");
+  write(good.substr(0, good.size() - 1));
+  expect_refused("fewer bytes");
+  write(good + "x");
+  expect_refused("more bytes");
+  std::filesystem::remove(log);
+  expect_refused("it is missing");
 }
 
 }  // namespace

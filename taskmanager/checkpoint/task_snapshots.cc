@@ -125,7 +125,7 @@ class CheckpointFiles {
     return reader;
   }
 
-  // The files that a section of the kind kStore names.
+  // The files that a section of a store names.
   absl::StatusOr<StoredFiles> FilesOf(StateFileReader& reader,
                                       const StateFileReader::Section& section) {
     if (backend_ == nullptr) {
@@ -137,7 +137,7 @@ class CheckpointFiles {
     std::string bytes;
     for (const StateFileReader::Entry& entry : section.entries) {
       WEIR_RETURN_IF_ERROR(reader.Read(entry, bytes));
-      WEIR_ASSIGN_OR_RETURN(StoredFile file, DecodeStoredFile(bytes));
+      WEIR_ASSIGN_OR_RETURN(StoredFile file, DecodeStoredFile(bytes, section.info.kind));
       if (!file.shared_name.empty()) file.path = PathOf(file.shared_name);
       files.push_back(std::move(file));
     }
@@ -241,7 +241,7 @@ class OperatorReader {
         WEIR_ASSIGN_OR_RETURN(const auto reader, files_.OpenShared(file));
         for (const StateFileReader::Section& section : reader->sections()) {
           if (section.info.kind == StateKind::kInFlight || section.info.uid != old_.uid()) continue;
-          if (section.info.kind == StateKind::kStore) {
+          if (IsOfStore(section.info.kind)) {
             if (own && Overlaps(subtask.subtask()))
               WEIR_RETURN_IF_ERROR(ReadStore(file, *reader, section, subtask.subtask()));
             continue;
@@ -404,7 +404,9 @@ absl::StatusOr<proto::TaskSnapshot> WriteTaskSnapshot(FileSystem& files, const S
   const std::string path = StrCat(folder, "/", name);
   uint32_t version = HasInFlight(checkpoint.state) ? StateFileVersionOf(StateKind::kInFlight) : 1;
   for (const OperatorState& state : checkpoint.state) {
-    if (state.store != nullptr) version = std::max(version, StateFileVersionOf(StateKind::kStore));
+    if (state.store == nullptr) continue;
+    WEIR_RETURN_IF_ERROR(state.store->Take());
+    version = std::max(version, StateFileVersionOf(StoreKindOf(*state.store)));
   }
   std::unique_ptr<StateFileWriter> writer;
   for (OperatorState& state : checkpoint.state) {

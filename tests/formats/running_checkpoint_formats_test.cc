@@ -2,8 +2,9 @@
 // records in flight, checkpoint_v3 has state in files of RocksDB, checkpoint_v3_databases has what
 // became of it when its two subtasks became one, which has the databases of both, checkpoint_v5 has
 // keyed state in parts (version 5) and what has changed of it (version 4), checkpoint_v6 the same
-// in parts by other bits (version 6). The first two and the last were made after docs/FORMATS.md,
-// the second around files of RocksDB 7.8; none is ever made again.
+// in parts by other bits (version 6), checkpoint_v7 has the files of checkpoint_v3 and logs beside
+// them. The first two and the last two were made after docs/FORMATS.md, the second around files of
+// RocksDB 7.8; none is ever made again.
 #include <unistd.h>
 
 #include <cstdint>
@@ -147,30 +148,40 @@ TEST_F(RunningCheckpointFormatTest, RecordsInFlightOfVersion2AreRead) {
             (std::vector<std::string>{"7 seven", "8 eight"}));
 }
 
-// What checkpoint_v3 holds.
+// What checkpoint_v3 holds, and `logs` of checkpoint_v7 change.
 using Totals = std::map<std::int64_t, std::int64_t>;
 using Seen = std::map<std::int64_t, std::pair<Ticks, std::string>>;
-Totals ExpectedTotals() {
+Totals ExpectedTotals(bool logs) {
   Totals totals;
   for (std::int64_t key = 0; key < 22; ++key) totals[key] = key * 10 + (key < 20 ? 0 : 1);
   totals.erase(3);
   totals.erase(4);
+  if (!logs) return totals;
+  totals.erase(6);
+  totals.erase(12);
+  for (const std::int64_t key : {30, 31}) totals[key] = key * 10;
+  totals[3] = 33;
+  totals[5] = 555;
   return totals;
 }
-Seen ExpectedSeen() {
+Seen ExpectedSeen(bool logs) {
   Seen seen;
   for (std::int64_t key = 0; key < 22; ++key) seen[key] = {1000 + key, StrCat("seen ", key)};
+  if (!logs) return seen;
+  seen[9] = {5000, "seen again"};
+  seen[40] = {6000, "new"};
   return seen;
 }
 
 struct Stored {
   const char* directory;
   const char* checkpoint;
+  bool logs = false;
 };
 class FilesOfStoresTest : public RunningCheckpointFormatTest,
                           public testing::WithParamInterface<Stored> {};
 
-TEST_P(FilesOfStoresTest, OfVersion3AreRead) {
+TEST_P(FilesOfStoresTest, OfAnyVersionAreRead) {
   const std::string folder =
       StrCat(WEIR_FORMATS "/", GetParam().directory, "/", GetParam().checkpoint);
   const proto::CheckpointMetadata metadata =
@@ -208,8 +219,8 @@ TEST_P(FilesOfStoresTest, OfVersion3AreRead) {
       }
     }
   }
-  EXPECT_EQ(totals, ExpectedTotals());
-  EXPECT_EQ(seen, ExpectedSeen());
+  EXPECT_EQ(totals, ExpectedTotals(GetParam().logs));
+  EXPECT_EQ(seen, ExpectedSeen(GetParam().logs));
   // At the same, the files are taken up.
   const uint32_t parallelism = metadata.operators(0).parallelism();
   proto::JobGraph same;
@@ -237,13 +248,14 @@ TEST_P(FilesOfStoresTest, OfVersion3AreRead) {
         });
     EXPECT_TRUE(scanned.ok()) << scanned;
   }
-  EXPECT_EQ(totals, ExpectedTotals());
+  EXPECT_EQ(totals, ExpectedTotals(GetParam().logs));
   std::filesystem::remove_all(local);
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, FilesOfStoresTest,
                          testing::Values(Stored{"checkpoint_v3", "chk-3"},
-                                         Stored{"checkpoint_v3_databases", "chk-4"}));
+                                         Stored{"checkpoint_v3_databases", "chk-4"},
+                                         Stored{"checkpoint_v7", "chk-5", true}));
 
 // What checkpoint_v5 and checkpoint_v6 hold: many keys of one key group, and one each of others.
 using Notes = std::map<std::int64_t, std::string>;

@@ -217,7 +217,7 @@ class SimStore final : public OperatorStore {
     Contents now;
     now.layouts = layouts_;
     for (const auto& [name, entries] : maps_.columns)
-      now.columns[name] = std::make_shared<MapStateStore::Entries>(*entries);
+      now.columns[name] = std::make_shared<MapStateStore::Entries>(maps_.Logged(name));
     if (std::string changes = Difference(last_, now); !changes.empty()) {
       char name[32];
       std::snprintf(name, sizeof(name), "%06llu.sst",
@@ -232,7 +232,8 @@ class SimStore final : public OperatorStore {
  private:
   FileSystem& disk_;
   const std::string folder_;
-  MapStateStore maps_{/*cache_bytes=*/512};
+  // Some checkpoints have logs, others do not.
+  MapStateStore maps_{/*cache_bytes=*/512, /*log_bytes=*/256};
   std::map<std::string, ColumnLayout> layouts_;
   // What `layers_` have together.
   Contents last_;

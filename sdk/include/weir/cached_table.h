@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "weir/binary_codec.h"
 #include "weir/column.h"
 #include "weir/hash.h"
@@ -59,24 +61,29 @@ struct ColumnPart {
 
 // A table whose entries are in a StateColumn, with a write-back cache of decoded values in front,
 // which is a KeyedTable. What is changed is written when the cache is full and by Flush, in the
-// order of the keys and at once. Which entries leave the cache: those that are clean and were not
+// order of the keys and at once. Which entries leave the cache: those that are stored and were not
 // looked up since the search last came by (the clock algorithm). As long as everything that there
 // is is in the cache (`whole`), nothing is asked of the column. What is flushed stays in the cache
 // until it is written, so that the task need not wait for that when it reads other entries.
+//
+// What changes again and again need not be stored for each checkpoint: it has a log of all that
+// differs from what is stored (Save), as long as most of that is new since the log before, and
+// there is room.
 //
 // `hash` is always KeyHash(key). Pointers stay valid until another key is looked up. Errors of the
 // store are thrown as StateError. Owned by the task's thread.
 template <class K, class V, class Layout>
 class CachedTable {
  public:
+  // Where what a cell has is besides; all but what is stored is dirty.
+  enum class Saved : std::uint8_t { kStored, kLogged, kNowhere };
   // What is known of a key; `present` says whether there is an entry. What each look at it needs
   // is beside the key.
   struct Cell {
     // Of the encoded value when it was read or written last.
     std::uint32_t bytes = 0;
     bool present = false;
-    // Differs from what is stored.
-    bool dirty = false;
+    Saved saved = Saved::kStored;
     bool used = false;
     // What was flushed last may not be stored yet, if the column is behind.
     bool put_off = false;
@@ -105,9 +112,10 @@ class CachedTable {
   }
   // The cell's value is about to be changed.
   void Touch(Cell& cell, const K& key, std::uint64_t hash) {
-    if (cell.dirty) return;
-    cell.dirty = true;
-    dirty_.push_back({hash, key});
+    if (cell.saved == Saved::kNowhere) return;
+    if (cell.saved == Saved::kStored) dirty_.push_back({hash, key});
+    cell.saved = Saved::kNowhere;
+    ++unsaved_;
   }
   void Prefetch(std::uint64_t hash) const { cells_.Prefetch(hash); }
 
@@ -170,19 +178,23 @@ class CachedTable {
   // worth its while.
   bool IsUsedBy(std::size_t records) { return 2 * std::exchange(lookups_, 0) >= records; }
 
-  // Has what has changed written, perhaps later.
+  // Has what has changed stored, perhaps later.
   void Flush() {
     Expire();
     if (dirty_.empty()) return;
     written_ = true;
-    if constexpr (kCopied) {
-      ThrowIfError(column_->WriteLater(CopyDirty()), name_);
+    ThrowIfError(column_->WriteLater(TakeDirtyLater(To::kStoreLater)), name_);
+  }
+  // Has a checkpoint of the store that is asked for now have what has changed.
+  void Save() {
+    Expire();
+    if (unsaved_ == 0) return;
+    // So all logs together are at most twice what has changed.
+    const bool mostly_new = dirty_.size() <= 2 * unsaved_;
+    if (mostly_new && prefix_.empty() && column_->TakesLog(dirty_.size() * EntryBytes())) {
+      ThrowIfError(column_->LogLater(TakeDirtyLater(To::kLog)), name_);
     } else {
-      TakeDirty(/*put_off=*/true);
-      ThrowIfError(column_->WriteLater([taken = std::exchange(pending_, {})]() mutable {
-        return std::move(taken);
-      }),
-                   name_);
+      Flush();
     }
   }
 
@@ -269,7 +281,10 @@ class CachedTable {
   // In place of what the column says of its cache: tables that share a column divide it up.
   void set_cache_bytes(std::size_t bytes) { cache_bytes_ = bytes; }
 
-  std::uint64_t EstimatedEntries() const { return column_->EstimatedEntries(); }
+  // What is dirty may be new, or not.
+  std::uint64_t EstimatedEntries() const {
+    return std::max<std::uint64_t>(column_->EstimatedEntries(), dirty_.size());
+  }
   std::size_t memory_bytes() const {
     return cells_.memory_bytes() + dirty_.capacity() * sizeof(Dirty);
   }
@@ -281,6 +296,29 @@ class CachedTable {
   struct Dirty {
     std::uint64_t hash;
     K key;
+  };
+  // Of a dirty cell, for another thread.
+  struct Copied {
+    Dirty of;
+    V value;
+    bool present;
+  };
+  // Memory that goes to another thread and comes back.
+  class Spare {
+   public:
+    std::vector<Copied> Take() {
+      const std::lock_guard lock(mutex_);
+      return std::exchange(memory_, {});
+    }
+    void Give(std::vector<Copied> memory) {
+      memory.clear();
+      const std::lock_guard lock(mutex_);
+      memory_ = std::move(memory);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::vector<Copied> memory_;
   };
   // A sub-table that has doubled has as many slots as it will ever have here, which are between a
   // quarter and three quarters full.
@@ -364,20 +402,23 @@ class CachedTable {
     }
   }
 
-  // Calls f(const Dirty&, Cell&) for each cell that has changed, and none has any more.
+  // Where dirty cells go.
+  enum class To { kStore, kStoreLater, kLog };
+  // Calls f(const Dirty&, Cell&) for each of them.
   template <class F>
-  void TakeEachDirty(bool put_off, F&& f) {
+  void TakeEachDirty(To to, F&& f) {
     constexpr std::size_t kAhead = 8;
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
       if (i + kAhead < dirty_.size()) cells_.PrefetchWhole(dirty_[i + kAhead].hash);
       const Dirty& of = dirty_[i];
       Cell* const cell = cells_.Find(of.key, of.hash);
-      if (cell == nullptr || !cell->dirty) continue;  // its key group was dropped
-      cell->dirty = false;
-      cell->put_off = put_off;
+      if (cell == nullptr || cell->saved == Saved::kStored) continue;  // its key group was dropped
+      cell->saved = to == To::kLog ? Saved::kLogged : Saved::kStored;
+      cell->put_off = to == To::kStoreLater;
       f(of, *cell);
     }
-    dirty_.clear();
+    if (to != To::kLog) dirty_.clear();
+    unsaved_ = 0;
   }
   template <class Frozen>
   static void AppendChange(const Frozen& frozen, std::uint32_t max_parallelism,
@@ -395,14 +436,14 @@ class CachedTable {
     }
     change.end = to.bytes.size();
   }
-  // Puts into `pending_` what has changed.
-  void TakeDirty(bool put_off) {
+  // Puts what is dirty into `pending_`.
+  void TakeDirty(To to) {
     pending_.bytes.clear();
     pending_.changes.clear();
     pending_.changes.reserve(dirty_.size());
     pending_.bytes.reserve(dirty_.size() * entry_bytes_);
     const auto frozen = layout_.Frozen();
-    TakeEachDirty(put_off, [&](const Dirty& of, Cell& cell) {
+    TakeEachDirty(to, [&](const Dirty& of, Cell& cell) {
       AppendChange(frozen, max_parallelism_, prefix_, of, cell.value, cell.present, pending_);
       const StateChanges::Change& change = pending_.changes.back();
       SetBytes(cell, change.end - change.key_end);
@@ -411,31 +452,55 @@ class CachedTable {
       entry_bytes_ = pending_.bytes.size() / pending_.changes.size() + 1;
   }
   // What makes the changes from copies of the cells, so that the task need not.
-  auto CopyDirty() {
-    struct Copied {
-      Dirty of;
-      V value;
-      bool present;
-    };
-    std::vector<Copied> copies;
+  auto CopyDirty(To to) {
+    std::vector<Copied> copies = spare_->Take();
     copies.reserve(dirty_.size());
-    TakeEachDirty(/*put_off=*/true, [&](const Dirty& of, const Cell& cell) {
+    TakeEachDirty(to, [&](const Dirty& of, const Cell& cell) {
       copies.push_back({of, cell.value, cell.present});
     });
+    // What is logged again soon needs as much memory again.
     return [copies = std::move(copies), frozen = layout_.Frozen(), prefix = prefix_,
-            max_parallelism = max_parallelism_] {
+            max_parallelism = max_parallelism_,
+            spare = to == To::kLog ? spare_ : nullptr]() mutable {
       StateChanges changes;
       changes.changes.reserve(copies.size());
       changes.bytes.reserve(copies.size() * (sizeof(K) + sizeof(V)));
       for (const Copied& copy : copies)
         AppendChange(frozen, max_parallelism, prefix, copy.of, copy.value, copy.present, changes);
+      if (spare != nullptr) spare->Give(std::move(copies));
       return changes;
     };
+  }
+  // What another thread calls for it.
+  absl::AnyInvocable<StateChanges()> TakeDirtyLater(To to) {
+    if constexpr (kCopied) {
+      return CopyDirty(to);
+    } else {
+      TakeDirty(to);
+      return [taken = std::exchange(pending_, {})]() mutable { return std::move(taken); };
+    }
+  }
+  // Of a dirty entry that is written, about.
+  std::size_t EntryBytes() {
+    if constexpr (kCopied) return sizeof(K) + sizeof(V);
+    if (entry_bytes_ == 0) {
+      constexpr std::size_t kSample = 64;
+      StateChanges sample;
+      for (std::size_t i = 0; i < std::min(dirty_.size(), kSample); ++i) {
+        const Dirty& of = dirty_[i];
+        if (const Cell* const cell = cells_.Find(of.key, of.hash); cell != nullptr) {
+          AppendChange(layout_.Frozen(), max_parallelism_, prefix_, of, cell->value, cell->present,
+                       sample);
+        }
+      }
+      entry_bytes_ = sample.bytes.size() / std::max<std::size_t>(sample.changes.size(), 1) + 1;
+    }
+    return entry_bytes_;
   }
   void WriteDirty() {
     Expire();
     if (dirty_.empty()) return;
-    TakeDirty(/*put_off=*/false);
+    TakeDirty(To::kStore);
     written_ = true;
     ThrowIfError(column_->Write(pending_.Sorted()), name_);
     ReleaseLarge();
@@ -475,7 +540,10 @@ class CachedTable {
     for (std::size_t seen = 0; seen < slots && cells_.size() > 0 && Used() >= target;
          seen += kStep) {
       cells_.Sweep(cursor_, kStep, [&](Cell& cell) {
-        if (cell.dirty || (behind && cell.put_off) || std::exchange(cell.used, false)) return false;
+        if (cell.saved != Saved::kStored || (behind && cell.put_off) ||
+            std::exchange(cell.used, false)) {
+          return false;
+        }
         if (cell.present) whole_ = false;
         bytes_ -= cell.bytes;
         return true;
@@ -500,11 +568,14 @@ class CachedTable {
   TableCursor cursor_;
   // Keys of the dirty cells.
   std::vector<Dirty> dirty_;
+  // How many of them are saved nowhere.
+  std::size_t unsaved_ = 0;
   // Sum of the cells'.
   std::size_t bytes_ = 0;
   std::size_t lookups_ = 0;
 
   // Kept for their memory.
+  const std::shared_ptr<Spare> spare_ = std::make_shared<Spare>();
   std::string arena_;
   std::string value_bytes_;
   StateChanges pending_;

@@ -225,7 +225,8 @@ class KeyedStateTable {
   // Whether the entries are in the store of the operator's context. What is in memory is the
   // table's cache.
   virtual bool stored() const { return false; }
-  // Has all that was changed written to the store, if `stored`. Throws StateError.
+  // Has a checkpoint of the store that is asked for now have all that was changed, if `stored`.
+  // Throws StateError.
   virtual void Flush() {}
   // What the table holds now. Takes little time: what is changed later is copied before.
   virtual std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) = 0;

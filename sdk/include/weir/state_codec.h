@@ -187,7 +187,7 @@ class NamedTable final : public KeyedStateTable {
 
   bool stored() const override { return stored_ != nullptr; }
   void Flush() override {
-    if (stored_ != nullptr) stored_->Flush();
+    if (stored_ != nullptr) stored_->Save();
   }
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse use) override {
     if (stored_ != nullptr) return stored_->TakeSnapshot();

@@ -102,6 +102,12 @@ class StateColumn {
   // of the store is taken that is asked for later. What fails then, or what `make` throws, fails
   // those.
   virtual absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) = 0;
+  // Like WriteLater, but nothing is stored, and reads do not see it: only the checkpoints of the
+  // store have it that are asked for later, beside what is stored, until the next LogLater, Write,
+  // WriteLater or EraseRange, of which the changes must have these keys too, or the range.
+  virtual absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) = 0;
+  // Whether as many bytes may be logged, which a restart then has to store.
+  virtual bool TakesLog(std::size_t bytes) const = 0;
   // Whether something that was put off, of any column of the store, is not written yet.
   virtual bool IsBehind() const = 0;
   // Writes what was put off, or waits until it is.

@@ -40,7 +40,7 @@ class StoredTimerTable : public KeyedStateTable {
   const std::string& name() const override { return name_; }
   const std::string& type() const override { return type_; }
   bool stored() const override { return true; }
-  void Flush() override { cells_->Flush(); }
+  void Flush() override { cells_->Save(); }
   std::unique_ptr<KeyedStateSnapshot> TakeSnapshot(SnapshotUse) override {
     return cells_->TakeSnapshot();
   }

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -21,8 +22,9 @@ class MapStateStore final : public StateStore {
   using Entries = std::map<std::string, std::string, std::less<>>;
 
   // `cache_bytes`: of each column, for decoded values; so few that the cache is always full are fit
-  // for tests.
-  explicit MapStateStore(std::size_t cache_bytes = 1 << 20) : cache_bytes_(cache_bytes) {}
+  // for tests. `log_bytes`: what each column takes in its log.
+  explicit MapStateStore(std::size_t cache_bytes = 1 << 20, std::size_t log_bytes = 0)
+      : cache_bytes_(cache_bytes), log_bytes_(log_bytes) {}
 
   absl::StatusOr<std::unique_ptr<StateColumn>> OpenColumn(const std::string& state,
                                                           ColumnLayout layout) override;
@@ -31,8 +33,15 @@ class MapStateStore final : public StateStore {
   // Writes what was put off: here that is never done by itself, nor before Get and MultiGet.
   absl::Status CatchUp();
 
+  // What checkpoints have of a column: what is stored, changed by the log.
+  Entries Logged(const std::string& state) const;
+  // Does what a restart does: what was logged is stored.
+  absl::Status StoreLogs();
+
   // What all columns hold, by state. Shared with views; replaced, never changed, while it is.
   std::map<std::string, std::shared_ptr<Entries>> columns;
+  // What of a column is only in its log, by state; nothing: it was erased.
+  std::map<std::string, std::map<std::string, std::optional<std::string>>> logs;
   // What all scratches hold, by name, and entries that were ever written to them.
   std::map<std::string, Entries> scratches;
   std::size_t scratch_writes = 0;
@@ -48,6 +57,7 @@ class MapStateStore final : public StateStore {
 
  private:
   const std::size_t cache_bytes_;
+  const std::size_t log_bytes_;
 };
 
 }  // namespace weir::testing
