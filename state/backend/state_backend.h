@@ -27,7 +27,7 @@ class StoreCheckpoint {
     // A later checkpoint of the store that has a file of this name has this one.
     bool immutable = false;
     // Of a log (StoredFile), which is immutable too and no file of the disk; else null.
-    std::shared_ptr<const std::string> log;
+    std::shared_ptr<const std::string> log = nullptr;
   };
   virtual ~StoreCheckpoint() = default;
   // Has the files made, if they are not there: blocks while what is in memory is written. The store

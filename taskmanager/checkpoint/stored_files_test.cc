@@ -572,10 +572,21 @@ TEST_F(StoredStateTest, ALogThatGrowsIsStoredInTheEnd) {
   const auto restored = Read(Checkpoint(9, 8), 1);
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(LogsIn(SharedNames()).size(), 5u);
-  std::erase_if(model_, [](const auto& entry) {
-    return KeyGroupOf(KeyHash(entry.first), kMaxParallelism) == 3;
-  });
+  const auto drop = [&](uint32_t group) {
+    std::erase_if(model_, [&](const auto& entry) {
+      return KeyGroupOf(KeyHash(entry.first), kMaxParallelism) == group;
+    });
+  };
+  drop(3);
   Start(1, *restored);
+  ExpectModel();
+  // Also if there is nothing to be written.
+  Checkpoint(10, 9, 2);
+  tables_[0]->DropKeyGroup(4);
+  drop(4);
+  const auto without = Read(Checkpoint(11, 10, 2), 1);
+  ASSERT_TRUE(without.ok()) << without.status();
+  Start(1, *without);
   ExpectModel();
 }
 
