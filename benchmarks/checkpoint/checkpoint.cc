@@ -435,6 +435,10 @@ struct Bench {
   Report report;
   std::uint64_t keys;
   std::uint64_t id = 0;
+
+  bool Wants(std::string_view part) const {
+    return part.find(options.only) != std::string_view::npos;
+  }
 };
 
 // One whole checkpoint after another, each beside a plain write of as many bytes.
@@ -506,7 +510,7 @@ proto::JobRestore RunChanges(Bench& bench) {
   std::vector<double> pauses;
   std::int64_t gap = 0;
   std::int64_t gap_without = 0;
-  const int pairs = std::max(3, 4 * bench.options.rounds);
+  const int pairs = bench.Wants("changes") ? std::max(3, 4 * bench.options.rounds) : 3;
   const std::uint64_t before = control.records;
   for (int pair = 0; pair < pairs; ++pair) {
     double rates[2] = {0, 0};
@@ -593,6 +597,7 @@ Restored RestoreOnce(Bench& bench, const proto::JobRestore& restore) {
 void RunRestore(Bench& bench, const proto::JobRestore& restore) {
   const std::vector<std::string> files = FilesOf(bench.folder, restore);
   std::vector<double> ratios;
+  std::vector<double> plains;
   std::vector<double> cold;
   std::vector<double> cached;
   std::vector<double> first;
@@ -610,6 +615,7 @@ void RunRestore(Bench& bench, const proto::JobRestore& restore) {
     for (const std::string& file : files) DropFromMemory(file);
     WarmMemory(needed);
     cold.push_back(RestoreOnce(bench, restore).all);
+    plains.push_back(plain);
     ratios.push_back(plain / cold.back());
   }
   bench.report.Line("heap/restore_beside_plain_read", Median(ratios), "x", ">= 0.8",
@@ -617,7 +623,8 @@ void RunRestore(Bench& bench, const proto::JobRestore& restore) {
   bench.report.Line("heap/restore_of_files_in_memory", Median(cached), "s", "< 1",
                     Median(cached) < 1);
   bench.report.Line("heap/first_record_after_it", Median(first), "s", "< 1", Median(first) < 1);
-  std::fprintf(stderr, "  (%zu files, from the disk in %.2f s)\n", files.size(), Median(cold));
+  std::fprintf(stderr, "  (%zu files, from the disk in %.2f s; read in %.2f s)\n", files.size(),
+               Median(cold), Median(plains));
 }
 
 void Run(const BenchOptions& options) {
@@ -627,8 +634,11 @@ void Run(const BenchOptions& options) {
           .string(),
       Report(options.json), options.Scaled((std::uint64_t{1} << 30) / 64)};
   std::filesystem::create_directories(bench.folder);
-  RunWhole(bench);
-  RunRestore(bench, RunChanges(bench));
+  if (bench.Wants("whole")) RunWhole(bench);
+  if (bench.Wants("changes") || bench.Wants("restore")) {
+    const proto::JobRestore last = RunChanges(bench);
+    if (bench.Wants("restore")) RunRestore(bench, last);
+  }
   std::filesystem::remove_all(bench.folder);
 }
 
@@ -638,5 +648,6 @@ void Run(const BenchOptions& options) {
 int main(int argc, char** argv) {
   weir::bench::Run(weir::bench::BenchOptions::Parse(
       argc, argv,
-      "A GB of keyed state on the heap: pause, cost and speed of a checkpoint, and of a restore."));
+      "A GB of keyed state on the heap: pause, cost and speed of a checkpoint, and of a restore. "
+      "TEXT: whole, changes or restore."));
 }

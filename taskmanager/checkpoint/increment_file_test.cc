@@ -314,6 +314,22 @@ TEST_F(IncrementFileTest, WhatIsReadLaterIsReadFromFilesThatWereDeletedMeanwhile
   EXPECT_EQ(InTables(), content_);
 }
 
+TEST_F(IncrementFileTest, AKeyGroupThatIsDroppedWhileItIsReadDoesNotComeBack) {
+  Change(5000);
+  const Kept kept = Take(1);
+  Begin(1, 2);
+  ASSERT_TRUE(TakeUpLater(kept).ok());
+  Table& table = *subtasks_[0].table;
+  ASSERT_FALSE(table.LoadSome(1)) << "a part of several";
+  table.DropKeyGroup(0);
+  ASSERT_GT(std::erase_if(content_,
+                          [](const auto& entry) {
+                            return KeyGroupOf(KeyHash(entry.first), kMaxParallelism) == 0;
+                          }),
+            0u);
+  EXPECT_EQ(InTables(), content_);
+}
+
 TEST_F(IncrementFileTest, APartThatIsDamagedIsMetByWhoNeedsItFirstAndByEveryoneAfter) {
   Change(5000);
   const Kept kept = Take(1);

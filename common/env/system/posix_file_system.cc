@@ -146,7 +146,8 @@ class PosixRandomAccessFile final : public RandomAccessFile {
   }
 
  private:
-  // Whether all of these bytes are. Also if the system does not tell.
+  // Whether all of these bytes are, by some of their pages: asking for each takes a twentieth of the
+  // time of using them. Also if the system does not tell.
   bool InMemory(uint64_t offset, uint64_t size) {
     if (map_ == nullptr) {
       const auto bytes = Size();
@@ -161,9 +162,15 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     const uint64_t from = std::min<uint64_t>(offset, map_bytes_) / page * page;
     const uint64_t to = std::min<uint64_t>(offset + size, map_bytes_);
     if (from >= to) return true;
-    std::vector<unsigned char> pages((to - from + page - 1) / page);
-    if (mincore(map_ + from, to - from, pages.data()) != 0) return true;
-    return std::all_of(pages.begin(), pages.end(), [](unsigned char in) { return (in & 1) != 0; });
+    constexpr uint64_t kPagesAsked = 8;
+    for (uint64_t i = 0; i < kPagesAsked; ++i) {
+      // The first and the last one among them.
+      const uint64_t at = from + (to - 1 - from) * i / (kPagesAsked - 1) / page * page;
+      unsigned char in = 0;
+      if (mincore(map_ + at, 1, &in) != 0) return true;
+      if ((in & 1) == 0) return false;
+    }
+    return true;
   }
 
   const int fd_;

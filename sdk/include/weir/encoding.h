@@ -148,6 +148,15 @@ class Decoder {
     pos_ += n;
     return true;
   }
+  // A view into the bytes given.
+  bool View(std::string_view& bytes, std::size_t n) {
+    if (remaining() < n) [[unlikely]] {
+      return FailShort(n);
+    }
+    bytes = std::string_view(pos_, n);
+    pos_ += n;
+    return true;
+  }
   template <class N>
   bool Fixed(N& value) {
     static_assert((std::is_arithmetic_v<N> && !std::is_same_v<N, bool>) || std::is_enum_v<N>);

@@ -70,7 +70,7 @@ class FrozenTable {
     for (Group& group : groups_) {
       if (group.owned) {
         DestroySlots(group.of.array);
-        FreeSlots(group.of.array.slots);
+        FreeSlots(group.of.array);
       }
       FreeList(group.preserved.load(std::memory_order_acquire));
     }

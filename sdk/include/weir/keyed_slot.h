@@ -62,4 +62,39 @@ template <class Slot>
 inline constexpr std::uint64_t kFullestSixteenths =
     std::clamp<std::uint64_t>((32 * sizeof(Slot) + sizeof(Slot) + 63) / (sizeof(Slot) + 64), 8, 12);
 
+// How many entries a table of so many slots, a power of two, has at most. Small ones, where memory
+// does not matter, stay half empty.
+template <class Slot>
+std::uint64_t MostEntries(std::uint64_t slots) {
+  constexpr std::uint64_t kSmallSlots = 256;
+  return slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
+}
+
+inline constexpr std::uint32_t kMinSlots = 8;
+// The fewest slots for so many entries, at most 2^30.
+template <class Slot>
+std::uint32_t SlotsFor(std::size_t entries) {
+  std::uint32_t count = kMinSlots;
+  while (entries > MostEntries<Slot>(count)) count *= 2;
+  return count;
+}
+
+// What a slot tells keys apart by, and is chosen by: the lower half of a key's hash.
+template <class Slot>
+std::uint32_t SlotTag(std::uint64_t hash) {
+  const auto low = static_cast<std::uint32_t>(hash);
+  if constexpr (Slot::kHasReservedKey) {
+    return low;
+  } else {
+    return low != 0 ? low : 1;
+  }
+}
+
+// Where probing starts: at a multiple of the bucket.
+template <class Slot>
+std::uint32_t HomeIndex(std::uint32_t tag, std::uint32_t mask) {
+  static_assert(kMinSlots % kBucketSlots<Slot> == 0);
+  return tag & mask & ~(kBucketSlots<Slot> - 1);
+}
+
 }  // namespace weir::internal

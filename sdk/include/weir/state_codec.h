@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <string>
@@ -55,6 +57,11 @@ struct NothingAhead {
   void operator()(std::uint64_t) const {}
 };
 
+// Whether entries are written as the bytes of key and value, any of which can be read.
+template <class K, class V, class Layout>
+inline constexpr bool kFlatEntries =
+    kIsFlat<K> && !HasBool<K>() && !HasBool<V>() && requires { requires Layout::kFlat; };
+
 // Reads what a TableSnapshot wrote and calls expect(entries), a number that memory may be taken
 // for, then use(key, value, hash) for each entry, and ahead(hash) some entries before; refuses a
 // key that is not of `key_group`.
@@ -71,13 +78,38 @@ absl::Status ReadEntries(Decoder& in, std::uint32_t key_group, std::uint32_t max
   if (!in.Varint(count)) return damaged("no count of entries");
   // As far as there are bytes for them.
   expect(static_cast<std::size_t>(std::min<std::uint64_t>(count, in.remaining() / kMinSize<K>)));
+  // Where entries go is often not in any cache.
+  constexpr bool kWaits = !std::is_same_v<std::decay_t<Ahead>, NothingAhead>;
+  if constexpr (kFlatEntries<K, V, Layout>) {
+    constexpr std::size_t kEntryBytes = sizeof(K) + sizeof(V);
+    constexpr std::uint64_t kWaiting = kWaits ? 16 : 1;
+    std::string_view bytes;
+    if (count > in.remaining() / kEntryBytes) return damaged("ends before its last entry");
+    in.View(bytes, count * kEntryBytes);
+    std::array<std::uint64_t, kWaiting> hashes{};
+    std::uint64_t hashed = 0;
+    K key{};
+    V value{};
+    for (std::uint64_t i = 0; i < count; ++i) {
+      for (; hashed < std::min(count, i + kWaiting); ++hashed) {
+        std::memcpy(&key, bytes.data() + hashed * kEntryBytes, sizeof(K));
+        const std::uint64_t hash = KeyHash(key);
+        if (KeyGroupOf(hash, max_parallelism) != key_group)
+          return damaged("holds a key of another key group");
+        ahead(hash);
+        hashes[hashed % kWaiting] = hash;
+      }
+      std::memcpy(&key, bytes.data() + i * kEntryBytes, sizeof(K));
+      std::memcpy(&value, bytes.data() + i * kEntryBytes + sizeof(K), sizeof(V));
+      use(std::as_const(key), std::move(value), hashes[i % kWaiting]);
+    }
+    return absl::OkStatus();
+  }
   struct Entry {
     K key{};
     V value{};
     std::uint64_t hash = 0;
   };
-  // Where entries go is often not in any cache.
-  constexpr bool kWaits = !std::is_same_v<std::decay_t<Ahead>, NothingAhead>;
   constexpr std::size_t kWaiting =
       kWaits ? std::clamp<std::size_t>(4096 / sizeof(Entry), 1, 16) : 1;
   std::array<Entry, kWaiting> waiting;
@@ -282,25 +314,49 @@ class NamedTable final : public KeyedStateTable {
         : owner_(owner), parts_(std::move(parts)) {}
 
     void Need(std::uint64_t hash) override {
-      Insert(parts_->Take(KeyGroupOf(hash, owner_.max_parallelism_), hash));
+      const std::uint32_t key_group = KeyGroupOf(hash, owner_.max_parallelism_);
+      if (filled_ != nullptr && filled_->key_group() == key_group) TakeUpFilled();
+      Insert(parts_->Take(key_group, hash));
     }
     void NeedAll() override { LoadSome(static_cast<std::size_t>(-1)); }
-    void Drop(std::uint32_t key_group) override { parts_->Drop(key_group); }
+    void Drop(std::uint32_t key_group) override {
+      if (filled_ != nullptr && filled_->key_group() == key_group) filled_.reset();
+      parts_->Drop(key_group);
+    }
     // Whether that were all.
     bool LoadSome(std::size_t bytes) {
       for (std::size_t loaded = 0; loaded < bytes && !parts_->all_taken();) {
         const KeyedStateParts::Part part = parts_->TakeNext();
-        // At once, in place of one doubling after another.
-        owner_.table.Reserve(part.key_group, part.entries);
+        if (part.key_group != next_group_) {
+          TakeUpFilled();
+          next_group_ = part.key_group;
+          Begin(part);
+        }
         Insert(part);
         loaded += part.bytes.size();
       }
       if (!parts_->all_taken()) return false;
+      TakeUpFilled();
       owner_.table.SetAbsent(nullptr);
       return true;
     }
 
    private:
+    // The first one of a key group of which the others follow.
+    void Begin(const KeyedStateParts::Part& part) {
+      KeyedTable<K, V>& table = owner_.table;
+      if (table.IsToBeFilled(part.key_group, part.entries)) {
+        filled_ = std::make_unique<FilledSlots<K, V>>(part.key_group, part.entries,
+                                                      table.EntriesIn(part.key_group));
+      } else {
+        // At once, in place of one doubling after another.
+        table.Reserve(part.key_group, part.entries);
+      }
+    }
+    void TakeUpFilled() {
+      if (filled_ != nullptr) owner_.table.TakeUp(std::move(*std::exchange(filled_, nullptr)));
+    }
+
     // Those of keys that have no entry.
     void Insert(const KeyedStateParts::Part& part) {
       if (part.bytes.empty()) return;
@@ -314,17 +370,41 @@ class NamedTable final : public KeyedStateTable {
       if (!read.ok()) parts_->Fail(std::move(read));
     }
     absl::Status Decode(const KeyedStateParts::Part& part) {
+      if (filled_ == nullptr || filled_->key_group() != part.key_group) {
+        return Decode(
+            part,
+            [&](const K& key, V&& value, std::uint64_t hash) {
+              InsertNew(key, std::move(value), hash);
+            },
+            owner_.FetchAhead());
+      }
+      return Decode(
+          part,
+          [&](const K& key, V&& value, std::uint64_t hash) {
+            if (filled_ != nullptr && filled_->Add(key, std::move(value), hash)) [[likely]] {
+              return;
+            }
+            TakeUpFilled();
+            InsertNew(key, std::move(value), hash);
+          },
+          NothingAhead());
+    }
+    void InsertNew(const K& key, V&& value, std::uint64_t hash) {
+      const typename KeyedTable<K, V>::WithoutAbsent only_here(owner_.table);
+      const auto [into, inserted] = owner_.table.FindOrInsert(key, hash);
+      if (inserted) *into = std::move(value);
+    }
+    template <class Use, class Ahead>
+    absl::Status Decode(const KeyedStateParts::Part& part, Use&& use, Ahead&& ahead) {
       Decoder in(part.bytes);
       bool strays = false;
       WEIR_SDK_RETURN_IF_ERROR((ReadEntries<K, V>(
           in, part.key_group, owner_.max_parallelism_, owner_.name_, [](std::size_t) {},
-          [&](const K& key, V value, std::uint64_t hash) {
+          [&](const K& key, V&& value, std::uint64_t hash) {
             strays |= part.parts.PartOf(static_cast<std::uint32_t>(hash)) != part.number;
-            const typename KeyedTable<K, V>::WithoutAbsent only_here(owner_.table);
-            const auto [into, inserted] = owner_.table.FindOrInsert(key, hash);
-            if (inserted) *into = std::move(value);
+            use(key, std::move(value), hash);
           },
-          owner_.layout_, owner_.FetchAhead())));
+          owner_.layout_, ahead)));
       WEIR_SDK_RETURN_IF_ERROR(owner_.CheckAllRead(in));
       if (!strays) return absl::OkStatus();
       return absl::DataLossError("state '" + owner_.name_ + "', key group " +
@@ -334,6 +414,10 @@ class NamedTable final : public KeyedStateTable {
 
     NamedTable& owner_;
     const std::shared_ptr<KeyedStateParts> parts_;
+    // Of the part that LoadSome has taken last.
+    std::uint32_t next_group_ = static_cast<std::uint32_t>(-1);
+    // What LoadSome has read of a key group of which nothing has been needed since. Null: none.
+    std::unique_ptr<FilledSlots<K, V>> filled_;
   };
 
   auto ReserveIn(std::uint32_t key_group) {
@@ -351,7 +435,7 @@ class NamedTable final : public KeyedStateTable {
     };
   }
   auto WriteEntry() {
-    return [this](const K& key, V value, std::uint64_t hash) {
+    return [this](const K& key, V&& value, std::uint64_t hash) {
       if (stored_ != nullptr) {
         stored_->Overwrite(key, hash) = std::move(value);
       } else {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/filled_slots.h"
 #include "weir/frozen_table.h"
 #include "weir/hash.h"
 #include "weir/keyed_slot.h"
@@ -75,12 +76,12 @@ class KeyedTable {
 
   // Brings the place where the key would be from memory.
   void Prefetch(std::uint64_t hash) const {
-    PrefetchAt(HomeIn(groups_[GroupOf(hash)], TagOf(hash)));
+    PrefetchAt(HomeIn(groups_[GroupOf(hash)], SlotTag<Slot>(hash)));
   }
   // Likewise all lines of the slot, of which more than the key will be read.
   void PrefetchWhole(std::uint64_t hash) const {
     const auto* const home =
-        reinterpret_cast<const char*>(HomeIn(groups_[GroupOf(hash)], TagOf(hash)));
+        reinterpret_cast<const char*>(HomeIn(groups_[GroupOf(hash)], SlotTag<Slot>(hash)));
     constexpr std::size_t kMost = 256;
     constexpr std::size_t kLast = std::min(sizeof(Slot), kMost) - 1;
     for (std::size_t at = 0; at < kLast; at += 64) __builtin_prefetch(home + at, 1);
@@ -111,20 +112,21 @@ class KeyedTable {
           max_parallelism_(table.max_parallelism_) {}
     [[gnu::always_inline]] Slot* Home(std::uint64_t hash) const {
       if constexpr (kWhole) {
-        return HomeIn(groups_[static_cast<std::uint32_t>(hash >> 32) & (count_ - 1)], TagOf(hash));
+        return HomeIn(groups_[static_cast<std::uint32_t>(hash >> 32) & (count_ - 1)],
+                      SlotTag<Slot>(hash));
       } else {
         const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
         if (index >= count_) [[unlikely]] {
           __builtin_trap();
         }
-        return HomeIn(groups_[index], TagOf(hash));
+        return HomeIn(groups_[index], SlotTag<Slot>(hash));
       }
     }
     // The value of the key if it is in the bucket of its home; null does not say that the table has
     // none.
     [[gnu::always_inline]] static V* FindAt(Slot* home, const K& key, std::uint64_t hash) {
-      Slot* const slot = LookInBucket(home, key, TagOf(hash));
-      return slot->Holds(TagOf(hash), key) && !slot->Empty() ? &slot->value : nullptr;
+      Slot* const slot = LookInBucket(home, key, SlotTag<Slot>(hash));
+      return slot->Holds(SlotTag<Slot>(hash), key) && !slot->Empty() ? &slot->value : nullptr;
     }
 
    private:
@@ -147,13 +149,13 @@ class KeyedTable {
       }
     }
     Group& group = groups_[GroupOf(hash)];
-    Slot* slot = Probe(group, key, TagOf(hash));
+    Slot* slot = Probe(group, key, SlotTag<Slot>(hash));
     if (slot->Empty()) {
       if (absent_ == nullptr) [[likely]] {
         return nullptr;
       }
       absent_->Need(hash);
-      slot = Probe(group, key, TagOf(hash));
+      slot = Probe(group, key, SlotTag<Slot>(hash));
       if (slot->Empty()) return nullptr;
     }
     if (shared_) [[unlikely]] {
@@ -165,7 +167,7 @@ class KeyedTable {
   // The value of the key and whether it was inserted now, as V{}.
   [[gnu::always_inline]] std::pair<V*, bool> FindOrInsert(const K& key, std::uint64_t hash) {
     Group& group = groups_[GroupOf(hash)];
-    const std::uint32_t tag = TagOf(hash);
+    const std::uint32_t tag = SlotTag<Slot>(hash);
     Slot* const slot = Probe(group, key, tag);
     if (!slot->Empty()) [[likely]] {
       if (shared_) [[unlikely]] {
@@ -177,7 +179,7 @@ class KeyedTable {
       return FindOrInsertAbsent(key, hash);
     }
     const std::size_t before = size_;
-    V* const value = Insert(group, tag, key);
+    V* const value = Insert(group, tag, key, slot);
     return {value, size_ != before};
   }
 
@@ -185,9 +187,43 @@ class KeyedTable {
   void Reserve(std::uint32_t key_group, std::size_t entries) {
     Group& group = groups_[key_group - first_];
     if (entries == 0 || entries > (std::size_t{1} << 30)) return;
-    std::uint32_t count = kMinSlots;
-    while (entries > MostEntries(count)) count *= 2;
+    const std::uint32_t count = SlotsFor<Slot>(entries);
     if (IsNothing(group) || count > group.mask + 1) GrowTo(group, count);
+  }
+
+  // Whether filling a key group with `entries` by itself, for TakeUp, is worth it: it has few yet,
+  // and nobody looks on.
+  bool IsToBeFilled(std::uint32_t key_group, std::size_t entries) const {
+    const std::size_t newer = EntriesIn(key_group);
+    return entries > 0 && entries + newer <= (std::size_t{1} << 30) && newer <= entries / 2 &&
+           changes_ == nullptr && !shared_;
+  }
+  std::size_t EntriesIn(std::uint32_t key_group) const { return groups_[key_group - first_].size; }
+  // Adds entries to those of their key group, of which what the table has is newer.
+  void TakeUp(FilledSlots<K, V>&& filled) {
+    Group& group = groups_[filled.key_group() - first_];
+    struct Former {
+      SlotArray<Slot> array;
+      ~Former() {
+        if (array.slots == nullptr) return;
+        DestroySlots(array);
+        FreeSlots(array);
+      }
+    } former;
+    if (!IsNothing(group)) former.array = {group.slots, group.mask + 1};
+    const auto [array, size] = filled.Release();
+    slots_ = slots_ + array.count - former.array.count;
+    size_ = size_ + size - group.size;
+    ++moves_;
+    group = Group{array.slots, array.count - 1, size};
+    for (std::uint32_t i = 0; i < former.array.count; ++i) {
+      Slot& from = former.array.slots[i];
+      if (from.Empty()) continue;
+      const std::uint32_t tag = from.Tag();
+      Slot* const slot = Probe(group, from.key, tag);
+      V& to = slot->Empty() ? *Insert(group, tag, from.key, slot) : slot->value;
+      to = std::move(from.value);
+    }
   }
 
   // Entries that the table also has from now on; null: there are none any more.
@@ -219,7 +255,7 @@ class KeyedTable {
         return true;
       }
     }
-    Slot* const slot = Probe(group, key, TagOf(hash));
+    Slot* const slot = Probe(group, key, SlotTag<Slot>(hash));
     if (slot->Empty()) return false;
     EraseAt(group, static_cast<std::uint32_t>(slot - group.slots));
     return true;
@@ -405,23 +441,12 @@ class KeyedTable {
 
  private:
   static constexpr std::uint32_t kBucket = kBucketSlots<Slot>;
-  static constexpr std::uint32_t kMinSlots = 8;
-  static_assert(kMinSlots % kBucket == 0);
-  static constexpr std::uint32_t kSmallSlots = 256;
   static constexpr bool kTrivial =
       std::is_trivially_destructible_v<K> && std::is_trivially_destructible_v<V>;
   // Slots are copied when the sub-table grows.
   static constexpr bool kCopies =
       std::is_trivially_copyable_v<K> && std::is_trivially_copyable_v<V>;
 
-  static std::uint32_t TagOf(std::uint64_t hash) {
-    const std::uint32_t low = static_cast<std::uint32_t>(hash);
-    if constexpr (Slot::kHasReservedKey) {
-      return low;
-    } else {
-      return low != 0 ? low : 1;
-    }
-  }
   std::size_t GroupOf(std::uint64_t hash) const {
     const std::uint32_t index = KeyGroupOf(hash, max_parallelism_) - first_;
     // A key outside the owner's range would be lost at the next rescale: never go on.
@@ -454,8 +479,9 @@ class KeyedTable {
   void Release(std::size_t index) {
     const Group& group = groups_[index];
     if (IsNothing(group) || (shared_ && TakenOver(index))) return;
-    DestroySlots(SlotArray<Slot>{group.slots, group.mask + 1});
-    FreeSlots(group.slots);
+    const SlotArray<Slot> array{group.slots, group.mask + 1};
+    DestroySlots(array);
+    FreeSlots(array);
   }
 
   std::size_t IndexOf(const Group& group) const {
@@ -511,12 +537,8 @@ class KeyedTable {
     shared_ = !frozen_.empty();
   }
 
-  // Probing starts at a multiple of the bucket.
-  static std::uint32_t HomeIndex(std::uint32_t tag, std::uint32_t mask) {
-    return tag & mask & ~(kBucket - 1);
-  }
   [[gnu::always_inline]] static Slot* HomeIn(const Group& group, std::uint32_t tag) {
-    return group.slots + HomeIndex(tag, group.mask);
+    return group.slots + HomeIndex<Slot>(tag, group.mask);
   }
   // The slot of the bucket that holds the key, if one does.
   [[gnu::always_inline]] static Slot* LookInBucket(Slot* bucket, const K& key, std::uint32_t tag) {
@@ -540,7 +562,7 @@ class KeyedTable {
     }
     Slot* const slots = group.slots;
     const std::uint32_t mask = group.mask;
-    std::uint32_t i = HomeIndex(tag, mask);
+    std::uint32_t i = HomeIndex<Slot>(tag, mask);
     while (!slots[i].Holds(tag, key) && !slots[i].Empty()) i = (i + 1) & mask;
     return &slots[i];
   }
@@ -550,11 +572,13 @@ class KeyedTable {
     const WithoutAbsent all_there(*this);
     V* const found = Find(key, hash);
     if (found != nullptr) return {found, false};
-    return {Insert(groups_[GroupOf(hash)], TagOf(hash), key), true};
+    Group& group = groups_[GroupOf(hash)];
+    return {Insert(group, SlotTag<Slot>(hash), key, Probe(group, key, SlotTag<Slot>(hash))), true};
   }
 
-  // Of a key that the sub-table does not hold.
-  [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, const K& key) {
+  // Of a key that the sub-table does not hold, in the slot where Probe has ended if it need not
+  // grow.
+  [[gnu::noinline]] V* Insert(Group& group, std::uint32_t tag, const K& key, Slot* slot) {
     if constexpr (Slot::kHasReservedKey) {
       // Every empty slot looks as if it held this key.
       if (key == Slot::kReservedKey) {
@@ -569,28 +593,24 @@ class KeyedTable {
     }
     if (IsNothing(group)) {
       GrowTo(group, kMinSlots);
-    } else if (group.size + 1 > MostEntries(group.mask + 1)) {
+      slot = &FirstEmpty(group.slots, group.mask, tag);
+    } else if (group.size + 1 > MostEntries<Slot>(group.mask + 1)) {
       GrowTo(group, (group.mask + 1) * 2);
+      slot = &FirstEmpty(group.slots, group.mask, tag);
     }
-    Slot& slot = FirstEmpty(group.slots, group.mask, tag);
-    Preserve(group, &slot);
-    ::new (static_cast<void*>(&slot.key)) K(key);
-    ::new (static_cast<void*>(&slot.value)) V{};
-    slot.MarkUsed(tag);
+    Preserve(group, slot);
+    ::new (static_cast<void*>(&slot->key)) K(key);
+    ::new (static_cast<void*>(&slot->value)) V{};
+    slot->MarkUsed(tag);
     ++group.size;
     ++size_;
     if (changes_ != nullptr)
-      changes_->Mark(IndexOf(group), static_cast<std::size_t>(&slot - group.slots));
-    return &slot.value;
-  }
-
-  // Small sub-tables, where memory does not matter, stay half empty.
-  static std::uint64_t MostEntries(std::uint64_t slots) {
-    return slots <= kSmallSlots ? slots / 2 : slots / 16 * kFullestSixteenths<Slot>;
+      changes_->Mark(IndexOf(group), static_cast<std::size_t>(slot - group.slots));
+    return &slot->value;
   }
 
   static Slot& FirstEmpty(Slot* slots, std::uint32_t mask, std::uint32_t tag) {
-    std::uint32_t i = HomeIndex(tag, mask);
+    std::uint32_t i = HomeIndex<Slot>(tag, mask);
     while (!slots[i].Empty()) i = (i + 1) & mask;
     return slots[i];
   }
@@ -622,7 +642,7 @@ class KeyedTable {
           MoveTo(to, from);
         }
       }
-      if (!keep) FreeSlots(group.slots);
+      if (!keep) FreeSlots(SlotArray<Slot>{group.slots, group.mask + 1});
     }
     ++moves_;
     slots_ += first ? count : count - (group.mask + 1);
@@ -651,7 +671,7 @@ class KeyedTable {
     // Moves later entries of the run back, so that no probe meets a gap.
     for (std::uint32_t i = (hole + 1) & group.mask; !group.slots[i].Empty();
          i = (i + 1) & group.mask) {
-      const std::uint32_t home = HomeIndex(group.slots[i].Tag(), group.mask);
+      const std::uint32_t home = HomeIndex<Slot>(group.slots[i].Tag(), group.mask);
       if (((i - home) & group.mask) < ((i - hole) & group.mask)) continue;
       Preserve(group, &group.slots[i]);
       if (changes_ != nullptr) changes_->Move(IndexOf(group), i, hole);
