@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/strings.h"
+#include "common/env/forwarding_file_system.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/checkpoint.pb.h"
@@ -108,9 +109,9 @@ TEST_P(LeftoverFilesTest, EverythingGoesWhenTheJobIsOver) {
 }
 
 // Files among which folders of checkpoints are deleted by others just before they are listed.
-class FilesThatGo final : public FileSystem {
+class FilesThatGo final : public ForwardingFileSystem {
  public:
-  explicit FilesThatGo(FileSystem& files) : files_(files) {}
+  using ForwardingFileSystem::ForwardingFileSystem;
   absl::StatusOr<std::vector<FileInfo>> List(const std::string& directory) override {
     if (directory.find("/chk-") != std::string::npos) {
       const absl::Status status = files_.DeleteRecursively(directory);
@@ -118,30 +119,6 @@ class FilesThatGo final : public FileSystem {
     }
     return files_.List(directory);
   }
-  absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenForRead(const std::string& path) override {
-    return files_.OpenForRead(path);
-  }
-  absl::StatusOr<std::unique_ptr<WritableFile>> OpenForWrite(const std::string& path,
-                                                             WriteMode mode) override {
-    return files_.OpenForWrite(path, mode);
-  }
-  absl::StatusOr<FileInfo> Stat(const std::string& path) override { return files_.Stat(path); }
-  absl::Status CreateDirectories(const std::string& path) override {
-    return files_.CreateDirectories(path);
-  }
-  absl::Status Rename(const std::string& from, const std::string& to) override {
-    return files_.Rename(from, to);
-  }
-  absl::Status SyncDirectory(const std::string& path) override {
-    return files_.SyncDirectory(path);
-  }
-  absl::Status Delete(const std::string& path) override { return files_.Delete(path); }
-  absl::Status DeleteRecursively(const std::string& path) override {
-    return files_.DeleteRecursively(path);
-  }
-
- private:
-  FileSystem& files_;
 };
 
 // When a job ends, its checkpoints are deleted at the same time as what else there is.

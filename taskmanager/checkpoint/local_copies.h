@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "common/env/file_system.h"
+#include "common/env/forwarding_file_system.h"
 
 namespace weir {
 
@@ -25,7 +25,7 @@ class JobRestore;
 // file system below.
 //
 // Thread safe; used on IO threads.
-class LocalCopies final : public FileSystem {
+class LocalCopies final : public ForwardingFileSystem {
  public:
   struct Options {
     // Of the job's checkpoints, as CheckpointStore has it.
@@ -36,7 +36,8 @@ class LocalCopies final : public FileSystem {
     uint64_t max_bytes = 0;
   };
   // `files` outlives this.
-  LocalCopies(FileSystem& files, Options options) : files_(files), options_(std::move(options)) {}
+  LocalCopies(FileSystem& files, Options options)
+      : ForwardingFileSystem(files), options_(std::move(options)) {}
 
   // What a restore is to find: from now on a copy of such a file is read if it has the size and the
   // digest that the checkpoint says.
@@ -58,23 +59,7 @@ class LocalCopies final : public FileSystem {
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenForRead(const std::string& path) override;
   absl::StatusOr<std::unique_ptr<WritableFile>> OpenForWrite(const std::string& path,
                                                              WriteMode mode) override;
-  absl::StatusOr<FileInfo> Stat(const std::string& path) override { return files_.Stat(path); }
-  absl::StatusOr<std::vector<FileInfo>> List(const std::string& directory) override {
-    return files_.List(directory);
-  }
-  absl::Status CreateDirectories(const std::string& path) override {
-    return files_.CreateDirectories(path);
-  }
-  absl::Status Rename(const std::string& from, const std::string& to) override {
-    return files_.Rename(from, to);
-  }
-  absl::Status SyncDirectory(const std::string& path) override {
-    return files_.SyncDirectory(path);
-  }
   absl::Status Delete(const std::string& path) override;
-  absl::Status DeleteRecursively(const std::string& path) override {
-    return files_.DeleteRecursively(path);
-  }
 
  private:
   class CopyingFile;
@@ -88,7 +73,6 @@ class LocalCopies final : public FileSystem {
   // Room for so many bytes more.
   bool Take(uint64_t bytes);
 
-  FileSystem& files_;
   const Options options_;
 
   mutable Mutex mutex_;
