@@ -26,6 +26,8 @@ class RandomAccessFile {
   // Reads up to `size` bytes at `offset` into `buffer`; returns how many: fewer only at the end of the file. Blocks.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) = 0;
   virtual absl::StatusOr<uint64_t> Size() = 0;
+  // A hint: this will be read soon with ReadAt, and the disk may begin with it. Does not wait for it.
+  virtual void WillReadAt(uint64_t offset, uint64_t size) { (void)offset, (void)size; }
   // A hint: this will be read soon, once, with ReadInOrder, and the disk may begin with it. Does not wait for it. Each
   // comes after the one before; the caller tells only as much as is to be under way.
   virtual void WillRead(uint64_t offset, uint64_t size) { (void)offset, (void)size; }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/strings.h"
+#include "common/env/forwarding_file_system.h"
 #include "common/env/sim/sim_env.h"
 #include "common/env/sim/sim_world.h"
 #include "gmock/gmock.h"
@@ -46,6 +47,44 @@ proto::JobGraph GraphOf(uint32_t parallelism) {
   vertex->add_nodes(0);
   return graph;
 }
+
+// Files that note what is told of them and what is read, in this order.
+class NotedFiles final : public ForwardingFileSystem {
+ public:
+  struct Note {
+    bool told = false;
+    const RandomAccessFile* file = nullptr;
+    uint64_t from = 0;
+    uint64_t to = 0;
+  };
+  using ForwardingFileSystem::ForwardingFileSystem;
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenForRead(const std::string& path) override {
+    auto file = files_.OpenForRead(path);
+    if (!file.ok()) return file.status();
+    return std::make_unique<File>(notes, *std::move(file));
+  }
+
+  std::vector<Note> notes;
+
+ private:
+  class File final : public RandomAccessFile {
+   public:
+    File(std::vector<Note>& notes, std::unique_ptr<RandomAccessFile> file)
+        : notes_(notes), file_(std::move(file)) {}
+    absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t size, char* buffer) override {
+      notes_.push_back({false, this, offset, offset + size});
+      return file_->ReadAt(offset, size, buffer);
+    }
+    absl::StatusOr<uint64_t> Size() override { return file_->Size(); }
+    void WillReadAt(uint64_t offset, uint64_t size) override {
+      notes_.push_back({true, this, offset, offset + size});
+    }
+
+   private:
+    std::vector<Note>& notes_;
+    const std::unique_ptr<RandomAccessFile> file_;
+  };
+};
 
 class IncrementFileTest : public ::testing::Test {
  protected:
@@ -157,8 +196,9 @@ class IncrementFileTest : public ::testing::Test {
 
   // Likewise, but the tables go on at once, and read the entries when they are needed or there is
   // time.
-  absl::Status TakeUpLater(const Kept& kept) {
-    const auto tasks = ReadTaskStates(files(), kept.restore, GraphOf(parallelism()),
+  absl::Status TakeUpLater(const Kept& kept) { return TakeUpLater(kept, files()); }
+  absl::Status TakeUpLater(const Kept& kept, FileSystem& files) {
+    const auto tasks = ReadTaskStates(files, kept.restore, GraphOf(parallelism()),
                                       {{0, std::vector<uint32_t>(parallelism(), 0)}}, 0);
     if (!tasks.ok()) return tasks.status();
     for (const auto& [task, state] : *tasks) {
@@ -327,6 +367,62 @@ TEST_F(IncrementFileTest, AKeyGroupThatIsDroppedWhileItIsReadDoesNotComeBack) {
                             return KeyGroupOf(KeyHash(entry.first), kMaxParallelism) == 0;
                           }),
             0u);
+  EXPECT_EQ(InTables(), content_);
+}
+
+// A disk takes as long for one place as for many at once.
+TEST_F(IncrementFileTest, WhatABatchWillLookUpIsToldToTheDiskAllAtOnce) {
+  Change(5000);
+  const Kept kept = Take(1);
+  NotedFiles noted(files());
+  Begin(1, 2);
+  ASSERT_TRUE(TakeUpLater(kept, noted).ok());
+  auto& table = subtasks_[0].table->table;
+  std::vector<uint64_t> hashes;
+  std::set<uint32_t> groups;
+  for (const auto& [key, value] : kept.expected) {
+    if (random_() % 20 != 0) continue;
+    hashes.push_back(KeyHash(key));
+    groups.insert(KeyGroupOf(hashes.back(), kMaxParallelism));
+  }
+  ASSERT_GT(hashes.size(), 30u);
+  noted.notes.clear();
+  table.WillFind(hashes);
+  // First of the indexes, then they are read, then of the parts.
+  const auto told = [](const NotedFiles::Note& note) { return note.told; };
+  const auto read = [](const NotedFiles::Note& note) { return !note.told; };
+  const auto indexes_told = std::find_if(noted.notes.begin(), noted.notes.end(), read);
+  ASSERT_EQ(indexes_told - noted.notes.begin(), groups.size());
+  EXPECT_EQ(std::count_if(noted.notes.begin(), noted.notes.end(), read), groups.size());
+  EXPECT_GT(std::count_if(indexes_told, noted.notes.end(), told), 30);
+  std::vector<NotedFiles::Note> all_told;
+  std::copy_if(noted.notes.begin(), noted.notes.end(), std::back_inserter(all_told), told);
+  const auto was_told = [&](const NotedFiles::Note& note) {
+    return std::any_of(all_told.begin(), all_told.end(), [&](const NotedFiles::Note& before) {
+      return before.file == note.file && before.from <= note.from && note.to <= before.to;
+    });
+  };
+  for (const NotedFiles::Note& note : noted.notes) EXPECT_TRUE(note.told || was_told(note));
+  noted.notes.clear();
+  for (const auto& [key, value] : kept.expected) {
+    const uint64_t hash = KeyHash(key);
+    if (std::find(hashes.begin(), hashes.end(), hash) == hashes.end()) continue;
+    const int64_t* const found = table.Find(key, hash);
+    ASSERT_NE(found, nullptr);
+    EXPECT_EQ(*found, value);
+  }
+  EXPECT_GT(noted.notes.size(), 30u);
+  for (const NotedFiles::Note& note : noted.notes) EXPECT_TRUE(was_told(note)) << note.from;
+  // What is there already is not read again.
+  noted.notes.clear();
+  table.WillFind(hashes);
+  EXPECT_TRUE(noted.notes.empty());
+  // Where all is read in order, only the first index is waited for.
+  Begin(1, 3);
+  ASSERT_TRUE(TakeUpLater(kept, noted).ok());
+  noted.notes.clear();
+  ASSERT_FALSE(subtasks_[0].table->LoadSome(1));
+  EXPECT_EQ(std::count_if(noted.notes.begin(), noted.notes.end(), told), kMaxParallelism - 1);
   EXPECT_EQ(InTables(), content_);
 }
 

@@ -20,6 +20,10 @@ constexpr uint64_t kAheadBytes = 256 << 10;
 constexpr uint64_t kHintBytes = 16 << 20;
 constexpr uint64_t kHintPiece = 2 << 20;
 
+// What is read of a key group first, by its size: its index if its parts have at least 2 KiB in the
+// middle, as those have that are written.
+constexpr uint64_t FirstRead(uint64_t bytes) { return std::min<uint64_t>(bytes, 64 + bytes / 128); }
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PartsInFiles>> PartsInFiles::Open(FileSystem& files,
@@ -71,16 +75,22 @@ void PartsInFiles::Ready(Group& group) {
   if (group.read) return;
   const uint64_t payload = group.of.entry.bytes;
   std::string bytes;
-  ReadInto(group, 0, std::min<uint64_t>(payload, PartIndex::kMostFirstBytes), bytes);
+  ReadInto(group, 0, FirstRead(payload), bytes);
   const absl::StatusOr<size_t> size = PartIndex::SizeOf(bytes, group.of.kind);
   Check(size.status(), group);
-  ReadInto(group, 0, std::min<uint64_t>(payload, *size), bytes);
+  if (*size > bytes.size()) ReadInto(group, 0, std::min<uint64_t>(payload, *size), bytes);
+  bytes.resize(std::min(bytes.size(), *size));
   absl::StatusOr<PartIndex> index = PartIndex::Parse(bytes, group.of.kind, payload);
   Check(index.status(), group);
   group.index = *std::move(index);
   group.taken.assign(group.index.parts.size(), false);
   group.left = static_cast<uint32_t>(group.index.parts.size());
   group.read = true;
+}
+
+void PartsInFiles::WillBeReady(Group& group) {
+  if (group.read || std::exchange(group.told, true)) return;
+  group.handle->file->WillReadAt(group.of.entry.offset, FirstRead(group.of.entry.bytes));
 }
 
 void PartsInFiles::Finish(Group& group) {
@@ -109,11 +119,34 @@ KeyedStateParts::Part PartsInFiles::TakePart(Group& group, uint32_t number,
   return taken;
 }
 
-KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
+PartsInFiles::Group* PartsInFiles::Find(uint32_t key_group) {
   const auto found = std::partition_point(groups_.begin(), groups_.end(), [&](const Group& group) {
     return group.of.entry.key_group < key_group;
   });
-  if (found == groups_.end() || found->of.entry.key_group != key_group || found->done) return {};
+  if (found == groups_.end() || found->of.entry.key_group != key_group || found->done)
+    return nullptr;
+  return &*found;
+}
+
+void PartsInFiles::WillTake(std::span<const Place> places) {
+  for (const Place& place : places) {
+    if (Group* const group = Find(place.key_group); group != nullptr) WillBeReady(*group);
+  }
+  for (const Place& place : places) {
+    Group* const group = Find(place.key_group);
+    if (group == nullptr) continue;
+    Ready(*group);
+    const uint32_t number =
+        PartBits{group->index.bits, group->index.shift}.PartOf(static_cast<uint32_t>(place.hash));
+    const PartIndex::Part& part = group->index.parts[number];
+    if (!group->taken[number])
+      group->handle->file->WillReadAt(group->of.entry.offset + part.offset, part.bytes);
+  }
+}
+
+KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
+  Group* const found = Find(key_group);
+  if (found == nullptr) return {};
   Ready(*found);
   const PartBits parts{found->index.bits, found->index.shift};
   const uint32_t number = parts.PartOf(static_cast<uint32_t>(hash));
@@ -141,6 +174,7 @@ void PartsInFiles::TellDisk(uint64_t offset) {
       continue;
     }
     const uint64_t piece = std::min(left, kHintPiece);
+    WillBeReady(groups_[hint_group_]);
     group.handle->file->WillRead(group.of.entry.offset + hinted_, piece);
     hinted_ += piece;
     told += piece;

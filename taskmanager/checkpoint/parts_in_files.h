@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,7 @@ class PartsInFiles final : public KeyedStateParts {
                                                             std::vector<KeyGroup> groups);
 
   Part Take(uint32_t key_group, uint64_t hash) override;
+  void WillTake(std::span<const Place> places) override;
   Part TakeNext() override;
   void Drop(uint32_t key_group) override;
   bool all_taken() const override { return left_ == 0; }
@@ -50,12 +52,18 @@ class PartsInFiles final : public KeyedStateParts {
     std::vector<bool> taken;
     uint32_t left = 0;
     bool read = false;
+    // The disk was told that the index will be read.
+    bool told = false;
     bool done = false;
   };
 
   PartsInFiles() = default;
+  // Null if it has none or nothing is left of it.
+  Group* Find(uint32_t key_group);
   // Has the index.
   void Ready(Group& group);
+  // The index is needed soon.
+  void WillBeReady(Group& group);
   Part TakePart(Group& group, uint32_t number, std::string_view bytes);
   void Finish(Group& group);
   // Throws unless the status is OK.

@@ -105,6 +105,10 @@ class PosixRandomAccessFile final : public RandomAccessFile {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  void WillReadAt(uint64_t offset, uint64_t size) override {
+    posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+  }
+
   absl::StatusOr<std::string_view> ReadInOrder(uint64_t offset, size_t size,
                                                std::string& buffer) override {
     std::string_view bytes;
@@ -142,12 +146,12 @@ class PosixRandomAccessFile final : public RandomAccessFile {
       }
       if (direct_ != nullptr) return direct_->Expect(offset, size);
     }
-    posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+    WillReadAt(offset, size);
   }
 
  private:
-  // Whether all of these bytes are, by some of their pages: asking for each takes a twentieth of the
-  // time of using them. Also if the system does not tell.
+  // Whether all of these bytes are, by some of their pages: asking for each takes a twentieth of
+  // the time of using them. Also if the system does not tell.
   bool InMemory(uint64_t offset, uint64_t size) {
     if (map_ == nullptr) {
       const auto bytes = Size();

@@ -223,6 +223,24 @@ TEST_F(ReadInOrderTest, WhatWasToldIsReadPastTheCache) {
   }
 }
 
+TEST_F(ReadInOrderTest, WhatWillBeReadSomewhereIsBroughtWithoutAWait) {
+  const std::string bytes = ManyBytes(30 << 20);
+  const auto file = Open(bytes);
+  const off_t place = (17 << 20) + 100;
+  EXPECT_EQ(IsCached(path_, place), was_cached_);
+  file->WillReadAt(place, 5'000);
+  while (!IsCached(path_, place) || !IsCached(path_, place + 4'999)) std::this_thread::yield();
+  if (CanTell()) {
+    EXPECT_FALSE(IsCached(path_, place + (5 << 20)));
+  }
+  // No such places.
+  file->WillReadAt(29 << 20, 9 << 20);
+  file->WillReadAt(UINT64_MAX, 5);
+  std::string read(5'000, '\0');
+  ASSERT_EQ(*file->ReadAt(place, read.size(), read.data()), read.size());
+  EXPECT_EQ(read, bytes.substr(place, read.size()));
+}
+
 TEST_F(ReadInOrderTest, WhatWasLeftOutOrNotToldIsReadAsWell) {
   const std::string bytes = ManyBytes(50 << 20);
   const auto file = Open(bytes);

@@ -72,6 +72,7 @@ class RunningOperator final : public Operator {
       stored->Load(keys_.data(), batch.hashes.data(), batch.records.size());
       Add(batch, *stored);
     } else {
+      state_->table.WillFind({batch.hashes.data(), batch.hashes.size()});
       Add(batch, state_->table);
     }
     return results_.Flush();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -202,6 +203,12 @@ class KeyedStateParts {
   virtual ~KeyedStateParts() = default;
   // The one with the keys of this hash.
   virtual Part Take(std::uint32_t key_group, std::uint64_t hash) = 0;
+  // A hint: these are about to be asked of Take, so that reading them may begin, all at once.
+  struct Place {
+    std::uint32_t key_group = 0;
+    std::uint64_t hash = 0;
+  };
+  virtual void WillTake(std::span<const Place> places) { (void)places; }
   // Any other, in the order in which they are fast to read. Not if all_taken().
   virtual Part TakeNext() = 0;
   // Those of the key group are not wanted.
@@ -258,6 +265,8 @@ class KeyedStateTable {
     (void)parts;
     return false;
   }
+  // Whether some of them are still to be taken up.
+  virtual bool loading() const { return false; }
   // Takes up about so many bytes of them; whether there are no more.
   virtual bool LoadSome(std::size_t bytes) {
     (void)bytes;

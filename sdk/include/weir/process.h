@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <memory>
 #include <source_location>
@@ -469,7 +470,7 @@ class KeyedProcessOperator final : public Operator {
   template <class T, class Key, class Call>
   absl::Status ProcessRecords(Batch<T>& batch, const Key& key_of, Call&& call) {
     const bool hashed = !batch.hashes.empty();
-    if (stored_) LoadBatch(batch, key_of);
+    if (LoadsBatches()) LoadBatch(batch, key_of);
     const StateMember* const first =
         base().members().empty() ? nullptr : base().members().front().get();
     // An integer's hash costs less than a wait for memory.
@@ -511,6 +512,16 @@ class KeyedProcessOperator final : public Operator {
     return EndCall();
   }
 
+  // Whether LoadBatch does anything: there is a store, or a restore is not over.
+  bool LoadsBatches() {
+    if (!stored_ && loads_) [[unlikely]] {
+      loads_ = std::ranges::any_of(base().members(), [](const auto& member) {
+        const KeyedStateTable* const table = member->table();
+        return table != nullptr && table->loading();
+      });
+    }
+    return loads_;
+  }
   // What is stored of the keys of the batch is read at once.
   template <class T, class Key>
   void LoadBatch(const Batch<T>& batch, const Key& key_of) {
@@ -531,7 +542,7 @@ class KeyedProcessOperator final : public Operator {
   // Before the first timer of the queue fires: likewise of the keys of those that come up to
   // `time`, some of them at once. `loaded` is 0 at first and says how many more have been.
   void LoadDue(const TimerQueue<K>& queue, Ticks time, std::size_t& loaded) {
-    if (!stored_) [[likely]] {
+    if (!LoadsBatches()) [[likely]] {
       return;
     }
     if (loaded > 0) {
@@ -655,6 +666,9 @@ class KeyedProcessOperator final : public Operator {
   std::unique_ptr<typename F::Context> context_;
   // State is in a store.
   bool stored_ = false;
+  // Until it is known that no member is still to be loaded after a restore, which it never is
+  // again.
+  bool loads_ = true;
   BatchKeys<K> keys_;
   std::vector<const K*> due_keys_;
   std::vector<std::uint64_t> hashes_;

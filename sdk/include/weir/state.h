@@ -42,7 +42,7 @@ class StateMember {
   virtual void Open(OperatorContext& context) = 0;
   virtual KeyedStateTable* table() = 0;
   // Ahead of a batch of records with these keys, each a `const K*` of the function's key type: may
-  // have what is stored of them read at once.
+  // have what is stored of them, or still to be read after a restore, read at once.
   virtual void LoadBatch(const void* const* keys, const std::uint64_t* hashes,
                          std::size_t records) {
     (void)keys, (void)hashes, (void)records;
@@ -146,7 +146,11 @@ class CurrentEntry {
 
   // Of a batch about to be processed; what is in memory is found without.
   void LoadBatch(const K* const* keys, const std::uint64_t* hashes, std::size_t records) {
-    if (stored_ != nullptr && stored_->IsUsedBy(records)) stored_->Load(keys, hashes, records);
+    if (stored_ == nullptr) {
+      table_->table.WillFind({hashes, records});
+    } else if (stored_->IsUsedBy(records)) {
+      stored_->Load(keys, hashes, records);
+    }
   }
 
  private:

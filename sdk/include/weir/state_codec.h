@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -269,6 +270,7 @@ class NamedTable final : public KeyedStateTable {
     table.SetAbsent(absent_.get());
     return true;
   }
+  bool loading() const override { return table.HasAbsent(); }
   bool LoadSome(std::size_t bytes) override {
     return absent_ == nullptr || absent_->LoadSome(bytes);
   }
@@ -317,6 +319,12 @@ class NamedTable final : public KeyedStateTable {
       const std::uint32_t key_group = KeyGroupOf(hash, owner_.max_parallelism_);
       if (filled_ != nullptr && filled_->key_group() == key_group) TakeUpFilled();
       Insert(parts_->Take(key_group, hash));
+    }
+    void WillNeed(std::span<const std::uint64_t> hashes) override {
+      places_.clear();
+      for (const std::uint64_t hash : hashes)
+        places_.push_back({KeyGroupOf(hash, owner_.max_parallelism_), hash});
+      parts_->WillTake(places_);
     }
     void NeedAll() override { LoadSome(static_cast<std::size_t>(-1)); }
     void Drop(std::uint32_t key_group) override {
@@ -414,6 +422,7 @@ class NamedTable final : public KeyedStateTable {
 
     NamedTable& owner_;
     const std::shared_ptr<KeyedStateParts> parts_;
+    std::vector<KeyedStateParts::Place> places_;
     // Of the part that LoadSome has taken last.
     std::uint32_t next_group_ = static_cast<std::uint32_t>(-1);
     // What LoadSome has read of a key group of which nothing has been needed since. Null: none.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -34,6 +35,8 @@ class AbsentEntries {
   virtual ~AbsentEntries() = default;
   // Inserts those among which one of a key with this hash would be.
   virtual void Need(std::uint64_t hash) = 0;
+  // A hint: those of keys with these hashes are about to be needed.
+  virtual void WillNeed(std::span<const std::uint64_t> hashes) = 0;
   virtual void NeedAll() = 0;
   // Those of the key group are not wanted any more.
   virtual void Drop(std::uint32_t key_group) = 0;
@@ -228,6 +231,14 @@ class KeyedTable {
 
   // Entries that the table also has from now on; null: there are none any more.
   void SetAbsent(AbsentEntries* absent) { absent_ = absent; }
+  bool HasAbsent() const { return absent_ != nullptr; }
+  // Ahead of a batch of records that look up keys with these hashes: what is absent may come from
+  // where it is all at once, in place of one after the other.
+  void WillFind(std::span<const std::uint64_t> hashes) {
+    if (absent_ != nullptr) [[unlikely]] {
+      absent_->WillNeed(hashes);
+    }
+  }
   // While it lives, the table is as if it had none.
   class WithoutAbsent {
    public:
