@@ -24,6 +24,7 @@
 #include "benchmarks/lib/comparison.h"
 #include "benchmarks/lib/embedded.h"
 #include "benchmarks/lib/no_connectors.h"
+#include "common/base/malloc_tuning.h"
 #include "common/base/status_macros.h"
 #include "common/env/system/system_env.h"
 #include "proto/checkpoint.pb.h"
@@ -646,6 +647,8 @@ void Run(const BenchOptions& options) {
 }  // namespace weir::bench
 
 int main(int argc, char** argv) {
+  // As a worker does.
+  weir::KeepFreedMemory();
   weir::bench::Run(weir::bench::BenchOptions::Parse(
       argc, argv,
       "A GB of keyed state on the heap: pause, cost and speed of a checkpoint, and of a restore. "

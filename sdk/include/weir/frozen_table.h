@@ -73,6 +73,7 @@ class FrozenTable {
         FreeSlots(group.of.array);
       }
       FreeList(group.preserved.load(std::memory_order_acquire));
+      delete[] group.states.load(std::memory_order_acquire);
     }
   }
 
@@ -108,7 +109,7 @@ class FrozenTable {
     Group& of = groups_[group];
     if (final_) return WriteSorted(of, out);
     for (std::uint32_t block = 0; block < Blocks(of.of.array.count); ++block) {
-      std::atomic<std::uint8_t>& state = States(of)[block];
+      State& state = States(of)[block];
       if (!Lock(state)) continue;
       {
         const Unlock unlock{state, kGone};
@@ -165,14 +166,10 @@ class FrozenTable {
         writes_all_(writes_all),
         groups_(groups.size()),
         unwritten_(groups.size()) {
-    std::size_t blocks = 0;
     for (std::size_t i = 0; i < groups.size(); ++i) {
       groups_[i].of = std::move(groups[i]);
       groups_[i].live = groups_[i].of.array.slots != nullptr;
-      groups_[i].first_block = blocks;
-      blocks += Blocks(groups_[i].of.array.count);
     }
-    states_ = std::make_unique<std::atomic<std::uint8_t>[]>(blocks);
   }
 
   // Appends the entries as they are written.
@@ -182,6 +179,7 @@ class FrozenTable {
       std::clamp<std::uint32_t>(static_cast<std::uint32_t>(1024 / sizeof(Slot)), 1, 64));
 
  private:
+  using State = std::atomic<std::uint8_t>;
   static constexpr std::uint8_t kPending = 0;
   static constexpr std::uint8_t kBusy = 1;
   // Written or preserved.
@@ -206,16 +204,18 @@ class FrozenTable {
 
   struct Group {
     FrozenGroup<Slot> of;
-    std::size_t first_block = 0;
     // The table still uses the slots. Of the table's thread.
     bool live = false;
     bool owned = false;
     // Nothing is to be preserved any more.
     std::atomic<bool> written{false};
     std::atomic<Preserved*> preserved{nullptr};
+    // Of each block, from when one is dealt with: the table does not wait until all of them are
+    // cleared when it is frozen.
+    std::atomic<State*> states{nullptr};
   };
   struct Unlock {
-    std::atomic<std::uint8_t>& state;
+    State& state;
     std::uint8_t to;
     ~Unlock() { state.store(to, std::memory_order_release); }
   };
@@ -233,10 +233,21 @@ class FrozenTable {
       while (list != nullptr) delete std::exchange(list, list->next);
     }
   }
-  std::atomic<std::uint8_t>* States(const Group& group) { return &states_[group.first_block]; }
+  static State* States(Group& group) {
+    State* const states = group.states.load(std::memory_order_acquire);
+    return states != nullptr ? states : MakeStates(group);
+  }
+  [[gnu::noinline]] static State* MakeStates(Group& group) {
+    auto made = std::make_unique<State[]>(Blocks(group.of.array.count));
+    State* states = nullptr;
+    // The other thread may have come first.
+    if (!group.states.compare_exchange_strong(states, made.get(), std::memory_order_acq_rel))
+      return states;
+    return made.release();
+  }
 
   // Whether the block is the caller's now; false: it is gone.
-  static bool Lock(std::atomic<std::uint8_t>& state) {
+  static bool Lock(State& state) {
     while (true) {
       std::uint8_t expected = kPending;
       if (state.compare_exchange_weak(expected, kBusy, std::memory_order_acquire)) return true;
@@ -274,7 +285,7 @@ class FrozenTable {
   }
 
   void PreserveBlock(Group& group, std::uint32_t block) {
-    std::atomic<std::uint8_t>& state = States(group)[block];
+    State& state = States(group)[block];
     if (state.load(std::memory_order_acquire) == kGone || !Lock(state)) return;
     // What user code throws leaves the block as it was.
     Unlock unlock{state, kPending};
@@ -318,7 +329,6 @@ class FrozenTable {
   const bool changes_;
   const bool writes_all_;
   std::vector<Group> groups_;
-  std::unique_ptr<std::atomic<std::uint8_t>[]> states_;
   // Groups; of the thread that writes.
   std::size_t unwritten_;
   BlockPool<CopiedBlock> blocks_;
