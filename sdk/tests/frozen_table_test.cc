@@ -185,6 +185,54 @@ TYPED_TEST(FrozenTableTest, IsWrittenByAnotherThreadWhileTheTableGoesOn) {
   }
 }
 
+// Both go over the groups in the same order, of whose blocks nothing is known before.
+TEST(FrozenTableThreads, TwoThatComeToAGroupAtOnceDealWithEachBlockOnce) {
+  constexpr int kRounds = 400;
+  constexpr std::uint32_t kMany = 512;
+  KeyedTable<std::int64_t, std::int64_t> table({0, kMany - 1}, kMany);
+  std::vector<std::int64_t> keys(kMany, -1);
+  for (std::int64_t key = 0, left = kMany; left > 0; ++key) {
+    std::int64_t& of_group = keys[KeyGroupOf(KeyHash(key), kMany)];
+    if (of_group >= 0) continue;
+    of_group = key;
+    --left;
+    *table.FindOrInsert(key, KeyHash(key)).first = 0;
+  }
+  TableSnapshot<std::int64_t, std::int64_t> snapshot;
+  std::vector<std::string> written(kMany);
+  std::atomic<int> begun{0};
+  std::atomic<int> ended{0};
+  std::thread writer([&] {
+    for (int round = 1; round <= kRounds; ++round) {
+      while (begun < round) std::this_thread::yield();
+      for (std::uint32_t group = 0; group < kMany; ++group)
+        snapshot.WriteKeyGroup(group, written[group]);
+      ended = round;
+    }
+  });
+  for (int round = 1; round <= kRounds; ++round) {
+    for (std::string& bytes : written) bytes.clear();
+    snapshot = table.Freeze(SnapshotUse::kLive, RecordLayout<std::int64_t>());
+    begun = round;
+    for (const std::int64_t key : keys) *table.FindOrInsert(key, KeyHash(key)).first = round;
+    while (ended < round) std::this_thread::yield();
+    for (std::uint32_t group = 0; group < kMany; ++group) {
+      Decoder in(written[group]);
+      std::vector<std::int64_t> values;
+      EXPECT_TRUE(
+          (ReadEntries<std::int64_t, std::int64_t>(
+               in, group, kMany, "test", [](std::size_t) {},
+               [&](std::int64_t, std::int64_t value, std::uint64_t) { values.push_back(value); }))
+              .ok());
+      EXPECT_EQ(values, std::vector<std::int64_t>{round - 1}) << "round " << round;
+    }
+    if (::testing::Test::HasFailure()) break;
+  }
+  // It counts on, whatever was found.
+  begun = kRounds;
+  writer.join();
+}
+
 TYPED_TEST(FrozenTableTest, TheTableIsItsOwnAgainOnceAllIsWritten) {
   for (int step = 0; step < 500; ++step) this->Change();
   EXPECT_FALSE(this->table_->IsShared());
