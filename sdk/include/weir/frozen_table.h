@@ -73,7 +73,6 @@ class FrozenTable {
         FreeSlots(group.of.array);
       }
       FreeList(group.preserved.load(std::memory_order_acquire));
-      delete[] group.states.load(std::memory_order_acquire);
     }
   }
 
@@ -109,7 +108,7 @@ class FrozenTable {
     Group& of = groups_[group];
     if (final_) return WriteSorted(of, out);
     for (std::uint32_t block = 0; block < Blocks(of.of.array.count); ++block) {
-      State& state = States(of)[block];
+      const State state = StateOf(of, block);
       if (!Lock(state)) continue;
       {
         const Unlock unlock{state, kGone};
@@ -166,10 +165,14 @@ class FrozenTable {
         writes_all_(writes_all),
         groups_(groups.size()),
         unwritten_(groups.size()) {
+    std::size_t blocks = 0;
     for (std::size_t i = 0; i < groups.size(); ++i) {
       groups_[i].of = std::move(groups[i]);
       groups_[i].live = groups_[i].of.array.slots != nullptr;
+      groups_[i].first_block = blocks;
+      blocks += Blocks(groups_[i].of.array.count);
     }
+    states_ = std::make_unique_for_overwrite<std::uint8_t[]>(blocks);
   }
 
   // Appends the entries as they are written.
@@ -179,7 +182,9 @@ class FrozenTable {
       std::clamp<std::uint32_t>(static_cast<std::uint32_t>(1024 / sizeof(Slot)), 1, 64));
 
  private:
-  using State = std::atomic<std::uint8_t>;
+  using State = std::atomic_ref<std::uint8_t>;
+  // Of a group's states.
+  enum class Clearing : std::uint8_t { kNotBegun, kBegun, kDone };
   static constexpr std::uint8_t kPending = 0;
   static constexpr std::uint8_t kBusy = 1;
   // Written or preserved.
@@ -204,18 +209,17 @@ class FrozenTable {
 
   struct Group {
     FrozenGroup<Slot> of;
+    std::size_t first_block = 0;
     // The table still uses the slots. Of the table's thread.
     bool live = false;
     bool owned = false;
     // Nothing is to be preserved any more.
     std::atomic<bool> written{false};
     std::atomic<Preserved*> preserved{nullptr};
-    // Of each block, from when one is dealt with: the table does not wait until all of them are
-    // cleared when it is frozen.
-    std::atomic<State*> states{nullptr};
+    std::atomic<Clearing> clearing{Clearing::kNotBegun};
   };
   struct Unlock {
-    State& state;
+    const State& state;
     std::uint8_t to;
     ~Unlock() { state.store(to, std::memory_order_release); }
   };
@@ -233,21 +237,24 @@ class FrozenTable {
       while (list != nullptr) delete std::exchange(list, list->next);
     }
   }
-  static State* States(Group& group) {
-    State* const states = group.states.load(std::memory_order_acquire);
-    return states != nullptr ? states : MakeStates(group);
+  State StateOf(Group& group, std::uint32_t block) const {
+    if (group.clearing.load(std::memory_order_acquire) != Clearing::kDone) [[unlikely]] {
+      ClearStates(group);
+    }
+    return State(states_[group.first_block + block]);
   }
-  [[gnu::noinline]] static State* MakeStates(Group& group) {
-    auto made = std::make_unique<State[]>(Blocks(group.of.array.count));
-    State* states = nullptr;
-    // The other thread may have come first.
-    if (!group.states.compare_exchange_strong(states, made.get(), std::memory_order_acq_rel))
-      return states;
-    return made.release();
+  // By the thread that comes first; the other one waits.
+  [[gnu::noinline]] void ClearStates(Group& group) const {
+    auto expected = Clearing::kNotBegun;
+    if (group.clearing.compare_exchange_strong(expected, Clearing::kBegun)) {
+      std::memset(&states_[group.first_block], kPending, Blocks(group.of.array.count));
+      group.clearing.store(Clearing::kDone, std::memory_order_release);
+    }
+    while (group.clearing.load(std::memory_order_acquire) != Clearing::kDone) sched_yield();
   }
 
   // Whether the block is the caller's now; false: it is gone.
-  static bool Lock(State& state) {
+  static bool Lock(const State& state) {
     while (true) {
       std::uint8_t expected = kPending;
       if (state.compare_exchange_weak(expected, kBusy, std::memory_order_acquire)) return true;
@@ -285,7 +292,7 @@ class FrozenTable {
   }
 
   void PreserveBlock(Group& group, std::uint32_t block) {
-    State& state = States(group)[block];
+    const State state = StateOf(group, block);
     if (state.load(std::memory_order_acquire) == kGone || !Lock(state)) return;
     // What user code throws leaves the block as it was.
     Unlock unlock{state, kPending};
@@ -329,6 +336,9 @@ class FrozenTable {
   const bool changes_;
   const bool writes_all_;
   std::vector<Group> groups_;
+  // Of each block. A group's are cleared when one of its blocks is first dealt with: of a gigabyte
+  // of slots they are two megabytes, and nobody goes on until this is made.
+  std::unique_ptr<std::uint8_t[]> states_;
   // Groups; of the thread that writes.
   std::size_t unwritten_;
   BlockPool<CopiedBlock> blocks_;
