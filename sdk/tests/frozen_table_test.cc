@@ -187,7 +187,7 @@ TYPED_TEST(FrozenTableTest, IsWrittenByAnotherThreadWhileTheTableGoesOn) {
 
 // Both go over the groups in the same order, of whose blocks nothing is known before.
 TEST(FrozenTableThreads, TwoThatComeToAGroupAtOnceDealWithEachBlockOnce) {
-  constexpr int kRounds = 400;
+  constexpr int kRounds = 2000;
   constexpr std::uint32_t kMany = 512;
   KeyedTable<std::int64_t, std::int64_t> table({0, kMany - 1}, kMany);
   std::vector<std::int64_t> keys(kMany, -1);
