@@ -229,7 +229,11 @@ TEST_F(ReadInOrderTest, WhatWillBeReadSomewhereIsBroughtWithoutAWait) {
   const off_t place = (17 << 20) + 100;
   EXPECT_EQ(IsCached(path_, place), was_cached_);
   file->WillReadAt(place, 5'000);
-  while (!IsCached(path_, place) || !IsCached(path_, place + 4'999)) std::this_thread::yield();
+  // Not every file system tells what is in memory.
+  char first = 0;
+  ASSERT_EQ(*file->ReadAt(0, 1, &first), 1u);
+  while (IsCached(path_, 0) && !(IsCached(path_, place) && IsCached(path_, place + 4'999)))
+    std::this_thread::yield();
   if (CanTell()) {
     EXPECT_FALSE(IsCached(path_, place + (5 << 20)));
   }
