@@ -21,7 +21,6 @@ namespace weir {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::HarnessMode;
 using ::testing::IsEmpty;
 using testing::OperatorHarness;
 using ::testing::StartsWith;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -370,7 +371,7 @@ TEST_F(IncrementFileTest, AKeyGroupThatIsDroppedWhileItIsReadDoesNotComeBack) {
   EXPECT_EQ(InTables(), content_);
 }
 
-// A disk takes as long for one place as for many at once.
+// Many places take a disk hardly longer than one, if it knows of all of them.
 TEST_F(IncrementFileTest, WhatABatchWillLookUpIsToldToTheDiskAllAtOnce) {
   Change(5000);
   const Kept kept = Take(1);

@@ -128,6 +128,11 @@ PartsInFiles::Group* PartsInFiles::Find(uint32_t key_group) {
   return &*found;
 }
 
+uint32_t PartsInFiles::PartOf(const Group& group, uint64_t hash) {
+  const PartBits parts{group.index.bits, group.index.shift};
+  return parts.PartOf(static_cast<uint32_t>(hash));
+}
+
 void PartsInFiles::WillTake(std::span<const Place> places) {
   for (const Place& place : places) {
     if (Group* const group = Find(place.key_group); group != nullptr) WillBeReady(*group);
@@ -136,11 +141,10 @@ void PartsInFiles::WillTake(std::span<const Place> places) {
     Group* const group = Find(place.key_group);
     if (group == nullptr) continue;
     Ready(*group);
-    const uint32_t number =
-        PartBits{group->index.bits, group->index.shift}.PartOf(static_cast<uint32_t>(place.hash));
+    const uint32_t number = PartOf(*group, place.hash);
+    if (group->taken[number]) continue;
     const PartIndex::Part& part = group->index.parts[number];
-    if (!group->taken[number])
-      group->handle->file->WillReadAt(group->of.entry.offset + part.offset, part.bytes);
+    group->handle->file->WillReadAt(group->of.entry.offset + part.offset, part.bytes);
   }
 }
 
@@ -148,8 +152,7 @@ KeyedStateParts::Part PartsInFiles::Take(uint32_t key_group, uint64_t hash) {
   Group* const found = Find(key_group);
   if (found == nullptr) return {};
   Ready(*found);
-  const PartBits parts{found->index.bits, found->index.shift};
-  const uint32_t number = parts.PartOf(static_cast<uint32_t>(hash));
+  const uint32_t number = PartOf(*found, hash);
   if (found->taken[number]) return {};
   const PartIndex::Part& part = found->index.parts[number];
   ReadInto(*found, part.offset, part.bytes, bytes_);

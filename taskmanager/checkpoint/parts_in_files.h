@@ -62,6 +62,8 @@ class PartsInFiles final : public KeyedStateParts {
   Group* Find(uint32_t key_group);
   // Has the index.
   void Ready(Group& group);
+  // The number of the part with the keys of this hash, once it is ready.
+  static uint32_t PartOf(const Group& group, uint64_t hash);
   // The index is needed soon.
   void WillBeReady(Group& group);
   Part TakePart(Group& group, uint32_t number, std::string_view bytes);

@@ -203,7 +203,8 @@ class KeyedStateParts {
   virtual ~KeyedStateParts() = default;
   // The one with the keys of this hash.
   virtual Part Take(std::uint32_t key_group, std::uint64_t hash) = 0;
-  // A hint: these are about to be asked of Take, so that reading them may begin, all at once.
+  // A hint: these are about to be asked of Take, so that reading them may begin, all at once. Waits
+  // for what says where they are.
   struct Place {
     std::uint32_t key_group = 0;
     std::uint64_t hash = 0;
