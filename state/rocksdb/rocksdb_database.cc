@@ -133,6 +133,9 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
   // entries and what has been erased may take as much room on the disk as what is there.
   options.compaction_style = rocksdb::kCompactionStyleUniversal;
   options.compaction_options_universal.max_size_amplification_percent = 100;
+  // Merging eight files at a time costs two fifths less than four: what is merged into files of
+  // all sizes is written less often. A look asks the filters of two more of them on average.
+  options.level0_file_num_compaction_trigger = 8;
   // What is young is written and read most.
   options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
                                    rocksdb::kLZ4Compression};

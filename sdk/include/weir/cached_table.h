@@ -532,14 +532,15 @@ class CachedTable {
     }
     EvictTo(target);
   }
+  // A part of each key group, then the next part of each.
   void EvictTo(std::size_t target) {
-    constexpr std::uint32_t kStep = 256;
+    constexpr std::uint32_t kParts = 32;
     const bool behind = column_->IsBehind();
     // Once around to find what has not been used, and once more for what has.
-    const std::size_t slots = 2 * (cells_.memory_bytes() / sizeof(typename Cells::Slot)) + kStep;
-    for (std::size_t seen = 0; seen < slots && cells_.size() > 0 && Used() >= target;
-         seen += kStep) {
-      cells_.Sweep(cursor_, kStep, [&](Cell& cell) {
+    const std::size_t most = (2 * kParts + 1) * cells_.groups();
+    for (std::size_t seen = 0; seen < most && cells_.size() > 0 && Used() >= target; ++seen) {
+      if (hand_.group >= cells_.groups()) hand_ = {0, (hand_.part + 1) % kParts};
+      cells_.SweepPart(hand_.group++, hand_.part, kParts, [&](Cell& cell) {
         if (cell.saved != Saved::kStored || (behind && cell.put_off) ||
             std::exchange(cell.used, false)) {
           return false;
@@ -565,7 +566,11 @@ class CachedTable {
   // 0: as the column says.
   std::size_t cache_bytes_ = 0;
   Cells cells_;
-  TableCursor cursor_;
+  // Where eviction goes on.
+  struct {
+    std::size_t group = 0;
+    std::uint32_t part = 0;
+  } hand_;
   // Keys of the dirty cells.
   std::vector<Dirty> dirty_;
   // How many of them are saved nowhere.

@@ -299,6 +299,34 @@ class KeyedTable {
     }
   }
 
+  // How many key groups SweepPart can be asked of.
+  std::size_t groups() const { return groups_.size(); }
+  // Likewise looks at one of `parts` equal parts of the slots of the index-th key group. What
+  // erases as much of each of them keeps all from growing, which a sweep from end to end does not:
+  // what it came to last is the fullest. Nothing while entries are absent.
+  template <class F>
+  void SweepPart(std::size_t index, std::uint32_t part, std::uint32_t parts, F&& dead) {
+    if (absent_ != nullptr) return;
+    Group& group = groups_[index];
+    if constexpr (Slot::kHasReservedKey) {
+      if (part == 0 && reserved_ != nullptr && reserved_group_ == index && dead(*reserved_))
+          [[unlikely]] {
+        EraseReserved();
+      }
+    }
+    if (IsNothing(group)) return;
+    const std::uint64_t slots = std::uint64_t{group.mask} + 1;
+    const auto end = static_cast<std::uint32_t>(slots * (part + 1) / parts);
+    for (auto i = static_cast<std::uint32_t>(slots * part / parts); i < end;) {
+      Slot& slot = group.slots[i];
+      if (!slot.Empty() && (Preserve(group, &slot), dead(slot.value))) {
+        EraseAt(group, i);  // another entry may stand here now
+      } else {
+        ++i;
+      }
+    }
+  }
+
   // Calls f(const K&, const V&) for each entry from the cursor on while it returns true; returns
   // whether it reached the end. The entry for which f returned false counts as visited. Order: by
   // key group, then by slot.
