@@ -39,14 +39,17 @@ Entries& Changed(std::shared_ptr<Entries>& entries) {
   return *entries;
 }
 
-absl::Status Apply(std::span<const StateChange> changes, Entries& entries) {
-  for (std::size_t i = 0; i < changes.size(); ++i) {
-    if (i > 0 && !(changes[i - 1].key < changes[i].key))
+// `last`: the key of the change before.
+absl::Status Apply(std::span<const StateChange> changes, std::optional<std::string>& last,
+                   Entries& entries) {
+  for (const StateChange& change : changes) {
+    if (last.has_value() && !(*last < change.key))
       return absl::InternalError("the keys of changes do not ascend");
-    if (changes[i].erases) {
-      entries.erase(std::string(changes[i].key));
+    last = change.key;
+    if (change.erases) {
+      entries.erase(std::string(change.key));
     } else {
-      entries[std::string(changes[i].key)] = changes[i].value;
+      entries[std::string(change.key)] = change.value;
     }
   }
   return absl::OkStatus();
@@ -54,11 +57,22 @@ absl::Status Apply(std::span<const StateChange> changes, Entries& entries) {
 
 using Log = std::map<std::string, std::optional<std::string>>;
 
-// Changes that end a log must have what is in it.
-absl::Status EndLog(std::span<const StateChange> changes, Log& log) {
+void TakeFromLog(std::span<const StateChange> changes, Log& log) {
   for (const StateChange& change : changes) log.erase(std::string(change.key));
-  if (!log.empty()) return absl::InternalError("what was logged is not stored");
-  return absl::OkStatus();
+}
+// Changes that end a log must have what is in it.
+absl::Status EndLog(const Log& log) {
+  return log.empty() ? absl::OkStatus() : absl::InternalError("what was logged is not stored");
+}
+
+absl::Status Apply(MapStateStore& store, SortedChanges& changes, Log& log, Entries& entries) {
+  std::optional<std::string> last;
+  for (auto some = changes.Next(); !some.empty(); some = changes.Next()) {
+    store.changes += some.size();
+    TakeFromLog(some, log);
+    WEIR_SDK_RETURN_IF_ERROR(Apply(some, last, entries));
+  }
+  return EndLog(log);
 }
 
 class MapColumn final : public StateColumn {
@@ -89,22 +103,17 @@ class MapColumn final : public StateColumn {
     }
     return store_.failure;
   }
-  absl::Status Write(std::span<const StateChange> changes) override {
+  using StateColumn::Write;
+  absl::Status Write(SortedChanges& changes) override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
-    store_.changes += changes.size();
-    WEIR_SDK_RETURN_IF_ERROR(EndLog(changes, log_));
-    return Apply(changes, Changed(entries_));
+    return Apply(store_, changes, log_, Changed(entries_));
   }
-  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
+  absl::Status WriteLater(std::unique_ptr<SortedChanges> changes) override {
     if (!store_.failure.ok()) return store_.failure;
-    store_.put_off.push_back(
-        [&store = store_, &entries = entries_, &log = log_, make = std::move(make)]() mutable {
-          StateChanges changes = make();
-          store.changes += changes.changes.size();
-          const std::vector<StateChange> sorted = changes.Sorted();
-          WEIR_SDK_RETURN_IF_ERROR(EndLog(sorted, log));
-          return Apply(sorted, Changed(entries));
-        });
+    store_.put_off.push_back([&store = store_, &entries = entries_, &log = log_,
+                              changes = std::move(changes)] {
+      return Apply(store, *changes, log, Changed(entries));
+    });
     return absl::OkStatus();
   }
   absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) override {
@@ -112,7 +121,8 @@ class MapColumn final : public StateColumn {
     store_.put_off.push_back([&log = log_, make = std::move(make)]() mutable {
       StateChanges changes = make();
       const std::vector<StateChange> sorted = changes.Sorted();
-      WEIR_SDK_RETURN_IF_ERROR(EndLog(sorted, log));
+      TakeFromLog(sorted, log);
+      WEIR_SDK_RETURN_IF_ERROR(EndLog(log));
       for (const StateChange& change : sorted) {
         log[std::string(change.key)] =
             change.erases ? std::nullopt : std::optional(std::string(change.value));
@@ -127,7 +137,7 @@ class MapColumn final : public StateColumn {
   absl::Status EraseRange(std::string_view from, std::string_view to) override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     std::erase_if(log_, [&](const auto& of) { return of.first >= from && of.first < to; });
-    WEIR_SDK_RETURN_IF_ERROR(EndLog({}, log_));
+    WEIR_SDK_RETURN_IF_ERROR(EndLog(log_));
     Entries& entries = Changed(entries_);
     entries.erase(entries.lower_bound(from), entries.lower_bound(to));
     return absl::OkStatus();
@@ -165,7 +175,8 @@ class MapScratch final : public StateScratch {
   absl::Status Write(std::span<const StateChange> changes) override {
     if (!store_.failure.ok()) return store_.failure;
     store_.scratch_writes += changes.size();
-    return Apply(changes, entries_);
+    std::optional<std::string> last;
+    return Apply(changes, last, entries_);
   }
   absl::Status Scan(std::string_view from, std::string_view to,
                     absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {

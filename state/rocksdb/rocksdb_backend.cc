@@ -68,16 +68,15 @@ class DatabaseView final : public StateView {
   std::vector<std::unique_ptr<rocksdb::Iterator>> iterators_;
 };
 
-// A plugin's code, which may throw.
-absl::Status Make(absl::AnyInvocable<StateChanges()>& make, StateChanges& changes) {
+// With a plugin's code in it, which may throw.
+absl::Status Guard(absl::FunctionRef<absl::Status()> encode) {
   try {
-    changes = make();
+    return encode();
   } catch (const std::exception& error) {
     return absl::InternalError(StrCat("encoding keyed state failed: ", error.what()));
   } catch (...) {
     return absl::InternalError("encoding keyed state failed with an exception of unknown type");
   }
-  return absl::OkStatus();
 }
 
 class DatabaseColumn final : public StateColumn {
@@ -113,27 +112,27 @@ class DatabaseColumn final : public StateColumn {
     return result;
   }
 
-  absl::Status Write(std::span<const StateChange> changes) override {
+  using StateColumn::Write;
+  absl::Status Write(SortedChanges& changes) override {
     WEIR_RETURN_IF_ERROR(databases_->CatchUp());
     return databases_->Write(state_, *columns_, changes, /*flushed_soon=*/false);
   }
-  absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) override {
+  absl::Status WriteLater(std::unique_ptr<SortedChanges> changes) override {
     // The databases have the work, which so ends with them.
     databases_->Defer([databases = databases_.get(), state = state_, columns = columns_,
-                       make = std::move(make)]() mutable {
-      StateChanges changes;
-      if (absl::Status made = Make(make, changes); !made.ok()) return made;
-      return databases->Write(state, *columns, changes.Sorted(), /*flushed_soon=*/true);
+                       changes = std::move(changes)] {
+      return Guard(
+          [&] { return databases->Write(state, *columns, *changes, /*flushed_soon=*/true); });
     });
     return absl::OkStatus();
   }
   absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) override {
     databases_->Defer(
         [databases = databases_.get(), state = state_, make = std::move(make)]() mutable {
-          StateChanges changes;
-          if (absl::Status made = Make(make, changes); !made.ok()) return made;
-          databases->logs().Make(state, changes, *databases);
-          return absl::OkStatus();
+          return Guard([&] {
+            databases->logs().Make(state, make(), *databases);
+            return absl::OkStatus();
+          });
         });
     return absl::OkStatus();
   }

@@ -84,6 +84,8 @@ class ExpiryFilters final : public rocksdb::CompactionFilterFactory {
   const std::shared_ptr<const std::atomic<int64_t>> last_access_;
 };
 
+rocksdb::Slice SliceOf(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+
 rocksdb::WriteOptions WithoutLog() {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
@@ -247,34 +249,32 @@ bool RocksDbDatabase::MakesFile(size_t bytes, bool flushed_soon) const {
 }
 
 absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
-                                    std::span<const StateChange> changes, bool flushed_soon) {
-  size_t bytes = 0;
-  for (const StateChange& change : changes) bytes += change.key.size() + change.value.size();
-  if (MakesFile(bytes, flushed_soon)) {
+                                    SortedChanges& changes, bool flushed_soon) {
+  if (MakesFile(changes.bytes(), flushed_soon)) {
     RocksDbIngestion file(*this, column, /*lasting=*/false);
-    for (const StateChange& change : changes) {
-      WEIR_RETURN_IF_ERROR(file.Append({change.key.data(), change.key.size()},
-                                       {change.value.data(), change.value.size()}, change.erases));
+    for (auto some = changes.Next(); !some.empty(); some = changes.Next()) {
+      for (const StateChange& change : some)
+        WEIR_RETURN_IF_ERROR(file.Append(SliceOf(change.key), SliceOf(change.value), change.erases));
     }
     return file.Ingest();
   }
   // Batches of a size that RocksDB's memory can take one after the other.
   constexpr size_t kBatchBytes = 1 << 20;
   rocksdb::WriteBatch batch;
-  for (size_t i = 0; i < changes.size(); ++i) {
-    const StateChange& change = changes[i];
-    const rocksdb::Slice key(change.key.data(), change.key.size());
-    rocksdb::Status status =
-        change.erases
-            ? batch.Delete(column, key)
-            : batch.Put(column, key, rocksdb::Slice(change.value.data(), change.value.size()));
-    if (status.ok() && (batch.GetDataSize() >= kBatchBytes || i + 1 == changes.size())) {
-      status = db_->Write(WithoutLog(), &batch);
-      batch.Clear();
+  rocksdb::Status status;
+  for (auto some = changes.Next(); status.ok() && !some.empty(); some = changes.Next()) {
+    for (size_t i = 0; status.ok() && i < some.size(); ++i) {
+      const StateChange& change = some[i];
+      status = change.erases ? batch.Delete(column, SliceOf(change.key))
+                             : batch.Put(column, SliceOf(change.key), SliceOf(change.value));
+      if (status.ok() && batch.GetDataSize() >= kBatchBytes) {
+        status = db_->Write(WithoutLog(), &batch);
+        batch.Clear();
+      }
     }
-    if (!status.ok()) return StoreError(status, path_);
   }
-  return absl::OkStatus();
+  if (status.ok() && batch.Count() > 0) status = db_->Write(WithoutLog(), &batch);
+  return StoreError(status, path_);
 }
 
 absl::Status RocksDbDatabase::EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +15,33 @@ namespace {
 
 // No file that RocksDB makes is called so.
 constexpr std::string_view kFilePrefix = "from-";
+
+// Of changes those of one database, up to the first one of another.
+class ChangesOfOne final : public SortedChanges {
+ public:
+  // `next`: what was got of `changes` and not given yet.
+  ChangesOfOne(const RocksDbDatabases& databases, size_t index, SortedChanges& changes,
+               std::span<const StateChange>& next)
+      : databases_(databases), index_(index), changes_(changes), next_(next) {}
+  size_t bytes() const override { return changes_.bytes() / databases_.size(); }
+  std::span<const StateChange> Next() override {
+    if (next_.empty()) next_ = changes_.Next();
+    const auto end =
+        std::partition_point(next_.begin(), next_.end(), [this](const StateChange& change) {
+          return databases_.IndexOf(change.key) == index_;
+        });
+    const auto count = static_cast<size_t>(end - next_.begin());
+    const auto given = next_.subspan(0, count);
+    next_ = next_.subspan(count);
+    return given;
+  }
+
+ private:
+  const RocksDbDatabases& databases_;
+  const size_t index_;
+  SortedChanges& changes_;
+  std::span<const StateChange>& next_;
+};
 
 }  // namespace
 
@@ -90,18 +118,14 @@ absl::StatusOr<std::shared_ptr<const RocksDbLinks>> RocksDbDatabases::Links() {
 }
 
 absl::Status RocksDbDatabases::Write(const std::string& state, const RocksDbColumns& columns,
-                                     std::span<const StateChange> changes, bool flushed_soon) {
+                                     SortedChanges& changes, bool flushed_soon) {
   logs_.End(state);
   links_.reset();
-  while (!changes.empty()) {
-    const size_t index = IndexOf(changes.front().key);
-    const auto end = std::partition_point(
-        changes.begin(), changes.end(),
-        [&](const StateChange& change) { return IndexOf(change.key) == index; });
-    const auto count = static_cast<size_t>(end - changes.begin());
-    WEIR_RETURN_IF_ERROR(
-        databases_[index]->Write(columns[index].handle, changes.subspan(0, count), flushed_soon));
-    changes = changes.subspan(count);
+  auto next = changes.Next();
+  while (!next.empty()) {
+    const size_t index = IndexOf(next.front().key);
+    ChangesOfOne of_one(*this, index, changes, next);
+    WEIR_RETURN_IF_ERROR(databases_[index]->Write(columns[index].handle, of_one, flushed_soon));
   }
   return absl::OkStatus();
 }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,9 +82,9 @@ class RocksDbDatabases {
   // Does what was deferred. Any thread; blocks while another one does. What has failed once, fails
   // every later call: what is there is not what was written.
   absl::Status CatchUp();
-  // The keys ascend. `flushed_soon`: a checkpoint will be taken.
+  // `flushed_soon`: a checkpoint will be taken.
   absl::Status Write(const std::string& state, const RocksDbColumns& columns,
-                     std::span<const StateChange> changes, bool flushed_soon);
+                     SortedChanges& changes, bool flushed_soon);
   // All with from <= key < to.
   absl::Status EraseRange(const std::string& state, const RocksDbColumns& columns,
                           std::string_view from, std::string_view to);

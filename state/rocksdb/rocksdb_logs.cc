@@ -141,7 +141,8 @@ absl::Status StoreLog(rocksdb::Env& env, const StoredFile& log, RocksDbDatabase&
       return Damaged(log, "it has a key twice");
     sorted.push_back(entry.change);
   }
-  return database.Write(column->handle, sorted, /*flushed_soon=*/true);
+  GivenChanges changes(sorted);
+  return database.Write(column->handle, changes, /*flushed_soon=*/true);
 }
 
 }  // namespace weir

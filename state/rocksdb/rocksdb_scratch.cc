@@ -22,7 +22,8 @@ class ScratchColumn final : public StateScratch {
       WEIR_ASSIGN_OR_RETURN(column_, scratch_->database()->AddScratch(name_));
     }
     // What comes at once is much, and in order.
-    return scratch_->database()->Write(column_, changes, /*flushed_soon=*/true);
+    GivenChanges given(changes);
+    return scratch_->database()->Write(column_, given, /*flushed_soon=*/true);
   }
 
   absl::Status Scan(std::string_view from, std::string_view to,

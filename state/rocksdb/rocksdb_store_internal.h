@@ -90,8 +90,8 @@ class RocksDbDatabase {
   // A column of a database that has nothing else, once for each name: what is written there is read
   // in its order, once, and then erased.
   absl::StatusOr<rocksdb::ColumnFamilyHandle*> AddScratch(const std::string& name);
-  // The keys ascend. `flushed_soon`: a checkpoint will be taken.
-  absl::Status Write(rocksdb::ColumnFamilyHandle* column, std::span<const StateChange> changes,
+  // `flushed_soon`: a checkpoint will be taken.
+  absl::Status Write(rocksdb::ColumnFamilyHandle* column, SortedChanges& changes,
                      bool flushed_soon);
   // All with from <= key < to.
   absl::Status EraseRange(rocksdb::ColumnFamilyHandle* column, std::string_view from,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include "weir/column.h"
 #include "weir/hash.h"
 #include "weir/operator.h"
+#include "weir/state_changes.h"
 #include "weir/state_store.h"
 #include "weir/state_table.h"
 #include "weir/stored_entries.h"
@@ -183,7 +185,7 @@ class CachedTable {
     Expire();
     if (dirty_.empty()) return;
     written_ = true;
-    ThrowIfError(column_->WriteLater(TakeDirtyLater(To::kStoreLater)), name_);
+    ThrowIfError(column_->WriteLater(TakeDirtyToStore()), name_);
   }
   // Has a checkpoint of the store that is asked for now have what has changed.
   void Save() {
@@ -192,7 +194,7 @@ class CachedTable {
     // So all logs together are at most twice what has changed.
     const bool mostly_new = dirty_.size() <= 2 * unsaved_;
     if (mostly_new && prefix_.empty() && column_->TakesLog(dirty_.size() * EntryBytes())) {
-      ThrowIfError(column_->LogLater(TakeDirtyLater(To::kLog)), name_);
+      ThrowIfError(column_->LogLater(TakeDirtyToLog()), name_);
     } else {
       Flush();
     }
@@ -303,6 +305,94 @@ class CachedTable {
     V value;
     bool present;
   };
+  // Encodes dirty entries when they are asked for, a few key groups at a time, so that this takes
+  // little memory beside theirs. `Source` knows the entries by their number: HashOf(i), WillTake(i),
+  // a hint, and Append(i, StateChanges&), once for each.
+  template <class Source>
+  class ByKeyGroup final : public SortedChanges {
+   public:
+    // `bytes`: of each entry, about.
+    ByKeyGroup(std::size_t entries, std::size_t bytes, KeyGroupRange range,
+               std::uint32_t max_parallelism, Source source)
+        : entries_(entries),
+          bytes_(bytes),
+          range_(range),
+          max_parallelism_(max_parallelism),
+          source_(std::move(source)) {}
+    std::size_t bytes() const override { return entries_ * bytes_; }
+    std::span<const StateChange> Next() override {
+      constexpr std::size_t kBytes = 256 << 10;
+      constexpr std::size_t kAhead = 8;
+      if (order_.size() < entries_) Order();
+      taken_.bytes.clear();
+      taken_.changes.clear();
+      while (at_ < entries_ && (taken_.changes.empty() || taken_.bytes.size() < kBytes)) {
+        for (const std::uint32_t group = GroupAt(at_); at_ < entries_ && GroupAt(at_) == group;
+             ++at_) {
+          if (at_ + kAhead < entries_) source_.WillTake(order_[at_ + kAhead]);
+          source_.Append(order_[at_], taken_);
+        }
+      }
+      sorted_ = taken_.Sorted();
+      return sorted_;
+    }
+
+   private:
+    std::uint32_t GroupOf(std::size_t i) const {
+      return KeyGroupOf(source_.HashOf(i), max_parallelism_) - range_.first;
+    }
+    std::uint32_t GroupAt(std::size_t at) const { return GroupOf(order_[at]); }
+    void Order() {
+      // Where each key group begins.
+      std::vector<std::size_t> begins(range_.size() + 1);
+      for (std::size_t i = 0; i < entries_; ++i) ++begins[GroupOf(i) + 1];
+      for (std::size_t group = 1; group < begins.size(); ++group)
+        begins[group] += begins[group - 1];
+      order_.resize(entries_);
+      for (std::size_t i = 0; i < entries_; ++i) order_[begins[GroupOf(i)]++] = i;
+    }
+
+    const std::size_t entries_;
+    const std::size_t bytes_;
+    const KeyGroupRange range_;
+    const std::uint32_t max_parallelism_;
+    Source source_;
+    std::vector<std::size_t> order_;
+    std::size_t at_ = 0;
+    StateChanges taken_;
+    std::vector<StateChange> sorted_;
+  };
+  // What is dirty, where it is.
+  struct InPlace {
+    CachedTable* table;
+    decltype(std::declval<const Layout&>().Frozen()) frozen;
+
+    std::uint64_t HashOf(std::size_t i) const { return table->dirty_[i].hash; }
+    void WillTake(std::size_t i) const { table->cells_.PrefetchWhole(HashOf(i)); }
+    void Append(std::size_t i, StateChanges& to) const {
+      Cell* const cell = table->TakeDirty(i, To::kStore);
+      if (cell == nullptr) return;
+      AppendChange(frozen, table->max_parallelism_, table->prefix_, table->dirty_[i], cell->value,
+                   cell->present, to);
+      const StateChanges::Change& change = to.changes.back();
+      table->SetBytes(*cell, change.end - change.key_end);
+      table->entry_bytes_ = to.bytes.size() / to.changes.size() + 1;
+    }
+  };
+  // Copies of it, so that the task need not encode it.
+  struct Copies {
+    std::vector<Copied> copies;
+    decltype(std::declval<const Layout&>().Frozen()) frozen;
+    std::uint32_t max_parallelism;
+    std::string prefix;
+
+    std::uint64_t HashOf(std::size_t i) const { return copies[i].of.hash; }
+    void WillTake(std::size_t i) const { __builtin_prefetch(&copies[i]); }
+    void Append(std::size_t i, StateChanges& to) const {
+      const Copied& copy = copies[i];
+      AppendChange(frozen, max_parallelism, prefix, copy.of, copy.value, copy.present, to);
+    }
+  };
   // Memory that goes to another thread and comes back.
   class Spare {
    public:
@@ -404,21 +494,28 @@ class CachedTable {
 
   // Where dirty cells go.
   enum class To { kStore, kStoreLater, kLog };
+  // The cell of the i-th of them; null if its key group was dropped.
+  Cell* TakeDirty(std::size_t i, To to) {
+    Cell* const cell = cells_.Find(dirty_[i].key, dirty_[i].hash);
+    if (cell == nullptr || cell->saved == Saved::kStored) return nullptr;
+    cell->saved = to == To::kLog ? Saved::kLogged : Saved::kStored;
+    cell->put_off = to == To::kStoreLater;
+    return cell;
+  }
+  // All were taken.
+  void EndDirty(To to) {
+    if (to != To::kLog) dirty_.clear();
+    unsaved_ = 0;
+  }
   // Calls f(const Dirty&, Cell&) for each of them.
   template <class F>
   void TakeEachDirty(To to, F&& f) {
     constexpr std::size_t kAhead = 8;
     for (std::size_t i = 0; i < dirty_.size(); ++i) {
       if (i + kAhead < dirty_.size()) cells_.PrefetchWhole(dirty_[i + kAhead].hash);
-      const Dirty& of = dirty_[i];
-      Cell* const cell = cells_.Find(of.key, of.hash);
-      if (cell == nullptr || cell->saved == Saved::kStored) continue;  // its key group was dropped
-      cell->saved = to == To::kLog ? Saved::kLogged : Saved::kStored;
-      cell->put_off = to == To::kStoreLater;
-      f(of, *cell);
+      if (Cell* const cell = TakeDirty(i, to); cell != nullptr) f(dirty_[i], *cell);
     }
-    if (to != To::kLog) dirty_.clear();
-    unsaved_ = 0;
+    EndDirty(to);
   }
   template <class Frozen>
   static void AppendChange(const Frozen& frozen, std::uint32_t max_parallelism,
@@ -436,53 +533,65 @@ class CachedTable {
     }
     change.end = to.bytes.size();
   }
-  // Puts what is dirty into `pending_`.
-  void TakeDirty(To to) {
-    pending_.bytes.clear();
-    pending_.changes.clear();
-    pending_.changes.reserve(dirty_.size());
-    pending_.bytes.reserve(dirty_.size() * entry_bytes_);
+  StateChanges EncodeDirty(To to) {
+    StateChanges taken;
+    taken.changes.reserve(dirty_.size());
+    taken.bytes.reserve(dirty_.size() * entry_bytes_);
     const auto frozen = layout_.Frozen();
     TakeEachDirty(to, [&](const Dirty& of, Cell& cell) {
-      AppendChange(frozen, max_parallelism_, prefix_, of, cell.value, cell.present, pending_);
-      const StateChanges::Change& change = pending_.changes.back();
+      AppendChange(frozen, max_parallelism_, prefix_, of, cell.value, cell.present, taken);
+      const StateChanges::Change& change = taken.changes.back();
       SetBytes(cell, change.end - change.key_end);
     });
-    if (!pending_.changes.empty())
-      entry_bytes_ = pending_.bytes.size() / pending_.changes.size() + 1;
+    if (!taken.changes.empty()) entry_bytes_ = taken.bytes.size() / taken.changes.size() + 1;
+    return taken;
   }
-  // What makes the changes from copies of the cells, so that the task need not.
-  auto CopyDirty(To to) {
+  std::vector<Copied> CopyDirty(To to) {
     std::vector<Copied> copies = spare_->Take();
     copies.reserve(dirty_.size());
     TakeEachDirty(to, [&](const Dirty& of, const Cell& cell) {
       copies.push_back({of, cell.value, cell.present});
     });
-    // What is logged again soon needs as much memory again.
-    return [copies = std::move(copies), frozen = layout_.Frozen(), prefix = prefix_,
-            max_parallelism = max_parallelism_,
-            spare = to == To::kLog ? spare_ : nullptr]() mutable {
-      StateChanges changes;
-      changes.changes.reserve(copies.size());
-      changes.bytes.reserve(copies.size() * (sizeof(K) + sizeof(V)));
-      for (const Copied& copy : copies)
-        AppendChange(frozen, max_parallelism, prefix, copy.of, copy.value, copy.present, changes);
-      if (spare != nullptr) spare->Give(std::move(copies));
-      return changes;
-    };
+    return copies;
   }
-  // What another thread calls for it.
-  absl::AnyInvocable<StateChanges()> TakeDirtyLater(To to) {
+  // For another thread.
+  std::unique_ptr<SortedChanges> TakeDirtyToStore() {
     if constexpr (kCopied) {
-      return CopyDirty(to);
+      const std::size_t bytes = EncodedBytes();
+      std::vector<Copied> copies = CopyDirty(To::kStoreLater);
+      const std::size_t entries = copies.size();
+      return std::make_unique<ByKeyGroup<Copies>>(
+          entries, bytes, range_, max_parallelism_,
+          Copies{std::move(copies), layout_.Frozen(), max_parallelism_, prefix_});
     } else {
-      TakeDirty(to);
-      return [taken = std::exchange(pending_, {})]() mutable { return std::move(taken); };
+      return std::make_unique<OwnedChanges>(EncodeDirty(To::kStoreLater));
     }
   }
-  // Of a dirty entry that is written, about.
+  // What another thread calls.
+  absl::AnyInvocable<StateChanges()> TakeDirtyToLog() {
+    if constexpr (kCopied) {
+      return [copies = CopyDirty(To::kLog), frozen = layout_.Frozen(), prefix = prefix_,
+              max_parallelism = max_parallelism_, spare = spare_]() mutable {
+        StateChanges changes;
+        changes.changes.reserve(copies.size());
+        changes.bytes.reserve(copies.size() * (sizeof(K) + sizeof(V)));
+        for (const Copied& copy : copies)
+          AppendChange(frozen, max_parallelism, prefix, copy.of, copy.value, copy.present, changes);
+        // What is logged again soon needs as much memory again.
+        spare->Give(std::move(copies));
+        return changes;
+      };
+    } else {
+      return [taken = EncodeDirty(To::kLog)]() mutable { return std::move(taken); };
+    }
+  }
+  // Of a dirty entry that is kept for another thread, about.
   std::size_t EntryBytes() {
     if constexpr (kCopied) return sizeof(K) + sizeof(V);
+    return EncodedBytes();
+  }
+  // Of a dirty entry that is written, about.
+  std::size_t EncodedBytes() {
     if (entry_bytes_ == 0) {
       constexpr std::size_t kSample = 64;
       StateChanges sample;
@@ -500,18 +609,11 @@ class CachedTable {
   void WriteDirty() {
     Expire();
     if (dirty_.empty()) return;
-    TakeDirty(To::kStore);
     written_ = true;
-    ThrowIfError(column_->Write(pending_.Sorted()), name_);
-    ReleaseLarge();
-  }
-  // A large flush does not keep its memory.
-  void ReleaseLarge() {
-    constexpr std::size_t kKeep = 1 << 20;
-    if (pending_.bytes.capacity() > kKeep ||
-        pending_.changes.capacity() * sizeof(StateChanges::Change) > kKeep) {
-      pending_ = {};
-    }
+    ByKeyGroup<InPlace> changes(dirty_.size(), EncodedBytes(), range_, max_parallelism_,
+                                InPlace{this, layout_.Frozen()});
+    ThrowIfError(column_->Write(changes), name_);
+    EndDirty(To::kStore);
   }
 
   void MakeRoom() {
@@ -583,7 +685,6 @@ class CachedTable {
   const std::shared_ptr<Spare> spare_ = std::make_shared<Spare>();
   std::string arena_;
   std::string value_bytes_;
-  StateChanges pending_;
   // Of a change, on average, when some were last written.
   std::size_t entry_bytes_ = 0;
   std::vector<std::size_t> missing_;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "weir/state_changes.h"
 #include "weir/time.h"
 
 namespace weir {
@@ -25,52 +25,6 @@ namespace weir {
 class StateError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
-};
-
-// One entry that is written, or erased.
-struct StateChange {
-  std::string_view key;
-  std::string_view value;
-  bool erases = false;
-};
-
-// Entries that are written, or erased, in any order; no key is twice among them.
-struct StateChanges {
-  // Positions in `bytes`.
-  struct Change {
-    // The first bytes of the key, which decide in nearly all comparisons; see OrderOf.
-    std::uint64_t order = 0;
-    std::size_t begin = 0;
-    std::size_t key_end = 0;
-    std::size_t end = 0;
-    bool erases = false;
-  };
-  std::string bytes;
-  std::vector<Change> changes;
-
-  static std::uint64_t OrderOf(std::string_view key) {
-    std::uint64_t order = 0;
-    for (std::size_t i = 0; i < sizeof(order); ++i)
-      order = order << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
-    return order;
-  }
-  // By key. What is returned refers to `bytes`.
-  std::vector<StateChange> Sorted() {
-    const std::string_view all = bytes;
-    const auto key_of = [&](const Change& change) {
-      return all.substr(change.begin, change.key_end - change.begin);
-    };
-    std::sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) {
-      return a.order != b.order ? a.order < b.order : key_of(a) < key_of(b);
-    });
-    std::vector<StateChange> sorted;
-    sorted.reserve(changes.size());
-    for (const Change& change : changes) {
-      sorted.push_back(
-          {key_of(change), all.substr(change.key_end, change.end - change.key_end), change.erases});
-    }
-    return sorted;
-  }
 };
 
 // What a column held at one moment.
@@ -95,16 +49,20 @@ class StateColumn {
   // Many at once, likewise: `values` gets as many as there are keys.
   virtual absl::Status MultiGet(std::span<const std::string_view> keys,
                                 std::vector<std::optional<std::string>>& values) = 0;
-  // All or, after an error, any of the changes; their keys ascend.
-  virtual absl::Status Write(std::span<const StateChange> changes) = 0;
-  // Like Write, but it may be put off, and `make` called, once, on another thread that writes what
-  // it returns: before CatchUp, or Write, EraseRange or View here return, and before a checkpoint
-  // of the store is taken that is asked for later. What fails then, or what `make` throws, fails
-  // those.
-  virtual absl::Status WriteLater(absl::AnyInvocable<StateChanges()> make) = 0;
-  // Like WriteLater, but nothing is stored, and reads do not see it: only the checkpoints of the
-  // store have it that are asked for later, beside what is stored, until the next LogLater, Write,
-  // WriteLater or EraseRange, of which the changes must have these keys too, or the range.
+  // All or, after an error, any of the changes. What they throw passes through.
+  virtual absl::Status Write(SortedChanges& changes) = 0;
+  absl::Status Write(std::span<const StateChange> changes) {
+    GivenChanges given(changes);
+    return Write(given);
+  }
+  // Like Write, but it may be put off, and be done on another thread: before CatchUp, or Write,
+  // EraseRange or View here return, and before a checkpoint of the store is taken that is asked for
+  // later. What fails then, or what the changes throw, fails those.
+  virtual absl::Status WriteLater(std::unique_ptr<SortedChanges> changes) = 0;
+  // Like WriteLater of what `make` returns, which is called once, but nothing is stored, and reads
+  // do not see it: only the checkpoints of the store have it that are asked for later, beside what
+  // is stored, until the next LogLater, Write, WriteLater or EraseRange, of which the changes must
+  // have these keys too, or the range.
   virtual absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) = 0;
   // Whether as many bytes may be logged, which a restart then has to store.
   virtual bool TakesLog(std::size_t bytes) const = 0;

@@ -114,9 +114,8 @@ class StoredSlices {
       change.end = heads.bytes.size();
     }
     for (auto& [start, slice] : slices_) slice.table->Flush();
-    ThrowIfError(
-        column_->WriteLater([heads = std::move(heads)]() mutable { return std::move(heads); }),
-        kWindowsState);
+    ThrowIfError(column_->WriteLater(std::make_unique<OwnedChanges>(std::move(heads))),
+                 kWindowsState);
   }
 
   // What is in the column now.
