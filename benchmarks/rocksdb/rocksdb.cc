@@ -179,6 +179,7 @@ class Plain {
     options.target_file_size_base = std::max<std::size_t>(options.write_buffer_size, 2 << 20);
     options.compaction_style = rocksdb::kCompactionStyleUniversal;
     options.compaction_options_universal.max_size_amplification_percent = 100;
+    options.level0_file_num_compaction_trigger = 8;
     options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
                                      rocksdb::kLZ4Compression};
     options.max_background_jobs = 3;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -69,6 +70,7 @@ absl::Status Apply(MapStateStore& store, SortedChanges& changes, Log& log, Entri
   std::optional<std::string> last;
   for (auto some = changes.Next(); !some.empty(); some = changes.Next()) {
     store.changes += some.size();
+    store.most_bytes_at_once = std::max(store.most_bytes_at_once, GivenChanges(some).bytes());
     TakeFromLog(some, log);
     WEIR_SDK_RETURN_IF_ERROR(Apply(some, last, entries));
   }
@@ -110,10 +112,10 @@ class MapColumn final : public StateColumn {
   }
   absl::Status WriteLater(std::unique_ptr<SortedChanges> changes) override {
     if (!store_.failure.ok()) return store_.failure;
-    store_.put_off.push_back([&store = store_, &entries = entries_, &log = log_,
-                              changes = std::move(changes)] {
-      return Apply(store, *changes, log, Changed(entries));
-    });
+    store_.put_off.push_back(
+        [&store = store_, &entries = entries_, &log = log_, changes = std::move(changes)] {
+          return Apply(store, *changes, log, Changed(entries));
+        });
     return absl::OkStatus();
   }
   absl::Status LogLater(absl::AnyInvocable<StateChanges()> make) override {

@@ -199,17 +199,20 @@ TEST_F(CachedTableOfIntegers, ReadsAKeyOnceAndWritesWhatChangedOnce) {
 }
 
 TEST_F(CachedTableOfIntegers, KeepsToItsMemory) {
-  constexpr std::size_t kCache = 256 << 10;
+  constexpr std::size_t kCache = 4 << 20;
   MapStateStore store(kCache);
   const auto table = Open(store);
-  for (std::int64_t key = 0; key < 100'000; ++key) {
+  for (std::int64_t key = 0; key < 300'000; ++key) {
     *table->in_store()->FindOrInsert(key, KeyHash(key)).first = key;
-    ASSERT_LT(table->memory_bytes(), 3 * kCache);
+    ASSERT_LT(table->memory_bytes(), kCache * 5 / 4);
   }
   table->Flush();
   ASSERT_TRUE(store.CatchUp().ok());
-  EXPECT_EQ(store.columns.at("t")->size(), 100'000u);
+  EXPECT_EQ(store.columns.at("t")->size(), 300'000u);
   EXPECT_LT(table->in_store()->cached(), kCache / 32);
+  // What is encoded takes little memory besides.
+  EXPECT_GT(store.most_bytes_at_once, std::size_t{200} << 10);
+  EXPECT_LT(store.most_bytes_at_once, std::size_t{300} << 10);
 }
 
 TEST_F(CachedTableOfIntegers, WhatIsUsedAgainAndAgainStays) {

@@ -8,9 +8,11 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -161,12 +163,20 @@ TEST_F(RocksDbBackendTest, WhatIsPutOffIsNotWaitedForByOneThatReadsSomethingElse
   };
   ASSERT_TRUE(column->Write(changes("0a").Sorted()).ok());
   bool asked = false;
-  ASSERT_TRUE(column
-                  ->WriteLater([&] {
-                    asked = true;
-                    return changes("0b");
-                  })
-                  .ok());
+  class Asked final : public SortedChanges {
+   public:
+    Asked(StateChanges changes, bool& asked) : changes_(std::move(changes)), asked_(asked) {}
+    std::size_t bytes() const override { return changes_.bytes(); }
+    std::span<const StateChange> Next() override {
+      asked_ = true;
+      return changes_.Next();
+    }
+
+   private:
+    OwnedChanges changes_;
+    bool& asked_;
+  };
+  ASSERT_TRUE(column->WriteLater(std::make_unique<Asked>(changes("0b"), asked)).ok());
   std::string value;
   EXPECT_TRUE(column->Get("0a", value).value());
   EXPECT_FALSE(column->Get("0b", value).value());
@@ -223,10 +233,10 @@ TEST_F(RocksDbBackendTest, MuchThatIsWrittenAtOnceIsAFileAtOnceAndInItsTurn) {
                     .ok());
     EXPECT_EQ(seen, model);
   };
-  ASSERT_TRUE(column->WriteLater([made = change(100)] { return made; }).ok());
+  ASSERT_TRUE(column->WriteLater(std::make_unique<OwnedChanges>(change(100))).ok());
   ASSERT_TRUE(column->CatchUp().ok());
   EXPECT_EQ(files(), 0);
-  ASSERT_TRUE(column->WriteLater([made = change(1)] { return made; }).ok());
+  ASSERT_TRUE(column->WriteLater(std::make_unique<OwnedChanges>(change(1))).ok());
   ASSERT_TRUE(column->CatchUp().ok());
   EXPECT_GT(files(), 0);
   expect_model();
@@ -239,7 +249,7 @@ TEST_F(RocksDbBackendTest, MuchThatIsWrittenAtOnceIsAFileAtOnceAndInItsTurn) {
     }
     ASSERT_TRUE(column->Write(change(20).Sorted()).ok());
     if (round % 2 == 0) {
-      ASSERT_TRUE(column->WriteLater([made = change(1)] { return made; }).ok());
+      ASSERT_TRUE(column->WriteLater(std::make_unique<OwnedChanges>(change(1))).ok());
     }
     if (round % 3 == 0) {
       ASSERT_TRUE(store->Checkpoint().value()->Take().ok());
@@ -248,15 +258,48 @@ TEST_F(RocksDbBackendTest, MuchThatIsWrittenAtOnceIsAFileAtOnceAndInItsTurn) {
   }
 }
 
+// Gives one change, and then there is no room.
+class OneChangeThenNone final : public SortedChanges {
+ public:
+  // `bytes`: as much as it says there is.
+  explicit OneChangeThenNone(std::size_t bytes) : bytes_(bytes) {}
+  std::size_t bytes() const override { return bytes_; }
+  std::span<const StateChange> Next() override {
+    if (given_) throw std::runtime_error("no room for a pony");
+    given_ = true;
+    return {&change_, 1};
+  }
+
+ private:
+  const std::size_t bytes_;
+  const StateChange change_ = {"0a", "value"};
+  bool given_ = false;
+};
+
+TEST_F(RocksDbBackendTest, WhatAStateThrowsWhenItIsEncodedPassesThrough) {
+  const auto backend = InMemory();
+  const auto store = backend->Open(3, 0, nullptr).value();
+  const auto column = store->OpenColumn("s", ColumnLayout::kEntries).value();
+  // As a file, and buffered.
+  for (const std::size_t bytes : {std::size_t{1} << 30, std::size_t{10}}) {
+    OneChangeThenNone changes(bytes);
+    EXPECT_THROW(column->Write(changes).IgnoreError(), std::runtime_error);
+  }
+  const std::vector<StateChange> more = {{"0a", "b"}, {"0b", "c"}};
+  ASSERT_TRUE(column->Write(more).ok());
+  std::string value;
+  EXPECT_TRUE(column->Get("0a", value).value());
+  EXPECT_EQ(value, "b");
+}
+
 TEST_F(RocksDbBackendTest, AStateThatCannotBeEncodedFailsTheCheckpointAndWhatIsWrittenLater) {
   const auto backend = InMemory();
   const auto store = backend->Open(3, 0, nullptr).value();
   const auto column = store->OpenColumn("s", ColumnLayout::kEntries).value();
-  ASSERT_TRUE(
-      column->WriteLater([]() -> StateChanges { throw std::runtime_error("no room for a pony"); })
-          .ok());
+  ASSERT_TRUE(column->WriteLater(std::make_unique<OneChangeThenNone>(10)).ok());
   const auto checkpoint = store->Checkpoint().value();
-  for (const absl::Status& status : {checkpoint->Take(), column->Write({})}) {
+  for (const absl::Status& status :
+       {checkpoint->Take(), column->Write(std::span<const StateChange>())}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
     EXPECT_THAT(std::string(status.message()),
                 HasSubstr("encoding keyed state failed: no room for a pony"));

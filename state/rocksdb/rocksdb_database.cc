@@ -248,13 +248,14 @@ bool RocksDbDatabase::MakesFile(size_t bytes, bool flushed_soon) const {
          stopped == 0;
 }
 
-absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column,
-                                    SortedChanges& changes, bool flushed_soon) {
+absl::Status RocksDbDatabase::Write(rocksdb::ColumnFamilyHandle* column, SortedChanges& changes,
+                                    bool flushed_soon) {
   if (MakesFile(changes.bytes(), flushed_soon)) {
     RocksDbIngestion file(*this, column, /*lasting=*/false);
     for (auto some = changes.Next(); !some.empty(); some = changes.Next()) {
       for (const StateChange& change : some)
-        WEIR_RETURN_IF_ERROR(file.Append(SliceOf(change.key), SliceOf(change.value), change.erases));
+        WEIR_RETURN_IF_ERROR(
+            file.Append(SliceOf(change.key), SliceOf(change.value), change.erases));
     }
     return file.Ingest();
   }

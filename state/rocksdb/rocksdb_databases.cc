@@ -26,10 +26,9 @@ class ChangesOfOne final : public SortedChanges {
   size_t bytes() const override { return changes_.bytes() / databases_.size(); }
   std::span<const StateChange> Next() override {
     if (next_.empty()) next_ = changes_.Next();
-    const auto end =
-        std::partition_point(next_.begin(), next_.end(), [this](const StateChange& change) {
-          return databases_.IndexOf(change.key) == index_;
-        });
+    const auto end = std::partition_point(
+        next_.begin(), next_.end(),
+        [this](const StateChange& change) { return databases_.IndexOf(change.key) == index_; });
     const auto count = static_cast<size_t>(end - next_.begin());
     const auto given = next_.subspan(0, count);
     next_ = next_.subspan(count);

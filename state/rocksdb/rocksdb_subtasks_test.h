@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -62,6 +63,24 @@ inline std::string ValueOf(uint64_t n, ColumnLayout layout, Ticks accessed = 5'0
 }
 
 // The subtasks of one operator, each with a store, and what they hold together.
+// Changes of which each call has others, now and then the last of one database.
+class FewAtATime final : public SortedChanges {
+ public:
+  explicit FewAtATime(std::span<const StateChange> changes) : all_(changes), rest_(changes) {}
+  size_t bytes() const override { return GivenChanges(all_).bytes(); }
+  std::span<const StateChange> Next() override {
+    size_ = size_ % 40 + 1;
+    const auto given = rest_.subspan(0, std::min(size_, rest_.size()));
+    rest_ = rest_.subspan(given.size());
+    return given;
+  }
+
+ private:
+  const std::span<const StateChange> all_;
+  std::span<const StateChange> rest_;
+  size_t size_ = 0;
+};
+
 class RocksDbSubtasks : public ::testing::Test {
  protected:
   struct Subtask {
@@ -180,8 +199,10 @@ class RocksDbSubtasks : public ::testing::Test {
       change.erases = value.empty();
     }
     std::reverse(all.changes.begin(), all.changes.end());
+    FewAtATime few(sorted);
     const absl::Status written =
-        later ? column.WriteLater([all = std::move(all)] { return all; }) : column.Write(sorted);
+        later ? column.WriteLater(std::make_unique<OwnedChanges>(std::move(all)))
+              : column.Write(few);
     ASSERT_TRUE(written.ok()) << written;
   }
 

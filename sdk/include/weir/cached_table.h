@@ -306,8 +306,8 @@ class CachedTable {
     bool present;
   };
   // Encodes dirty entries when they are asked for, a few key groups at a time, so that this takes
-  // little memory beside theirs. `Source` knows the entries by their number: HashOf(i), WillTake(i),
-  // a hint, and Append(i, StateChanges&), once for each.
+  // little memory beside theirs. `Source` knows the entries by their number: HashOf(i),
+  // WillTake(i), a hint, and Append(i, StateChanges&), once for each.
   template <class Source>
   class ByKeyGroup final : public SortedChanges {
    public:

@@ -51,6 +51,8 @@ class MapStateStore final : public StateStore {
   std::size_t gets = 0;
   std::size_t keys_got_at_once = 0;
   std::size_t changes = 0;
+  // Of keys and values that a column was given at once, the most.
+  std::size_t most_bytes_at_once = 0;
 
   // What is put off, in its order.
   std::deque<absl::AnyInvocable<absl::Status()>> put_off;
