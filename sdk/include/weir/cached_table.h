@@ -16,6 +16,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "weir/binary_codec.h"
+#include "weir/changes_by_key_group.h"
 #include "weir/column.h"
 #include "weir/hash.h"
 #include "weir/operator.h"
@@ -305,64 +306,7 @@ class CachedTable {
     V value;
     bool present;
   };
-  // Encodes dirty entries when they are asked for, a few key groups at a time, so that this takes
-  // little memory beside theirs. `Source` knows the entries by their number: HashOf(i),
-  // WillTake(i), a hint, and Append(i, StateChanges&), once for each.
-  template <class Source>
-  class ByKeyGroup final : public SortedChanges {
-   public:
-    // `bytes`: of each entry, about.
-    ByKeyGroup(std::size_t entries, std::size_t bytes, KeyGroupRange range,
-               std::uint32_t max_parallelism, Source source)
-        : entries_(entries),
-          bytes_(bytes),
-          range_(range),
-          max_parallelism_(max_parallelism),
-          source_(std::move(source)) {}
-    std::size_t bytes() const override { return entries_ * bytes_; }
-    std::span<const StateChange> Next() override {
-      constexpr std::size_t kBytes = 256 << 10;
-      constexpr std::size_t kAhead = 8;
-      if (order_.size() < entries_) Order();
-      taken_.bytes.clear();
-      taken_.changes.clear();
-      while (at_ < entries_ && (taken_.changes.empty() || taken_.bytes.size() < kBytes)) {
-        for (const std::uint32_t group = GroupAt(at_); at_ < entries_ && GroupAt(at_) == group;
-             ++at_) {
-          if (at_ + kAhead < entries_) source_.WillTake(order_[at_ + kAhead]);
-          source_.Append(order_[at_], taken_);
-        }
-      }
-      sorted_ = taken_.Sorted();
-      return sorted_;
-    }
-
-   private:
-    std::uint32_t GroupOf(std::size_t i) const {
-      return KeyGroupOf(source_.HashOf(i), max_parallelism_) - range_.first;
-    }
-    std::uint32_t GroupAt(std::size_t at) const { return GroupOf(order_[at]); }
-    void Order() {
-      // Where each key group begins.
-      std::vector<std::size_t> begins(range_.size() + 1);
-      for (std::size_t i = 0; i < entries_; ++i) ++begins[GroupOf(i) + 1];
-      for (std::size_t group = 1; group < begins.size(); ++group)
-        begins[group] += begins[group - 1];
-      order_.resize(entries_);
-      for (std::size_t i = 0; i < entries_; ++i) order_[begins[GroupOf(i)]++] = i;
-    }
-
-    const std::size_t entries_;
-    const std::size_t bytes_;
-    const KeyGroupRange range_;
-    const std::uint32_t max_parallelism_;
-    Source source_;
-    std::vector<std::size_t> order_;
-    std::size_t at_ = 0;
-    StateChanges taken_;
-    std::vector<StateChange> sorted_;
-  };
-  // What is dirty, where it is.
+  // What is dirty, where it is, for ChangesByKeyGroup.
   struct InPlace {
     CachedTable* table;
     decltype(std::declval<const Layout&>().Frozen()) frozen;
@@ -560,7 +504,7 @@ class CachedTable {
       const std::size_t bytes = EncodedBytes();
       std::vector<Copied> copies = CopyDirty(To::kStoreLater);
       const std::size_t entries = copies.size();
-      return std::make_unique<ByKeyGroup<Copies>>(
+      return std::make_unique<ChangesByKeyGroup<Copies>>(
           entries, bytes, range_, max_parallelism_,
           Copies{std::move(copies), layout_.Frozen(), max_parallelism_, prefix_});
     } else {
@@ -610,8 +554,8 @@ class CachedTable {
     Expire();
     if (dirty_.empty()) return;
     written_ = true;
-    ByKeyGroup<InPlace> changes(dirty_.size(), EncodedBytes(), range_, max_parallelism_,
-                                InPlace{this, layout_.Frozen()});
+    ChangesByKeyGroup<InPlace> changes(dirty_.size(), EncodedBytes(), range_, max_parallelism_,
+                                       InPlace{this, layout_.Frozen()});
     ThrowIfError(column_->Write(changes), name_);
     EndDirty(To::kStore);
   }
