@@ -136,7 +136,7 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
   options.compaction_style = rocksdb::kCompactionStyleUniversal;
   options.compaction_options_universal.max_size_amplification_percent = 100;
   // Merging eight files at a time costs two fifths less than four: what is merged into files of
-  // all sizes is written less often. A look asks the filters of two more of them on average.
+  // all sizes is written less often. A look asks the filters of more of them.
   options.level0_file_num_compaction_trigger = 8;
   // What is young is written and read most.
   options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,

@@ -62,7 +62,6 @@ inline std::string ValueOf(uint64_t n, ColumnLayout layout, Ticks accessed = 5'0
   return value;
 }
 
-// The subtasks of one operator, each with a store, and what they hold together.
 // Changes of which each call has others, now and then the last of one database.
 class FewAtATime final : public SortedChanges {
  public:
@@ -81,6 +80,7 @@ class FewAtATime final : public SortedChanges {
   size_t size_ = 0;
 };
 
+// The subtasks of one operator, each with a store, and what they hold together.
 class RocksDbSubtasks : public ::testing::Test {
  protected:
   struct Subtask {

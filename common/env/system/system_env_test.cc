@@ -213,6 +213,7 @@ class ReadInOrderTest : public testing::Test {
     close(fd);
     return *harness_.files().OpenForRead(path_);
   }
+
   PosixHarness harness_;
   const std::string path_ = harness_.folder() + "/large";
 };
