@@ -84,6 +84,9 @@ int main(int argc, char** argv) {
       {"windows_in_rocksdb/100k/overlap_10", 10'000'000, 100'000, 4'000'000, 400'000, 512 * kMiB},
       {"windows_in_rocksdb/1M/a_tenth_of_memory", 5'000'000, 1'000'000, 4'000'000, 4'000'000,
        8 * kMiB},
+      // Few entries of each key group in each slice: what firing a window takes to find them.
+      {"windows_in_rocksdb/10k/overlap_50/a_third_of_memory", 1'000'000, 10'000, 500'000, 10'000,
+       8 * kMiB},
   };
   std::string folder = (std::filesystem::temp_directory_path() / "weir_bench_XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) {

@@ -144,6 +144,14 @@ class MapColumn final : public StateColumn {
     entries.erase(entries.lower_bound(from), entries.lower_bound(to));
     return absl::OkStatus();
   }
+  absl::Status Scan(std::string_view from, std::string_view to,
+                    absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
+    WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
+    // What is visited may change it.
+    const std::shared_ptr<const Entries> now = entries_;
+    weir::testing::Scan(*now, from, to, visit);
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::unique_ptr<StateView>> View() override {
     WEIR_SDK_RETURN_IF_ERROR(store_.CatchUp());
     return std::unique_ptr<StateView>(std::make_unique<MapView>(entries_));

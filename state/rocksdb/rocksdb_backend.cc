@@ -15,6 +15,7 @@
 #include "state/rocksdb/rocksdb_scratch_internal.h"
 #include "weir/cached_table.h"
 #include "weir/encoding.h"
+#include "weir/stored_entries.h"
 
 namespace weir {
 namespace {
@@ -29,6 +30,7 @@ std::unique_ptr<rocksdb::Iterator> NewIterator(RocksDbDatabase& database,
   rocksdb::ReadOptions options;
   // A scan of everything must not drive out what is used.
   options.fill_cache = false;
+  options.total_order_seek = true;
   options.readahead_size = 1 << 20;
   return std::unique_ptr<rocksdb::Iterator>(database.db().NewIterator(options, column));
 }
@@ -42,6 +44,12 @@ absl::StatusOr<bool> Scan(const RocksDbDatabase& database, rocksdb::Iterator& it
     goes_on = visit(ViewOf(it.key()), ViewOf(it.value()));
   WEIR_RETURN_IF_ERROR(StoreError(it.status(), database.path()));
   return goes_on;
+}
+
+// Whether all with from <= key < to begin with the same prefix that filters know.
+bool HasOnePrefix(ColumnLayout layout, std::string_view from, std::string_view to) {
+  const size_t bytes = FilteredPrefixBytes(layout);
+  return bytes > 0 && from.size() >= bytes && to <= internal::EndOf(from.substr(0, bytes));
 }
 
 // Iterators, which keep the databases and what was in them.
@@ -146,6 +154,24 @@ class DatabaseColumn final : public StateColumn {
     return databases_->EraseRange(state_, *columns_, from, to);
   }
 
+  absl::Status Scan(std::string_view from, std::string_view to,
+                    absl::FunctionRef<bool(std::string_view, std::string_view)> visit) override {
+    WEIR_RETURN_IF_ERROR(databases_->CatchUp());
+    const rocksdb::Slice upper = SliceOf(to);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &upper;
+    const auto [begin, end] = databases_->Between(from, to);
+    bool goes_on = true;
+    for (size_t i = begin; goes_on && i < end; ++i) {
+      RocksDbDatabase& database = (*databases_)[i];
+      const RocksDbDatabase::Column& column = (*columns_)[i];
+      options.total_order_seek = !HasOnePrefix(column.layout, from, to);
+      const std::unique_ptr<rocksdb::Iterator> it(
+          database.db().NewIterator(options, column.handle));
+      WEIR_ASSIGN_OR_RETURN(goes_on, weir::Scan(database, *it, from, to, visit));
+    }
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::unique_ptr<StateView>> View() override {
     WEIR_RETURN_IF_ERROR(databases_->CatchUp());
     return std::unique_ptr<StateView>(std::make_unique<DatabaseView>(databases_, *columns_));

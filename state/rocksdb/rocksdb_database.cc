@@ -1,6 +1,7 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -122,13 +123,16 @@ size_t BufferBytes(const RocksDbBackend::Shared& shared) {
 }
 
 rocksdb::ColumnFamilyOptions ColumnOptions(
-    const RocksDbBackend::Shared& shared, std::shared_ptr<const std::atomic<int64_t>> last_access) {
+    const RocksDbBackend::Shared& shared, ColumnLayout layout,
+    std::shared_ptr<const std::atomic<int64_t>> last_access) {
   rocksdb::ColumnFamilyOptions options;
   options.write_buffer_size = BufferBytes(shared);
   options.max_write_buffer_number = 3;
   // Most keys that are read are not in what is buffered, which this says without a search.
   options.memtable_whole_key_filtering = true;
   options.memtable_prefix_bloom_size_ratio = 0.02;
+  if (const size_t bytes = FilteredPrefixBytes(layout); bytes > 0)
+    options.prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(bytes));
   options.target_file_size_base = std::clamp<size_t>(options.write_buffer_size, 2 << 20, 64 << 20);
   // Files are merged with those of about their size: a checkpoint's small ones not with a level of
   // many times as much, each few checkpoints, and an entry is written anew half as often. Older
@@ -156,7 +160,7 @@ rocksdb::ColumnFamilyOptions ColumnOptions(
 }
 
 rocksdb::ColumnFamilyOptions ScratchOptions(const RocksDbBackend::Shared& shared) {
-  rocksdb::ColumnFamilyOptions options = ColumnOptions(shared, nullptr);
+  rocksdb::ColumnFamilyOptions options = ColumnOptions(shared, ColumnLayout::kEntries, nullptr);
   // What is read once, in its order, and then goes is hardly worth merging: many files are read
   // side by side.
   options.level0_file_num_compaction_trigger = 32;
@@ -188,7 +192,7 @@ absl::StatusOr<std::unique_ptr<RocksDbDatabase>> RocksDbDatabase::Open(
     column.layout = LayoutOf(name);
     if (column.layout == ColumnLayout::kExpiring)
       column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
-    descriptors.emplace_back(name, ColumnOptions(*shared, column.last_access));
+    descriptors.emplace_back(name, ColumnOptions(*shared, column.layout, column.last_access));
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
@@ -229,8 +233,9 @@ absl::StatusOr<RocksDbDatabase::Column> RocksDbDatabase::AddColumn(const std::st
   column.layout = layout;
   if (layout == ColumnLayout::kExpiring)
     column.last_access = std::make_shared<std::atomic<int64_t>>(kMinTicks);
-  const rocksdb::Status status = db_->CreateColumnFamily(
-      ColumnOptions(*shared_, column.last_access), StrCat(PrefixOf(layout), state), &column.handle);
+  const rocksdb::Status status =
+      db_->CreateColumnFamily(ColumnOptions(*shared_, layout, column.last_access),
+                              StrCat(PrefixOf(layout), state), &column.handle);
   if (!status.ok()) return StoreError(status, path_);
   columns_[state] = column;
   return column;

@@ -43,6 +43,7 @@ absl::Status Move(RocksDbDatabase& from, const RocksDbDatabase::Column& column, 
   rocksdb::ReadOptions reading;
   reading.iterate_upper_bound = &upper;
   reading.fill_cache = false;
+  reading.total_order_seek = true;
   reading.readahead_size = 2 << 20;
   const std::unique_ptr<rocksdb::Iterator> it(from.db().NewIterator(reading, column.handle));
   RocksDbIngestion moved(to, into.handle, /*lasting=*/true);

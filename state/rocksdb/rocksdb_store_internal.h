@@ -22,6 +22,8 @@
 #include "state/backend/state_backend.h"
 #include "state/rocksdb/rocksdb_backend.h"
 #include "state/rocksdb/rocksdb_files_internal.h"
+#include "weir/state_store.h"
+#include "weir/stored_entries.h"
 
 namespace weir {
 
@@ -64,6 +66,14 @@ class DecodedMemory {
   const std::shared_ptr<RocksDbBackend::Shared> shared_;
   mutable bool used_ = false;
 };
+
+// Prefixes of so many bytes are in the filters of a column's files beside whole keys, so that a
+// scan of what has one prefix passes over files that have nothing of it; 0: none are. Of windows
+// the key group and the slice: each file has few of the slices that are there when a window fires.
+// Of what has no slices each file has nearly all key groups, and nothing is scanned but those.
+constexpr size_t FilteredPrefixBytes(ColumnLayout layout) {
+  return layout == ColumnLayout::kSlices ? internal::kKeyGroupBytes + internal::kSliceBytes : 0;
+}
 
 // One database of a store, and its folder, which is deleted with it.
 class RocksDbDatabase {

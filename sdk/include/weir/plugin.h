@@ -16,7 +16,7 @@ struct DefineInput {
 };
 
 // Number of the binary interface between plugin and host; raised with every change of a virtual class or struct in the SDK.
-inline constexpr std::uint32_t kPluginAbi = 15;
+inline constexpr std::uint32_t kPluginAbi = 16;
 
 struct PluginInfo {
   std::uint32_t abi = 0;

@@ -56,8 +56,8 @@ class StateColumn {
     return Write(given);
   }
   // Like Write, but it may be put off, and be done on another thread: before CatchUp, or Write,
-  // EraseRange or View here return, and before a checkpoint of the store is taken that is asked for
-  // later. What fails then, or what the changes throw, fails those.
+  // EraseRange, Scan or View here return, and before a checkpoint of the store is taken that is
+  // asked for later. What fails then, or what the changes throw, fails those.
   virtual absl::Status WriteLater(std::unique_ptr<SortedChanges> changes) = 0;
   // Like WriteLater of what `make` returns, which is called once, but nothing is stored, and reads
   // do not see it: only the checkpoints of the store have it that are asked for later, beside what
@@ -72,7 +72,10 @@ class StateColumn {
   virtual absl::Status CatchUp() = 0;
   // All with from <= key < to.
   virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
-  // What is there now. May outlive the column, but not the plugin.
+  // As that of a view, of what is there now: for a part of it.
+  virtual absl::Status Scan(std::string_view from, std::string_view to,
+                            absl::FunctionRef<bool(std::string_view, std::string_view)> visit) = 0;
+  // What is there now, to be read whole. May outlive the column, but not the plugin.
   virtual absl::StatusOr<std::unique_ptr<StateView>> View() = 0;
 
   // Of a state with a TTL, whose values begin with the time of the last access: entries that were

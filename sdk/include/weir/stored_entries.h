@@ -20,15 +20,20 @@ inline void AppendKeyGroup(std::uint32_t key_group, std::string& out) {
   out += static_cast<char>(key_group);
 }
 
+// The first key after all that begin with `prefix`, which has a byte that is not 0xff.
+inline std::string EndOf(std::string_view prefix) {
+  std::string end(prefix.substr(0, prefix.find_last_not_of('\xff') + 1));
+  ++end.back();
+  return end;
+}
+
 // Keys from `first` on, but not `second`: those of the key group that go on with `prefix`.
 inline std::pair<std::string, std::string> RangeOf(std::uint32_t key_group,
                                                    std::string_view prefix) {
   std::string from;
   AppendKeyGroup(key_group, from);
   from += prefix;
-  std::string to = from;
-  for (std::size_t i = to.size(); i-- > 0 && ++to[i] == '\0';) {
-  }
+  std::string to = EndOf(from);
   return {std::move(from), std::move(to)};
 }
 

@@ -118,6 +118,11 @@ class StoredSlices {
                  kWindowsState);
   }
 
+  // Of the column.
+  template <class Visit>
+  void Scan(std::string_view from, std::string_view to, Visit&& visit) {
+    ThrowIfError(column_->Scan(from, to, visit), kWindowsState);
+  }
   // What is in the column now.
   std::unique_ptr<StateView> View() {
     auto view = column_->View();
@@ -148,32 +153,29 @@ class StoredSlices {
   // Looks for the first key of each slice.
   template <class Found>
   absl::Status FindStored(Found&& found) {
-    const std::unique_ptr<StateView> view = View();
     for (std::uint32_t group = Groups().first; group <= Groups().last; ++group) {
       auto [from, to] = RangeOf(group, "");
       for (bool more = true; more;) {
         more = false;
         std::optional<Ticks> start;
         absl::Status problem;
-        const absl::Status scanned =
-            view->Scan(from, to, [&](std::string_view key, std::string_view value) {
-              key.remove_prefix(kKeyGroupBytes);
-              if (key.empty()) {
-                Decoder in(value);
-                Ticks through = 0;
-                problem = DecodeValue(in, through)
-                              ? fired_.Restore(group, through, kMinTicks)
-                              : absl::DataLossError("the store has a malformed time");
-                return problem.ok();
-              }
-              if (key.size() < kSliceBytes) {
-                problem = absl::DataLossError("the store has a malformed key");
-              } else {
-                start = SliceIn(key);
-              }
-              return false;
-            });
-        ThrowIfError(scanned, kWindowsState);
+        Scan(from, to, [&](std::string_view key, std::string_view value) {
+          key.remove_prefix(kKeyGroupBytes);
+          if (key.empty()) {
+            Decoder in(value);
+            Ticks through = 0;
+            problem = DecodeValue(in, through)
+                          ? fired_.Restore(group, through, kMinTicks)
+                          : absl::DataLossError("the store has a malformed time");
+            return problem.ok();
+          }
+          if (key.size() < kSliceBytes) {
+            problem = absl::DataLossError("the store has a malformed key");
+          } else {
+            start = SliceIn(key);
+          }
+          return false;
+        });
         ThrowIfError(problem, kWindowsState);
         if (!start.has_value()) break;
         WEIR_SDK_RETURN_IF_ERROR(found(*start));

@@ -370,20 +370,17 @@ class StoredWindowOperator final : public Operator {
     const std::size_t head = kKeyGroupBytes + prefix.size();
     bool stopped = false;
     bool damaged = false;
-    ThrowIfError(state_.View()->Scan(from, to,
-                                     [&](std::string_view stored, std::string_view value) {
-                                       Decoder key_in(stored.substr(head));
-                                       Decoder in(value);
-                                       K key{};
-                                       Accumulator acc{};
-                                       damaged = !DecodeValue(key_in, key) ||
-                                                 !DecodeValue(in, acc) || in.remaining() > 0;
-                                       if (damaged) return false;
-                                       stopped = !f(key, acc);
-                                       if (stopped) at = stored;
-                                       return !stopped;
-                                     }),
-                 kWindowsState);
+    state_.Scan(from, to, [&](std::string_view stored, std::string_view value) {
+      Decoder key_in(stored.substr(head));
+      Decoder in(value);
+      K key{};
+      Accumulator acc{};
+      damaged = !DecodeValue(key_in, key) || !DecodeValue(in, acc) || in.remaining() > 0;
+      if (damaged) return false;
+      stopped = !f(key, acc);
+      if (stopped) at = stored;
+      return !stopped;
+    });
     if (damaged) throw StateError("state 'windows': the store has a malformed entry");
     return !stopped;
   }
