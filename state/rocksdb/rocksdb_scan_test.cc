@@ -1,14 +1,22 @@
 // Scans of parts of a column, against sorted maps.
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
 #include <rocksdb/perf_context.h>
 #include <rocksdb/perf_level.h>
+#include <rocksdb/table.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "common/base/hash.h"
 #include "gtest/gtest.h"
 #include "state/rocksdb/rocksdb_subtasks_test.h"
 #include "weir/stored_entries.h"
@@ -159,6 +167,58 @@ TEST_F(RocksDbScanTest, PassOverFilesThatHaveNothingOfASlice) {
   EXPECT_EQ(read(GroupOf(64), GroupOf(65)), 3u);
   EXPECT_EQ(counts.bloom_sst_miss_count, 0u);
   rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+}
+
+// What was written before there were prefixes in filters is there still.
+TEST_F(RocksDbScanTest, FindWhatIsInFilesWhoseFiltersKnowNoPrefixes) {
+  const std::string folder = root_ + "/before";
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  rocksdb::DB* db = nullptr;
+  ASSERT_TRUE(rocksdb::DB::Open(options, folder, &db).ok());
+  rocksdb::ColumnFamilyHandle* column = nullptr;
+  ASSERT_TRUE(db->CreateColumnFamily(options, "win:" + kStates[kWindows].name, &column).ok());
+  for (const Ticks start : {1, 3, 5}) {
+    for (uint32_t group = 0; group < 128; ++group) {
+      const std::string key = KeyOf(group, start, 1);
+      const std::string value = ValueOf(group, ColumnLayout::kSlices);
+      ASSERT_TRUE(db->Put({}, column, key, value).ok());
+      model_[kWindows][key] = value;
+    }
+    ASSERT_TRUE(db->Flush({}, column).ok());
+  }
+  ASSERT_TRUE(db->DestroyColumnFamilyHandle(column).ok());
+  ASSERT_TRUE(db->Close().ok());
+  delete db;
+
+  Stored stored = {{0, 127}, {}};
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    StoredFile file;
+    file.name = entry.path().filename();
+    if (file.name.starts_with("LO")) continue;
+    std::stringstream content;
+    content << std::ifstream(entry.path()).rdbuf();
+    if (!file.name.ends_with(".sst")) {
+      file.content = content.str();
+    } else {
+      StreamingHash64 digest;
+      digest.Append(content.str());
+      file.digest = digest.Digest();
+      file.bytes = content.str().size();
+      file.path = entry.path();
+      file.shared_name = "shared/" + file.name;
+    }
+    stored.files.push_back(std::move(file));
+  }
+  ASSERT_NO_FATAL_FAILURE(Start(1, {stored}));
+  ASSERT_NO_FATAL_FAILURE(ExpectParts(6));
+  // And beside files that know them.
+  ASSERT_NO_FATAL_FAILURE(FillSlice(6));
+  Take();
+  ASSERT_NO_FATAL_FAILURE(ExpectParts(6));
 }
 
 }  // namespace
