@@ -53,14 +53,7 @@ class RocksDbScanTest : public RocksDbSubtasks {
       }
       for (uint32_t group = subtask.range.first; group <= subtask.range.last; ++group)
         changes[GroupOf(group)] = std::string(8, static_cast<char>(1 + start));
-      WriteTo(*subtask.columns[kWindows], changes, /*later=*/Random(2) == 0);
-      for (const auto& [key, value] : changes) {
-        if (value.empty()) {
-          model_[kWindows].erase(key);
-        } else {
-          model_[kWindows][key] = value;
-        }
-      }
+      Apply(subtask, kWindows, changes);
       if (start < 10) continue;
       for (uint32_t group = subtask.range.first; group <= subtask.range.last; ++group) {
         const std::string oldest = SliceOf(group, start - 10);

@@ -152,18 +152,10 @@ class RocksDbSubtasks : public ::testing::Test {
         for (size_t change = 0; change < count / subtasks_.size(); ++change) {
           const auto group =
               static_cast<uint32_t>(subtask.range.first + Random(subtask.range.size()));
-          // Nothing: it goes.
           changes[KeyIn(group, Random(100), layout)] =
               Random(4) == 0 ? std::string() : ValueOf(Random(1'000), layout);
         }
-        WriteTo(*subtask.columns[state], changes, /*later=*/Random(2) == 0);
-        for (const auto& [key, value] : changes) {
-          if (value.empty()) {
-            model_[state].erase(key);
-          } else {
-            model_[state][key] = value;
-          }
-        }
+        Apply(subtask, state, changes);
         // Also over the border of two databases.
         const auto first =
             static_cast<uint32_t>(subtask.range.first + Random(subtask.range.size()));
@@ -177,6 +169,17 @@ class RocksDbSubtasks : public ::testing::Test {
         for (uint32_t group = subtask.range.first; group <= subtask.range.last; ++group)
           model_[state][GroupOf(group)] = heads[GroupOf(group)] = std::string(8, '\1');
         WriteTo(*subtask.columns[state], heads, /*later=*/true);
+      }
+    }
+  }
+  // Of an empty value: the key goes.
+  void Apply(Subtask& subtask, size_t state, const Entries& changes) {
+    WriteTo(*subtask.columns[state], changes, /*later=*/Random(2) == 0);
+    for (const auto& [key, value] : changes) {
+      if (value.empty()) {
+        model_[state].erase(key);
+      } else {
+        model_[state][key] = value;
       }
     }
   }
