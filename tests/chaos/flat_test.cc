@@ -1,7 +1,7 @@
 // Thousands of checkpoints of one job (Arroyo 688): memory, descriptors, threads and files of all
 // its processes stay as they were after the first hundreds.
 //
-//   WEIR_FLAT_CHECKPOINTS   how many (default 1500)
+//   WEIR_FLAT_CHECKPOINTS   how many (default 3000)
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,7 +80,7 @@ class FlatTest : public ::testing::Test {
 
 TEST_F(FlatTest, ThousandsOfCheckpointsLeaveNothingBehind) {
   const char* asked = getenv("WEIR_FLAT_CHECKPOINTS");
-  const uint64_t count = asked == nullptr || *asked == 0 ? 1500 : std::stoull(asked);
+  const uint64_t count = asked == nullptr || *asked == 0 ? 3000 : std::stoull(asked);
   const std::string checkpoints = cluster_.folder() + "/checkpoints";
   cluster_.StartJobManager({"execution.checkpointing.interval=1 ms",
                             StrCat("execution.checkpointing.dir=", checkpoints),

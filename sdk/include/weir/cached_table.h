@@ -211,12 +211,14 @@ class CachedTable {
   // Of all that is stored.
   std::vector<K> Keys() {
     Flush();
+    absl::StatusOr<std::unique_ptr<StateView>> view = column_->View();
+    ThrowIfError(view.status(), name_);
     std::string none;
     AppendKeyGroup(0, none);
     std::vector<K> keys;
     bool damaged = false;
     // No key group has such bytes.
-    ThrowIfError(column_->Scan("", "\xff\xff",
+    ThrowIfError((*view)->Scan("", "\xff\xff",
                                [&](std::string_view key, std::string_view) {
                                  Decoder in(key.substr(std::min(none.size(), key.size())));
                                  damaged = !DecodeValue(in, keys.emplace_back());
@@ -231,12 +233,14 @@ class CachedTable {
   template <class F>
   void Peek(std::size_t most, F&& f) {
     Flush();
+    absl::StatusOr<std::unique_ptr<StateView>> view = column_->View();
+    ThrowIfError(view.status(), name_);
     std::string group;
     AppendKeyGroup(0, group);
     constexpr std::size_t kPrefix = ExpiringLayout<V, Layout> ? sizeof(Ticks) : 0;
     bool damaged = false;
     ThrowIfError(
-        column_->Scan("", "\xff\xff",
+        (*view)->Scan("", "\xff\xff",
                       [&](std::string_view key_bytes, std::string_view value_bytes) {
                         if (most-- == 0) return false;
                         K key{};
