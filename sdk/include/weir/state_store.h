@@ -72,7 +72,7 @@ class StateColumn {
   virtual absl::Status CatchUp() = 0;
   // All with from <= key < to.
   virtual absl::Status EraseRange(std::string_view from, std::string_view to) = 0;
-  // As that of a view, of what is there now: for a part of it.
+  // Like StateView::Scan, of what is there now. For a part of it: hardly more is read.
   virtual absl::Status Scan(std::string_view from, std::string_view to,
                             absl::FunctionRef<bool(std::string_view, std::string_view)> visit) = 0;
   // What is there now, to be read whole. May outlive the column, but not the plugin.
